@@ -1,0 +1,53 @@
+# `make demo` and `make test` need nothing but python3 (3.10 or newer) with pip and venv.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+TORCH := $(shell grep '^torch==' constraints.txt)
+SOURCES := tabimg tests examples docs
+
+# Test workers share the cores: one thread each keeps them from fighting over them.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: venv demo test test-slow lint format docs clean
+
+venv: $(STAMP)
+
+# torch goes first and by itself: pip then takes the build that the configured index or wheel
+# folder offers for this machine, and the second command finds the requirement already met.
+# The stamp is the last line: an installation that breaks half way is repeated.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "tabimg needs Python 3.10 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	rm -f $@
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check '$(TORCH)'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-slow: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy tabimg
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache
+	find tabimg tests examples docs -name __pycache__ -type d -exec rm -rf {} +
