@@ -48,6 +48,7 @@ format: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
 
+# The virtual environment stays: it is the one thing here that takes minutes to make again.
 clean:
-	rm -rf $(VENV) build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/_build docs/generated .mypy_cache .pytest_cache .ruff_cache
 	find tabimg tests examples docs -name __pycache__ -type d -exec rm -rf {} +
