@@ -1,0 +1,149 @@
+"""The house rules that a reader relies on: who may import whom, file sizes, public names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tabimg
+
+PACKAGE = Path(tabimg.__file__).parent
+MAX_LINES = 600
+MAX_PUBLIC_NAMES = 15
+
+# A room is a folder or a file directly under the package. It may import itself and these.
+GROUND = {"table", "image", "nn", "objectives", "serialization"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "table": set(),
+    "image": set(),
+    "nn": set(),
+    "objectives": set(),
+    "serialization": set(),
+    "datasets": set(),
+    "training": GROUND,
+    "estimators": GROUND | {"training"},
+    "persistence": GROUND | {"training", "estimators"},
+    "evaluation": GROUND | {"training", "estimators", "datasets"},
+    "inspection": GROUND | {"training", "estimators", "datasets"},
+}
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
+
+# Libraries that a room stays free of, so that it can be read and tested on its own.
+ESTIMATOR_LIBRARIES = {"sklearn", "skorch"}
+FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
+MAY_NOT_USE: dict[str, set[str]] = {
+    "table": {"torch", "skorch", "PIL"},
+    "image": ESTIMATOR_LIBRARIES,
+    "nn": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},
+    "objectives": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},
+    "serialization": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES,
+}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+ROOM_FILES = [path for path in FILES if path != PACKAGE / "__init__.py"]
+
+
+def relative_name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(source: str, package: str) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything that a file imports, at any depth.
+
+    ``package`` is the dotted name of the folder that holds the file: relative imports start
+    there. ``from a import b`` yields ``a.b``, because ``b`` may be a module.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                kept = parents[: len(parents) - node.level + 1]
+                base = ".".join([*kept, base] if base else kept)
+            for alias in node.names:
+                yield node.lineno, f"{base}.{alias.name}"
+
+
+def imports_of(path: Path) -> Iterator[tuple[int, str]]:
+    folders = path.relative_to(PACKAGE).parent.parts
+    yield from imported_modules(path.read_text("utf-8"), ".".join(["tabimg", *folders]))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import torch.nn as nn", "torch.nn"),
+        ("from tabimg.table import codec", "tabimg.table.codec"),
+        ("from . import codec", "tabimg.table.codec"),
+        ("from .codec import TableCodec", "tabimg.table.codec.TableCodec"),
+        ("from ..image.reader import read_image", "tabimg.image.reader.read_image"),
+        ("from .. import nn", "tabimg.nn"),
+        ("def f():\n    import pandas", "pandas"),
+    ],
+)
+def test_imported_modules_every_form_of_import_gives_absolute_name(
+    source: str, expected: str
+) -> None:
+    assert [name for _, name in imported_modules(source, "tabimg.table")] == [expected]
+
+
+def test_rooms_all_have_a_place_in_the_house() -> None:
+    rooms = {room_of(path) for path in ROOM_FILES}
+    assert rooms <= set(MAY_IMPORT), "give each new room its arrows in MAY_IMPORT"
+
+
+@pytest.mark.parametrize("path", ROOM_FILES, ids=relative_name)
+def test_imports_run_downwards_only(path: Path) -> None:
+    room = room_of(path)
+    allowed = MAY_IMPORT[room] | {room, "__version__"}
+    ours = [(line, name.split(".")) for line, name in imports_of(path)]
+    upward = [
+        f"{relative_name(path)}:{line} imports {'.'.join(parts)}"
+        for line, parts in ours
+        if parts[0] == "tabimg" and (len(parts) == 1 or parts[1] not in allowed)
+    ]
+    assert upward == [], f"{room}/ may import {sorted(allowed)} of tabimg only"
+
+
+@pytest.mark.parametrize("path", ROOM_FILES, ids=relative_name)
+def test_room_stays_free_of_libraries_that_are_not_its_matter(path: Path) -> None:
+    refused = MAY_NOT_USE.get(room_of(path), set())
+    used = [
+        f"{relative_name(path)}:{line} imports {name}"
+        for line, name in imports_of(path)
+        if name.split(".")[0] in refused
+    ]
+    assert used == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative_name)
+def test_file_is_short_enough_to_read_in_one_go(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def test_public_names_are_few_and_all_resolve() -> None:
+    public = [name for name in tabimg.__all__ if not name.startswith("__")]
+    assert len(public) <= MAX_PUBLIC_NAMES
+    assert [name for name in tabimg.__all__ if not hasattr(tabimg, name)] == []
+
+
+def test_import_of_package_needs_no_optional_library() -> None:
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['matplotlib', 'polars', 'pyarrow']))\n"
+        "import tabimg\n"
+        "[getattr(tabimg, name) for name in tabimg.__all__]\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
