@@ -1,0 +1,7 @@
+"""Data sets with known truth, generated on demand: no data file ships with the package."""
+
+from __future__ import annotations
+
+from tabimg.datasets.membranes import make_membranes
+
+__all__ = ["make_membranes"]

@@ -1,0 +1,74 @@
+"""Checks of the generators' parameters: one sentence that says which one is wrong, and why."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+
+def check_count(name: str, value: object, low: int, high: int | None = None) -> int:
+    """Return ``value`` as an int of at least ``low`` and at most ``high``.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not an integer.
+    ValueError
+        If ``value`` lies outside the range.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    if value < low or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ValueError(f"{name} must be {allowed}, got {value}.")
+    return int(value)
+
+
+def check_share(name: str, value: object, *, above_zero: bool = False) -> float:
+    """Return ``value`` as a float in [0, 1), or in (0, 1) with ``above_zero``.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not a real number.
+    ValueError
+        If ``value`` lies outside the range.
+    """
+    number = _check_real(name, value)
+    if not 0 <= number < 1 or (above_zero and number == 0):
+        raise ValueError(f"{name} must be in {'(0, 1)' if above_zero else '[0, 1)'}, got {value}.")
+    return number
+
+
+def check_positive(name: str, value: object) -> float:
+    """Return ``value`` as a finite float above zero.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not a real number.
+    ValueError
+        If ``value`` is not finite and above zero.
+    """
+    number = _check_real(name, value)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {value}.")
+    return number
+
+
+def _check_real(name: str, value: object) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+    return float(value)
+
+
+def spawn_streams(random_state: object, n_streams: int) -> list[np.random.SeedSequence]:
+    """Independent seed sequences, one a purpose, from scikit-learn's ``random_state``.
+
+    Each purpose (design, noise, missing cells, photos) draws from its own stream, so that changing
+    one parameter leaves everything else of the data set as it was.
+    """
+    seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return np.random.SeedSequence(seed).spawn(n_streams)
