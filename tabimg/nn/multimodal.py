@@ -1,0 +1,143 @@
+"""The whole pre-training network: a table's and a photo's encoder, and their heads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+class MultiModalNet(nn.Module):
+    """Hold the networks of one pre-training and route each modality through its own.
+
+    A training step calls the parts it needs: a batch may lack photos, and a prediction needs the
+    table alone.
+
+    Parameters
+    ----------
+    row_embedding : torch.nn.Module
+        Maps (numeric, codes) to features (B, F).
+    tabular_encoder : torch.nn.Module
+        Maps features (B, F) to embeddings (B, d).
+    image_encoder : torch.nn.Module or None, default=None
+        Maps pixels (B, 3, H, W) to embeddings (B, d'). None where there are no photos.
+    projections : mapping of str to torch.nn.Module or None, default=None
+        Projection heads under the keys ``"table"`` and ``"image"``.
+    mask_head : torch.nn.Module or None, default=None
+        Maps table embeddings to (numeric, logits).
+
+    Raises
+    ------
+    ValueError
+        If ``projections`` has another key.
+    """
+
+    def __init__(
+        self,
+        row_embedding: nn.Module,
+        tabular_encoder: nn.Module,
+        image_encoder: nn.Module | None = None,
+        projections: Mapping[str, nn.Module] | None = None,
+        mask_head: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        heads = dict(projections or {})
+        if not heads.keys() <= {"table", "image"}:
+            raise ValueError(
+                f'projections may have the keys "table" and "image", got {sorted(heads)}'
+            )
+        self.row_embedding = row_embedding
+        self.tabular_encoder = tabular_encoder
+        self.image_encoder = image_encoder
+        self.projections = nn.ModuleDict(heads)
+        self.mask_head = mask_head
+
+    def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
+        """Embed rows: the call of a table-only network (see `embed_table`)."""
+        return self.embed_table(numeric, codes)
+
+    def embed_table(self, numeric: Tensor, codes: Tensor) -> Tensor:
+        """Embed rows.
+
+        Parameters
+        ----------
+        numeric : tensor of float, shape (B, p)
+            Standardised cells, NaN where missing.
+        codes : tensor of int64, shape (B, q)
+            Category codes.
+
+        Returns
+        -------
+        tensor of float, shape (B, d)
+        """
+        return self.tabular_encoder(self.row_embedding(numeric, codes))
+
+    def embed_image(self, pixels: Tensor) -> Tensor:
+        """Embed normalised images (B, 3, H, W) as (B, d'); RuntimeError without an encoder."""
+        return _present(self.image_encoder, "image encoder")(pixels)
+
+    def project_table(self, embedding: Tensor) -> Tensor:
+        """Project table embeddings for the contrastive loss; RuntimeError without a head."""
+        return self._projection("table")(embedding)
+
+    def project_image(self, embedding: Tensor) -> Tensor:
+        """Project image embeddings for the contrastive loss; RuntimeError without a head."""
+        return self._projection("image")(embedding)
+
+    def predict_cells(self, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Predict all cells from table embeddings; RuntimeError without a head."""
+        return _present(self.mask_head, "mask-prediction head")(embedding)
+
+    def _projection(self, modality: str) -> nn.Module:
+        if modality not in self.projections:
+            raise RuntimeError(f"this network was built without a {modality} projection head")
+        return self.projections[modality]
+
+
+def _present(module: nn.Module | None, name: str) -> nn.Module:
+    if module is None:
+        raise RuntimeError(f"this network was built without a {name}")
+    return module
+
+
+def output_width(module: nn.Module, *example: Tensor) -> int:
+    """Find the width of a module's embedding by a dry run.
+
+    The run is made on a copy, in evaluation mode and with torch's random streams restored after
+    it: neither the module nor any global state changes.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Module that returns embeddings of shape (B, width).
+    *example : tensor
+        The arguments of one call, with a first dimension of size B.
+
+    Returns
+    -------
+    int
+        The embedding's width.
+
+    Raises
+    ------
+    TypeError
+        If the module does not return a tensor.
+    ValueError
+        If the tensor is not of shape (B, width) with a width of at least 1.
+    """
+    devices = {tensor.device for tensor in example if tensor.is_cuda}
+    probe = copy.deepcopy(module).eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+        embedding = probe(*example)
+    name = type(module).__name__
+    if not isinstance(embedding, Tensor):
+        raise TypeError(f"{name} must return a tensor, got {type(embedding).__name__}")
+    n_rows = len(example[0])
+    if embedding.ndim != 2 or len(embedding) != n_rows or embedding.shape[1] == 0:
+        raise ValueError(
+            f"{name} must return embeddings of shape (B, width); for a batch of {n_rows} it "
+            f"returned shape {tuple(embedding.shape)}"
+        )
+    return embedding.shape[1]

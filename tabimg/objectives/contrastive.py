@@ -1,0 +1,167 @@
+"""Contrastive loss between paired images and rows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tabimg.objectives.precision import at_least_float32, weighted_mean
+
+
+class InfoNCE(nn.Module):
+    """Symmetric InfoNCE over a batch of image-row pairs, with several positives an anchor.
+
+    Parameters
+    ----------
+    temperature : float, default=0.1
+        Divides the cosine similarities; greater than 0.
+
+    Raises
+    ------
+    ValueError
+        If ``temperature`` is not a finite number greater than 0.
+
+    Notes
+    -----
+    With L2-normalised projections u of the images and v of the rows, similarities
+    ``s_ij = <u_i, v_j> / temperature``, positives P(i) and weights w, an image's term is::
+
+        l_i = -sum_{j in P(i)} t_ij log p_ij
+        p_ij = exp(s_ij) / sum_k w_k exp(s_ik)         t_ij = w_j / sum_{k in P(i)} w_k
+
+    A row's term is the same with the roles exchanged. The loss is the w-weighted mean of the terms,
+    half from each side.
+
+    - One positive, equal weights: InfoNCE, van den Oord et al., arXiv 1807.03748, equation 4, made
+      symmetric as in Radford et al., arXiv 2103.00020, figure 3.
+    - Several positives: the mean of log-probabilities, L_out of Khosla et al., arXiv 2004.11362,
+      equation 2. A row identical to the anchor's is no negative of it.
+    - Weights: an integer weight acts as that many copies of the pair, a weight of 0 as its
+      absence, and a factor common to all weights changes nothing.
+    """
+
+    def __init__(self, temperature: float = 0.1) -> None:
+        super().__init__()
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature must be finite and greater than 0, got {temperature}")
+        self.temperature = temperature
+
+    def forward(
+        self,
+        image_projection: Tensor,
+        table_projection: Tensor,
+        positives: Tensor | None = None,
+        weight: Tensor | None = None,
+    ) -> Tensor:
+        """Compute the loss of a batch.
+
+        Parameters
+        ----------
+        image_projection, table_projection : tensor of float, shape (B, d)
+            Entry i of both belongs to pair i. Not normalised. Half precisions are widened to
+            float32, also inside autocast.
+        positives : tensor of bool, shape (B, B), or None, default=None
+            Entry (i, j): image i and row j belong together. The diagonal always counts as True.
+            None: the diagonal alone.
+        weight : tensor of float, shape (B,), or None, default=None
+            Weight of each pair, at least 0. None: all ones.
+
+        Returns
+        -------
+        tensor of float, scalar
+            Exactly 0 where all weights are 0.
+
+        Raises
+        ------
+        ValueError
+            If a shape or dtype is not as described.
+        """
+        _check_batch(image_projection, table_projection, positives, weight)
+        with torch.autocast(image_projection.device.type, enabled=False):
+            images = F.normalize(at_least_float32(image_projection), dim=1)
+            rows = F.normalize(at_least_float32(table_projection), dim=1)
+            similarity = images @ rows.T / self.temperature
+            weight = (
+                similarity.new_ones(len(similarity))
+                if weight is None
+                else weight.to(similarity.dtype)
+            )
+            together = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+            if positives is not None:
+                together = together | positives
+            of_images = _anchor_terms(similarity, together, weight)
+            of_rows = _anchor_terms(similarity.T, together.T, weight)
+            return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight)
+
+
+def _anchor_terms(similarity: Tensor, positives: Tensor, weight: Tensor) -> Tensor:
+    """Term of each anchor, one a row of the (B, B) similarities."""
+    # The lowest finite number stands for log 0: with -inf, a batch of zero weights would give NaN.
+    lowest = torch.finfo(similarity.dtype).min
+    candidates = (similarity + weight.log()).masked_fill(weight == 0, lowest)
+    targets = positives * weight
+    totals = targets.sum(dim=1, keepdim=True)
+    targets = targets / torch.where(totals > 0, totals, torch.ones_like(totals))
+    return candidates.logsumexp(dim=1) - (targets * similarity).sum(dim=1)
+
+
+def positives_from_ids(*ids: Tensor) -> Tensor:
+    """Find which pairs of a batch belong together.
+
+    Parameters
+    ----------
+    *ids : tensor of int64, shape (B,)
+        One or more labellings of the batch, such as the key of the row's content, of the photo, of
+        the group. -1 stands for none and agrees with nothing.
+
+    Returns
+    -------
+    tensor of bool, shape (B, B)
+        True where any labelling agrees, and on the diagonal. Not transitively closed: a row that
+        shares its content with one row and its photo with another does not unite those two.
+
+    Raises
+    ------
+    ValueError
+        If there is no labelling, or they are not one-dimensional and of one length.
+    """
+    if not ids:
+        raise ValueError("positives_from_ids needs at least one tensor of ids")
+    if any(labels.ndim != 1 or labels.shape != ids[0].shape for labels in ids):
+        raise ValueError(
+            "ids must be one-dimensional and of one length, got shapes "
+            f"{[tuple(labels.shape) for labels in ids]}"
+        )
+    together = torch.eye(len(ids[0]), dtype=torch.bool, device=ids[0].device)
+    for labels in ids:
+        agree = labels.unsqueeze(0) == labels.unsqueeze(1)
+        together |= agree & (labels != -1)
+    return together
+
+
+def _check_batch(
+    image_projection: Tensor,
+    table_projection: Tensor,
+    positives: Tensor | None,
+    weight: Tensor | None,
+) -> None:
+    if image_projection.ndim != 2 or image_projection.shape != table_projection.shape:
+        raise ValueError(
+            "image_projection and table_projection must have one shape (B, d), got "
+            f"{tuple(image_projection.shape)} and {tuple(table_projection.shape)}"
+        )
+    n_pairs = len(image_projection)
+    if n_pairs == 0:
+        raise ValueError("a contrastive loss needs at least one pair, got an empty batch")
+    if positives is not None and (
+        positives.shape != (n_pairs, n_pairs) or positives.dtype != torch.bool
+    ):
+        raise ValueError(
+            f"positives must be bool of shape ({n_pairs}, {n_pairs}), got {positives.dtype} of "
+            f"shape {tuple(positives.shape)}"
+        )
+    if weight is not None and weight.shape != (n_pairs,):
+        raise ValueError(f"weight must have shape ({n_pairs},), got {tuple(weight.shape)}")
