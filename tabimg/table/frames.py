@@ -1,0 +1,232 @@
+"""Read any table a user may hold into typed columns.
+
+Every source ends as one numpy array a column, and the array's dtype decides: that is why pandas,
+Polars, bare arrays and lists of rows give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import narwhals.stable.v1 as nw
+import numpy as np
+import pandas as pd
+
+from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, plain_name
+from tabimg.table.objects import instants_to_days, object_array, read_objects, refuse_infinite
+
+__all__ = ["RawColumn", "column_names", "numeric_matrix", "read_columns"]
+
+
+def read_columns(X: Any) -> list[RawColumn]:
+    """Read a table into typed columns.
+
+    Parameters
+    ----------
+    X : pandas.DataFrame, narwhals-compatible eager frame, array-like of shape (n_rows, n_columns)
+        Any pandas dtype (nullable, pyarrow-backed, category, time zones, timedelta, period), any
+        Polars or pyarrow frame, a numeric, bool, datetime, string or object array, or a list of
+        rows. Column names may repeat.
+
+    Returns
+    -------
+    list of RawColumn
+        In the table's order. Names are positions where the table has none.
+
+    Raises
+    ------
+    TypeError
+        The object is no table, or a cell is not a scalar.
+    ValueError
+        The table is not two-dimensional, has no column, or holds complex or infinite values.
+    """
+    if isinstance(X, pd.DataFrame):
+        columns = [
+            _read_pandas_column(plain_name(name), X.iloc[:, position])
+            for position, name in enumerate(X.columns)
+        ]
+    elif isinstance(X, (nw.DataFrame, nw.LazyFrame)) or _is_foreign_frame(X):
+        columns = _read_narwhals(X)
+    elif isinstance(X, (list, tuple)):
+        columns = _read_rows(X)
+    else:
+        array = _as_array(X)
+        columns = [_read_array(j, array[:, j]) for j in range(array.shape[1])]
+    if not columns:
+        raise ValueError(
+            f"Found a table with 0 feature(s) (shape={_shape(X)}) while a minimum of 1 is required."
+        )
+    return columns
+
+
+def numeric_matrix(X: Any) -> np.ndarray | None:
+    """Return the table as one float64 matrix where that needs no work on single columns.
+
+    Parameters
+    ----------
+    X : table
+        As for :func:`read_columns`.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns), dtype float64, or None
+        None where the table is anything but a 2-D real array or a pandas frame of plain real
+        columns; :func:`read_columns` reads those. May share memory with ``X``.
+
+    Raises
+    ------
+    ValueError
+        A value is infinite.
+    """
+    if isinstance(X, pd.DataFrame):
+        if not all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in X.dtypes):
+            return None
+        matrix = X.to_numpy(dtype=np.float64)
+    elif type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiu":
+        matrix = _to_float64(X)
+    else:
+        return None
+    # One pass: a sum is finite unless a cell is NaN or infinite, or the sum itself overflows.
+    if not np.isfinite(np.sum(matrix)) and np.isinf(matrix).any():
+        column = np.isinf(matrix).any(axis=0).argmax()
+        refuse_infinite(column_names(X)[column], matrix[:, column])
+    return matrix
+
+
+def column_names(X: Any) -> list[str | int]:
+    """Return the names of a pandas frame's columns, or the positions of an array's."""
+    if isinstance(X, pd.DataFrame):
+        return [plain_name(name) for name in X.columns]
+    return list(range(X.shape[1]))
+
+
+def _to_float64(values: np.ndarray) -> np.ndarray:
+    # A long double may not fit: it becomes infinity, which is then reported with its row.
+    with np.errstate(over="ignore"):
+        return values.astype(np.float64, copy=False)
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    shape = getattr(X, "shape", None)
+    return tuple(shape) if shape is not None else (len(X), 0)
+
+
+def _as_array(X: Any) -> np.ndarray:
+    if isinstance(X, (str, bytes, Mapping)) or np.isscalar(X):
+        raise TypeError(
+            f"Expected a table, got {type(X).__name__!r}. Pass a pandas or Polars DataFrame, a 2-D "
+            "array or a list of rows."
+        )
+    if hasattr(X, "toarray"):
+        raise TypeError("Sparse data is not supported: pass X.toarray() or a data frame instead.")
+    array = np.asarray(X)
+    if np.ma.isMaskedArray(X):
+        array = array.astype(object)
+        array[np.ma.getmaskarray(X)] = None
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead (shape={array.shape}). Reshape "
+            "your data: array.reshape(-1, 1) for a single column, array.reshape(1, -1) for a "
+            "single row; for a pandas Series use .to_frame()."
+        )
+    return array
+
+
+def _read_array(name: str | int, values: np.ndarray) -> RawColumn:
+    """Read one column from its numpy dtype."""
+    kind = values.dtype.kind
+    if kind in "fiu":
+        numbers = _to_float64(values)
+        refuse_infinite(name, numbers)
+        return RawColumn(name, ColumnKind.NUMERIC, numbers)
+    if kind == "b":
+        return RawColumn(name, ColumnKind.BOOLEAN, boolean_keys(values))
+    if kind == "M":
+        return RawColumn(name, ColumnKind.DATETIME, instants_to_days(values))
+    if kind == "m":
+        return RawColumn(name, ColumnKind.NUMERIC, instants_to_days(values))
+    if kind == "c":
+        raise ValueError(f"Complex data not supported: {describe(name)}.")
+    if kind == "V":
+        raise TypeError(
+            f"{describe(name)}: structured arrays are not supported, pass pandas.DataFrame(X)."
+        )
+    return read_objects(name, values.astype(object, copy=False))
+
+
+def _read_rows(rows: list[Any] | tuple[Any, ...]) -> list[RawColumn]:
+    """Read a list of rows; cell by cell, because ``np.array`` would turn bools into numbers."""
+    for position, row in enumerate(rows):
+        if isinstance(row, Mapping):
+            raise TypeError(f"Row {position} is a mapping: pass pandas.DataFrame(X) instead.")
+        if not isinstance(row, (list, tuple, np.ndarray, pd.Series)) or np.ndim(rows[0]) == 0:
+            raise ValueError(
+                f"Expected 2D array, got 1D array instead: row {position} is a "
+                f"{type(row).__name__!r}, not a list of cells. Reshape your data."
+            )
+        if len(row) != len(rows[0]):
+            raise ValueError(f"Row {position} has {len(row)} cells, row 0 has {len(rows[0])}.")
+    return [
+        read_objects(position, object_array(cells, len(rows)))
+        for position, cells in enumerate(zip(*rows, strict=True))
+    ]
+
+
+def _read_pandas_column(name: str | int, series: pd.Series) -> RawColumn:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return _read_array(name, series.to_numpy())
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _read_pandas_category(name, series)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        naive = series.dt.tz_convert("UTC").dt.tz_localize(None)
+        return _read_array(name, naive.to_numpy())
+    if isinstance(dtype, pd.PeriodDtype):
+        return _read_array(name, series.dt.to_timestamp(how="start").to_numpy())
+    if isinstance(dtype, pd.SparseDtype):
+        return _read_array(name, np.asarray(series))
+    if dtype.kind in "fiu":
+        return _read_array(name, series.to_numpy(dtype=np.float64, na_value=np.nan))
+    return read_objects(name, series.to_numpy(dtype=object))
+
+
+def _read_pandas_category(name: str | int, series: pd.Series) -> RawColumn:
+    """Read the few categories instead of the many cells."""
+    categories = series.cat.categories.to_numpy(dtype=object)
+    # The text beside the categories keeps numbers and bools categorical, as the dtype says.
+    keys = read_objects(name, object_array([*categories, ""], len(categories) + 1)).values.copy()
+    keys[-1] = None  # code -1 is a missing cell
+    codes = series.cat.codes.to_numpy()
+    if (codes < 0).all():
+        return RawColumn(name, ColumnKind.EMPTY, np.full(len(codes), np.nan))
+    return RawColumn(name, ColumnKind.CATEGORICAL, keys[codes])
+
+
+def _is_foreign_frame(X: Any) -> bool:
+    return isinstance(
+        nw.from_native(X, pass_through=True, allow_series=True),
+        (nw.DataFrame, nw.LazyFrame, nw.Series),
+    )
+
+
+def _read_narwhals(X: Any) -> list[RawColumn]:
+    frame = nw.from_native(X, pass_through=False, allow_series=True)
+    if isinstance(frame, nw.LazyFrame):
+        raise TypeError("A lazy frame holds no rows yet: call .collect() on it first.")
+    if isinstance(frame, nw.Series):
+        raise ValueError(
+            "Expected 2D array, got 1D array instead: a Series. Reshape your data: use .to_frame()."
+        )
+    return [_read_narwhals_column(series.name, series) for series in frame.iter_columns()]
+
+
+def _read_narwhals_column(name: str, series: nw.Series[Any]) -> RawColumn:
+    dtype = series.dtype
+    if isinstance(dtype, (nw.Categorical, nw.Enum)):
+        series = series.cast(nw.String())
+    elif isinstance(dtype, nw.Decimal):
+        series = series.cast(nw.Float64())
+    elif not (dtype.is_numeric() or dtype in (nw.Boolean, nw.Datetime, nw.Duration, nw.Date)):
+        return read_objects(name, object_array(series.to_list(), len(series)))
+    return _read_array(name, series.to_numpy())

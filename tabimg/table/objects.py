@@ -1,0 +1,234 @@
+"""Columns of Python objects: what they hold, decided by the types of their cells."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import numbers
+import os
+import uuid
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, number_key
+
+_BOOLEANS = (bool, np.bool_)
+_DURATIONS = (dt.timedelta, np.timedelta64)
+_INSTANTS = (dt.date, np.datetime64, pd.Period)
+_TIMES = (dt.time,)
+_NUMBERS = (numbers.Real, Decimal)
+_NAMES = (str, bytes, os.PathLike, Enum, uuid.UUID, pd.Interval)
+# np.timedelta64 also counts as an integer: durations are asked for before numbers.
+_SCALARS = (*_BOOLEANS, *_DURATIONS, *_INSTANTS, *_TIMES, *_NUMBERS, *_NAMES)
+
+_MICROSECONDS_A_DAY = 86_400e6
+
+
+def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
+    """Read a column of Python objects.
+
+    Parameters
+    ----------
+    name : str or int
+        Column name, for the result and for messages.
+    values : ndarray of shape (n_rows,), dtype object
+        None, NaN, NaT, ``pandas.NA`` and ``Decimal("NaN")`` are missing cells.
+
+    Returns
+    -------
+    RawColumn
+        Boolean, numeric or datetime where every observed cell is of that type, categorical
+        otherwise. Strings are never parsed as numbers or dates.
+
+    Raises
+    ------
+    TypeError
+        A cell is not a scalar (a list, a dict, an image ...).
+    ValueError
+        A cell is complex or infinite.
+    """
+    missing = pd.isna(values)
+    cells = values[~missing].tolist() if missing.any() else values.tolist()
+    types = set(map(type, cells))
+    if not types:
+        return RawColumn(name, ColumnKind.EMPTY, np.full(len(values), np.nan))
+    _refuse_foreign_types(name, values, missing, types)
+    if _all_of(types, _BOOLEANS):
+        keys = boolean_keys(np.array(cells, dtype=bool))
+        return RawColumn(name, ColumnKind.BOOLEAN, _spread(keys, missing, None))
+    for accepted, kind, convert in _CONTINUOUS:
+        if _all_of(types, accepted):
+            numbers_ = _converted(name, convert, cells, missing)
+            return RawColumn(name, kind, _spread(numbers_, missing, np.nan))
+    keys = np.fromiter(_keys(cells, types), dtype=object, count=len(cells))
+    _refuse_infinite_keys(name, keys, cells, missing, types)
+    return RawColumn(name, ColumnKind.CATEGORICAL, _spread(keys, missing, None))
+
+
+def object_array(cells: Iterable[object], count: int) -> np.ndarray:
+    """Return a 1-D object array; unlike ``np.array`` it never looks inside nested cells."""
+    return np.fromiter(cells, dtype=object, count=count)
+
+
+def refuse_infinite(name: str | int, values: np.ndarray) -> None:
+    """Raise ValueError naming the column and first row that hold infinity.
+
+    Parameters
+    ----------
+    name : str or int
+        Column name.
+    values : ndarray of shape (n_rows,), dtype float64
+    """
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise _infinity_error(name, int(infinite.argmax()))
+
+
+def instants_to_days(values: np.ndarray) -> np.ndarray:
+    """Return datetime64 or timedelta64 cells as float64 days, NaN for NaT.
+
+    Microseconds are the finest unit kept, so that every frame library gives the same numbers.
+    """
+    unit = f"{values.dtype.kind}8[us]"
+    days = values.astype(unit).astype(np.int64) / _MICROSECONDS_A_DAY
+    days[np.isnat(values)] = np.nan
+    return days
+
+
+def _all_of(types: set[type], accepted: tuple[type, ...]) -> bool:
+    return all(issubclass(kind, accepted) for kind in types)
+
+
+def _spread(observed: np.ndarray, missing: np.ndarray, filler: float | None) -> np.ndarray:
+    """Put the observed cells back between the missing ones."""
+    if len(observed) == len(missing):
+        return observed
+    full = np.full(len(missing), filler, dtype=observed.dtype)
+    full[~missing] = observed
+    return full
+
+
+def _row_of(cell: int, missing: np.ndarray) -> int:
+    """Return the row of the cell-th observed cell."""
+    return int(np.flatnonzero(~missing)[cell])
+
+
+def _infinity_error(name: str | int, row: int) -> ValueError:
+    return ValueError(
+        f"{describe(name)}, row {row}: the value is infinity or too large for float64. "
+        "Replace it by a finite number, or by NaN if the value is unknown."
+    )
+
+
+def _refuse_foreign_types(
+    name: str | int, values: np.ndarray, missing: np.ndarray, types: set[type]
+) -> None:
+    foreign = {kind for kind in types if not issubclass(kind, _SCALARS)}
+    if not foreign:
+        return
+    observed = np.flatnonzero(~missing)
+    row = next(int(row) for row in observed if type(values[row]) in foreign)
+    if isinstance(values[row], numbers.Complex):
+        raise ValueError(f"Complex data not supported: {describe(name)}, row {row}.")
+    raise TypeError(
+        f"{describe(name)}, row {row}: argument must be a string or a number (or a bool, date or "
+        f"missing cell), got {type(values[row]).__name__!r}. Turn each cell into one scalar, drop "
+        "the column, or declare it with image_column= if it holds images."
+    )
+
+
+def _refuse_infinite_keys(
+    name: str | int, keys: np.ndarray, cells: list[Any], missing: np.ndarray, types: set[type]
+) -> None:
+    if not any(issubclass(kind, _NUMBERS) for kind in types):
+        return
+    for position, key in enumerate(keys):
+        if key in ("inf", "-inf") and isinstance(cells[position], _NUMBERS):
+            raise _infinity_error(name, _row_of(position, missing))
+
+
+def _converted(
+    name: str | int,
+    convert: Callable[[list[Any]], np.ndarray],
+    cells: list[Any],
+    missing: np.ndarray,
+) -> np.ndarray:
+    values = convert(cells)
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise _infinity_error(name, _row_of(int(infinite.argmax()), missing))
+    return values
+
+
+def _numbers_to_floats(cells: list[Any]) -> np.ndarray:
+    try:
+        return np.array(cells, dtype=np.float64)
+    except OverflowError:  # an integer beyond 1.8e308; the caller names the row
+        return np.array([_float_or_infinity(cell) for cell in cells])
+
+
+def _float_or_infinity(cell: Any) -> float:
+    try:
+        return float(cell)
+    except OverflowError:
+        return math.inf
+
+
+def _instant_objects_to_days(cells: list[Any]) -> np.ndarray:
+    return instants_to_days(np.array([_naive_utc(cell) for cell in cells], dtype="M8[us]"))
+
+
+def _naive_utc(cell: Any) -> Any:
+    if isinstance(cell, pd.Period):
+        cell = cell.start_time
+    if isinstance(cell, pd.Timestamp):
+        cell = cell.to_datetime64() if cell.tz is None else cell.tz_convert("UTC").to_datetime64()
+    elif isinstance(cell, dt.datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    return cell
+
+
+def _duration_objects_to_days(cells: list[Any]) -> np.ndarray:
+    return instants_to_days(
+        np.array(
+            [cell.to_timedelta64() if isinstance(cell, pd.Timedelta) else cell for cell in cells],
+            dtype="m8[us]",
+        )
+    )
+
+
+def _times_to_days(cells: list[Any]) -> np.ndarray:
+    seconds = [cell.hour * 3600 + cell.minute * 60 + cell.second for cell in cells]
+    microseconds = [cell.microsecond for cell in cells]
+    return (np.array(seconds) * 1e6 + np.array(microseconds)) / _MICROSECONDS_A_DAY
+
+
+_CONTINUOUS: tuple[tuple[tuple[type, ...], ColumnKind, Callable[[list[Any]], np.ndarray]], ...] = (
+    (_DURATIONS, ColumnKind.NUMERIC, _duration_objects_to_days),
+    (_NUMBERS, ColumnKind.NUMERIC, _numbers_to_floats),
+    (_INSTANTS, ColumnKind.DATETIME, _instant_objects_to_days),
+    (_TIMES, ColumnKind.NUMERIC, _times_to_days),
+)
+
+
+def _keys(cells: list[Any], types: set[type]) -> Iterable[str]:
+    if types == {str}:
+        return cells
+    return map(_key, cells)
+
+
+def _key(cell: Any) -> str:
+    if isinstance(cell, str):
+        return str(cell.value) if isinstance(cell, Enum) else str(cell)
+    if isinstance(cell, _BOOLEANS):
+        return str(bool(cell))
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "backslashreplace")
+    if isinstance(cell, _NUMBERS) and not isinstance(cell, (*_DURATIONS, Enum)):
+        return repr(number) if math.isinf(number := _float_or_infinity(cell)) else number_key(cell)
+    return str(cell)

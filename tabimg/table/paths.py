@@ -1,0 +1,49 @@
+"""Recognise file paths that reached the table by mistake."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from itertools import islice
+
+import pandas as pd
+
+_IMAGE_EXTENSIONS = r"avif|bmp|dcm|gif|heic|heif|jfif|jp2|jpe|jpeg|jpg|nii|nii\.gz|pgm|png|pnm|ppm|svs|tga|tiff?|webp"
+_IMAGE_FILE = re.compile(rf"[^.\s].*\.(?:{_IMAGE_EXTENSIONS})\s*$", re.IGNORECASE | re.DOTALL)
+# An extension begins with a letter: "1/2.5" is no path.
+_FILE_IN_FOLDER = re.compile(r"[\\/][^\\/]*\.[A-Za-z][A-Za-z0-9]{0,4}$")
+_LOOKED_AT = 1000
+
+
+def looks_like_file_paths(values: Iterable[object]) -> bool:
+    """Return whether a column seems to hold file paths.
+
+    Used to point a user at ``image_column=`` or ``image_paths=``; it never changes what a column
+    is.
+
+    Parameters
+    ----------
+    values : iterable of object
+        The cells of one column (or of ``y``). Missing cells do not count; of the others the first
+        1,000 are looked at.
+
+    Returns
+    -------
+    bool
+        True where more than half of the cells are path objects, or strings that end in the
+        extension of an image file, or that hold a folder separator and end in any extension.
+    """
+    observed = list(islice((v for v in values if not _is_missing(v)), _LOOKED_AT))
+    paths = sum(_is_path(value) for value in observed)
+    return 2 * paths > len(observed)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value is pd.NA or value is pd.NaT or value != value or value == ""
+
+
+def _is_path(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(_IMAGE_FILE.search(value) or _FILE_IN_FOLDER.search(value))
+    return isinstance(value, os.PathLike)
