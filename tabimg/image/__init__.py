@@ -1,0 +1,19 @@
+"""Photos: which row has which, decoding, the decoded cache, augmentation. Knows no table."""
+
+from tabimg.image.augment import Augmentation, Augmenter, plain, stored_size
+from tabimg.image.cache import ImageCache, build_image_cache, image_fingerprint
+from tabimg.image.reader import ImageReadError, read_image
+from tabimg.image.sources import RowImages
+
+__all__ = [
+    "Augmentation",
+    "Augmenter",
+    "ImageCache",
+    "ImageReadError",
+    "RowImages",
+    "build_image_cache",
+    "image_fingerprint",
+    "plain",
+    "read_image",
+    "stored_size",
+]
