@@ -40,7 +40,8 @@ class InfoNCE(nn.Module):
     - Several positives: the mean of log-probabilities, L_out of Khosla et al., arXiv 2004.11362,
       equation 2. A row identical to the anchor's is no negative of it.
     - Weights: an integer weight acts as that many copies of the pair, a weight of 0 as its
-      absence, and a factor common to all weights changes nothing.
+      absence. So a factor c common to all weights adds log(c) to the loss, as c-fold repetition
+      does, and leaves the gradients as they are.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
