@@ -103,26 +103,32 @@ class TableCodec:
 
     @property
     def numeric_names(self) -> list[str | int]:
+        """Names of the p numeric and datetime columns."""
         return [self.schema.names[j] for j in self._numeric_positions]
 
     @property
     def categorical_names(self) -> list[str | int]:
+        """Names of the q categorical and boolean columns."""
         return [self.schema.names[j] for j in self._categorical_positions]
 
     @property
     def cardinalities(self) -> list[int]:
+        """Number of codes of each categorical column, unknown and missing included."""
         return [vocabulary.cardinality for vocabulary in self._vocabularies]
 
     @property
     def categories(self) -> list[list[str]]:
+        """Keys behind the codes 2 and up of each categorical column."""
         return [list(vocabulary.categories) for vocabulary in self._vocabularies]
 
     @property
     def medians(self) -> np.ndarray:
+        """Centre of each numeric column, in its own unit."""
         return self._scaling.medians
 
     @property
     def scales(self) -> np.ndarray:
+        """Scale of each numeric column, in its own unit."""
         return self._scaling.scales
 
     def encode(self, X: Any) -> EncodedTable:

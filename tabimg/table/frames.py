@@ -87,9 +87,9 @@ def numeric_matrix(X: Any) -> np.ndarray | None:
         matrix = _to_float64(X)
     else:
         return None
-    # One pass: a sum is finite unless a cell is NaN or infinite, or the sum itself overflows.
-    if not np.isfinite(np.sum(matrix)) and np.isinf(matrix).any():
-        column = np.isinf(matrix).any(axis=0).argmax()
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        column = infinite.any(axis=0).argmax()
         refuse_infinite(column_names(X)[column], matrix[:, column])
     return matrix
 
@@ -160,7 +160,7 @@ def _read_rows(rows: list[Any] | tuple[Any, ...]) -> list[RawColumn]:
     for position, row in enumerate(rows):
         if isinstance(row, Mapping):
             raise TypeError(f"Row {position} is a mapping: pass pandas.DataFrame(X) instead.")
-        if not isinstance(row, (list, tuple, np.ndarray, pd.Series)) or np.ndim(rows[0]) == 0:
+        if not isinstance(row, (list, tuple, np.ndarray, pd.Series)):
             raise ValueError(
                 f"Expected 2D array, got 1D array instead: row {position} is a "
                 f"{type(row).__name__!r}, not a list of cells. Reshape your data."

@@ -9,7 +9,10 @@ from itertools import islice
 
 import pandas as pd
 
-_IMAGE_EXTENSIONS = r"avif|bmp|dcm|gif|heic|heif|jfif|jp2|jpe|jpeg|jpg|nii|nii\.gz|pgm|png|pnm|ppm|svs|tga|tiff?|webp"
+_IMAGE_EXTENSIONS = (
+    r"avif|bmp|dcm|gif|heic|heif|jfif|jp2|jpe|jpeg|jpg|"
+    r"nii|nii\.gz|pgm|png|pnm|ppm|svs|tga|tiff?|webp"
+)
 _IMAGE_FILE = re.compile(rf"[^.\s].*\.(?:{_IMAGE_EXTENSIONS})\s*$", re.IGNORECASE | re.DOTALL)
 # An extension begins with a letter: "1/2.5" is no path.
 _FILE_IN_FOLDER = re.compile(r"[\\/][^\\/]*\.[A-Za-z][A-Za-z0-9]{0,4}$")

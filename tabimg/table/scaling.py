@@ -132,12 +132,14 @@ def _fit_column(column: np.ndarray) -> tuple[float, float, float, float]:
     if np.ptp(unit) <= 4 * np.finfo(np.float64).eps:
         return float(np.ldexp(median, exponent)), 1.0, 0.0, 0.0
     spread = (upper - lower) / _NORMAL_IQR
-    scale = _within_range(np.ldexp(spread if spread > 0 else unit.std(), exponent))
+    scale = _rescaled(spread if spread > 0 else float(unit.std()), exponent)
     median = float(np.ldexp(median, exponent))
     clipped = _smooth_clip(observed, median, scale)
     return median, scale, float(clipped.mean()), float(clipped.std())
 
 
-def _within_range(scale: float) -> float:
+def _rescaled(scale: float, exponent: int) -> float:
+    """Return ``scale * 2**exponent``, held within float64's positive range."""
     limits = np.finfo(np.float64)
-    return float(np.clip(scale, limits.tiny, limits.max))
+    with np.errstate(over="ignore"):
+        return float(np.clip(np.ldexp(scale, exponent), limits.tiny, limits.max))

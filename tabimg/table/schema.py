@@ -114,7 +114,7 @@ class TableSchema:
         """
         if len(names) != len(self.names):
             raise ValueError(
-                f"X has {len(names)} features, but this table code is expecting {len(self.names)} "
+                f"X has {len(names)} features, but TableSchema is expecting {len(self.names)} "
                 "features as input."
             )
         for position, (got, fitted) in enumerate(zip(names, self.names, strict=True)):
