@@ -50,8 +50,8 @@ class ResNet1dCBAM(nn.Module):
     conv3-BN-ReLU-conv3-BN-attention, plus the skip, ReLU. Out: global mean and max, linear.
 
     The convolutions are 2-D with a (1 x 3) kernel over a channels-last image of height one. That
-    is the same map as a 1-D convolution, and on CPU trains up to 1.3 times and predicts 1.8 times
-    as fast (tests/benchmarks/bench_modules.py).
+    is the same map as a 1-D convolution, and on CPU trains about 1.2 times and predicts 1.6 to 1.8
+    times as fast (tests/benchmarks/bench_modules.py).
     """
 
     def __init__(
