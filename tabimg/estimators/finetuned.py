@@ -1,0 +1,371 @@
+"""What the fine-tuned classifier and regressor share: parameters, fit, and network outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from tabimg.estimators.inputs import (
+    Inputs,
+    Unlabeled,
+    check_fit_rows,
+    check_table,
+    group_ids,
+    is_frame,
+    reject_paths_as_target,
+    take_apart,
+    warn_of_paths,
+)
+from tabimg.estimators.parameters import (
+    check_choice,
+    check_positive,
+    check_positive_int,
+    draw_seed,
+    run_options,
+)
+from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
+from tabimg.estimators.source import (
+    FitInputs,
+    check_pretrainer,
+    fit_pretrainer,
+    frozen_pretrainer,
+)
+from tabimg.nn.task import TaskNet
+from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.finetuning import (
+    FIT_MODES,
+    FinetuningOptions,
+    LabelledRows,
+    continue_training,
+)
+from tabimg.training.inference import apply_to_table
+from tabimg.training.modules import FittedModule
+from tabimg.training.recipes import TABULAR_ENCODERS, TaskRecipe, check_encoder
+from tabimg.training.runtime import derive_seed, resolve_device, seeded
+from tabimg.training.selection import Candidate, n_selection_runs, validation_losses
+from tabimg.training.splits import related_rows
+from tabimg.training.tasks import Task
+
+FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
+HEADS = ("embedding", "embedding+columns")
+
+
+class FineTunedEstimator(BaseEstimator, ABC):
+    """A table encoder, pre-trained or not, fine-tuned with a task head.
+
+    A subclass says what its target is: `_read_target` and `_make_task`.
+    """
+
+    pretrainer: Any
+
+    @abstractmethod
+    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Check the target, learn from it, and give it as training target and row weights."""
+
+    @abstractmethod
+    def _make_task(self) -> Task:
+        """Give the task of the target that was read."""
+
+    @abstractmethod
+    def _check_known_target(self) -> None:
+        """Raise a ValueError if a warm start meets another kind of target."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        image_paths: Sequence[Any] | None = None,
+        unlabeled: Unlabeled | None = None,
+    ) -> Any:
+        """Pre-train on rows and photos, unless that is done already, then fine-tune.
+
+        Parameters
+        ----------
+        X : DataFrame (pandas, Polars) or array of shape (n_rows, n_columns)
+            With the pretrainer's image and group columns where it is to be fitted.
+        y : array of shape (n_rows,), or (n_rows, n_outputs) in regression
+        sample_weight : array of shape (n_rows,), optional
+            Non-negative factor of each row in fine-tuning. Rows of weight 0 are left out of it.
+            Pre-training, which knows no target, counts all rows alike, unless metadata routing
+            asks for the weights.
+        image_paths : sequence of length n_rows, optional
+            The photos, where they are not a column of ``X``.
+        unlabeled : Unlabeled, optional
+            Further rows with their photos, for pre-training.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a parameter out of range, input that cannot be encoded, a fitted pretrainer that
+            would lose its weights, or a target that does not suit.
+        """
+        self._check_parameters()
+        reject_paths_as_target(y)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None"
+            )
+        routed = self._route(sample_weight, image_paths, unlabeled)
+        seed = draw_seed(self.random_state)
+        image_column, group_column = self._special_columns()
+        inputs = take_apart(X, image_column, group_column, image_paths)
+        continued = self.warm_start and hasattr(self, "members_")
+        table = check_table(self, inputs.table, reset=not continued)
+        check_consistent_length(table, y)
+        target, weight = self._read_target(y)
+        if continued:
+            self._check_known_target()
+        weight = weight * _check_sample_weight(sample_weight, table, ensure_non_negative=True)
+        check_fit_rows(self, int((weight > 0).sum()))
+        if not continued:
+            warn_of_paths(table)
+            self._adopt_encoder(X, inputs, table, routed, seed)
+        rows = self._label(table, inputs, target, weight)
+        self._fit_members(rows, seed, continued)
+        return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say that this estimator takes fit metadata and hands it on to its pretrainer.
+
+        Returns
+        -------
+        sklearn.utils.metadata_routing.MetadataRouter
+        """
+        router = MetadataRouter(owner=self).add_self_request(self)
+        if isinstance(self.pretrainer, MultiModalPretrainer):
+            router.add(
+                pretrainer=self.pretrainer,
+                method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+            )
+        return router
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    # --- the encoder ---------------------------------------------------------------------------
+
+    def _special_columns(self) -> tuple[Any, Any]:
+        """Which columns hold photos and groups: the pretrainer's word counts before our own."""
+        pretrainer = frozen_pretrainer(self.pretrainer) or self.pretrainer
+        image_column = getattr(pretrainer, "image_column", None)
+        group_column = getattr(pretrainer, "group_column", None)
+        return (
+            self.image_column if image_column is None else image_column,
+            self.group_column if group_column is None else group_column,
+        )
+
+    def _adopt_encoder(
+        self, X: Any, inputs: Inputs, table: Any, routed: dict[str, Any], seed: int
+    ) -> None:
+        """Set ``pretrainer_`` and ``codec_``: pre-train, or take what there is."""
+        if self.pretrainer is None:
+            if routed.get("unlabeled") is not None:
+                raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
+            self.pretrainer_ = None
+            self.codec_ = TableCodec().fit(table)
+            return
+        self.pretrainer_ = frozen_pretrainer(self.pretrainer)
+        if self.pretrainer_ is None:
+            given = FitInputs(
+                self._pretraining_frame(X, inputs), inputs.has_photos, self._known(routed)
+            )
+            random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
+            self.pretrainer_ = fit_pretrainer(self.pretrainer, given, self.memory, random_state)
+        self.codec_ = self.pretrainer_.codec_
+
+    def _pretraining_frame(self, X: Any, inputs: Inputs) -> Any:
+        """Leave out image columns that the pretrainer does not know of."""
+        return inputs.table if self.pretrainer.image_column is None and is_frame(X) else X
+
+    def _known(self, routed: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in routed.items() if value is not None}
+
+    def _route(
+        self, sample_weight: Any, image_paths: Any, unlabeled: Unlabeled | None
+    ) -> dict[str, Any]:
+        """Find what the pretrainer's fit is to be given."""
+        given = {"image_paths": image_paths, "unlabeled": unlabeled}
+        if not _routing_enabled() or not isinstance(self.pretrainer, MultiModalPretrainer):
+            return given
+        given["sample_weight"] = sample_weight
+        return dict(process_routing(self, "fit", **self._known(given)).pretrainer.fit)
+
+    # --- fine-tuning ---------------------------------------------------------------------------
+
+    def _label(
+        self, table: Any, inputs: Inputs, target: np.ndarray, weight: np.ndarray
+    ) -> LabelledRows:
+        """Encode the rows that have a weight, with their target."""
+        encoded = self._encode_table(table)
+        groups = related_rows(encoded.row_keys(), group_ids([inputs]))
+        rows = LabelledRows(
+            encoded, self._columns(encoded), target, weight.astype(np.float32), groups
+        )
+        return rows if (weight > 0).all() else rows.take(np.flatnonzero(weight > 0))
+
+    def _fit_members(self, rows: LabelledRows, seed: int, continued: bool) -> None:
+        task = self._make_task()
+        recipe = self._recipe(task, rows)
+        candidates = {} if continued else self._candidates(recipe, seed)
+        options = self._options(seed, self._n_runs(candidates, len(rows)))
+        if continued:
+            fits = [
+                (member.build(), partial(continue_training)) for member in self.members_
+            ]
+        else:
+            name = self._choose(candidates, rows, task, options)
+            fits = [
+                (self._start(recipe, derive_seed(seed, member), name), FIT_MODES[_mode(name)])
+                for member in range(self.n_members)
+            ]
+        self.members_, self.history_ = [], []
+        for number, (net, fit_mode) in enumerate(fits):
+            member_seed = derive_seed(seed, number)
+            own = replace(options, run=replace(options.run, seed=member_seed))
+            history = fit_mode(net, rows, task, own)
+            self.members_.append(FittedModule.from_module(recipe, net))
+            self.history_ += [{"member": number, **epoch} for epoch in history]
+
+    def _choose(
+        self,
+        candidates: dict[str, Candidate],
+        rows: LabelledRows,
+        task: Task,
+        options: FinetuningOptions,
+    ) -> str:
+        """Choose the candidate with the lowest validation loss; the first where none can be had."""
+        self.validation_losses_ = {}
+        if len(candidates) > 1:
+            self.validation_losses_ = validation_losses(candidates, rows, task, options)
+        losses = self.validation_losses_ or dict.fromkeys(candidates, 0.0)
+        self.finetune_ = min(losses, key=losses.__getitem__)
+        return self.finetune_
+
+    def _candidates(self, recipe: TaskRecipe, seed: int) -> dict[str, Candidate]:
+        """Name the ways to fit that ``finetune`` leaves open, the cheapest first."""
+        if self.pretrainer_ is None:
+            names = ["scratch"]
+        elif self.finetune == "auto":
+            names = ["frozen", "full", "scratch"]
+        else:
+            names = [self.finetune]
+        return {
+            name: Candidate(_mode(name), partial(self._start, recipe, seed, name))
+            for name in names
+        }
+
+    def _start(self, recipe: TaskRecipe, seed: int, name: str) -> TaskNet:
+        """Build a network to fit; with the pre-trained encoder unless it starts from scratch."""
+        with seeded(seed, torch.device("cpu")):
+            net = recipe.build()
+        if name != "scratch":
+            # The copy is what is trained: a frozen source never changes.
+            weights = self.pretrainer_.network_.build().state_dict()
+            known = {k: v for k, v in weights.items() if k in net.encoder.state_dict()}
+            net.encoder.load_state_dict(known)
+        return net
+
+    def _recipe(self, task: Task, rows: LabelledRows) -> TaskRecipe:
+        if self.pretrainer_ is None:
+            table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
+        else:
+            table = self.pretrainer_.network_.recipe.table
+        return TaskRecipe(
+            replace(table, dropout=float(self.dropout)),
+            rows.columns.shape[1],
+            task.n_outputs,
+            float(self.dropout),
+        )
+
+    def _n_runs(self, candidates: dict[str, Candidate], n_rows: int) -> int:
+        selection = n_selection_runs(len(candidates), n_rows) if len(candidates) > 1 else 0
+        return selection + self.n_members
+
+    def _options(self, seed: int, n_runs: int) -> FinetuningOptions:
+        run = run_options(self, seed)
+        if run.time_limit is not None:
+            run = replace(run, time_limit=run.time_limit / n_runs)
+        return FinetuningOptions(float(self.encoder_lr_ratio), int(self.patience), run)
+
+    def _check_parameters(self) -> None:
+        check_pretrainer(self.pretrainer)
+        check_choice("finetune", self.finetune, FINETUNE_MODES)
+        check_choice("head", self.head, HEADS)
+        check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
+        check_positive_int("embedding_dim", self.embedding_dim)
+        check_positive_int("n_members", self.n_members)
+        check_positive_int("patience", self.patience)
+        check_positive("encoder_lr_ratio", self.encoder_lr_ratio)
+        check_scalar(
+            self.dropout, "dropout", (int, float), min_val=0, max_val=1, include_boundaries="left"
+        )
+        if self.pretrainer is None and self.finetune in ("frozen", "gradual"):
+            raise ValueError(
+                f"finetune={self.finetune!r} needs a pre-trained encoder, and pretrainer is None"
+            )
+
+    # --- prediction ----------------------------------------------------------------------------
+
+    def _encode(self, X: Any) -> EncodedTable:
+        check_is_fitted(self, "members_")
+        table = take_apart(X, *self._fitted_special_columns()).table
+        return self._encode_table(check_table(self, table, reset=False))
+
+    def _fitted_special_columns(self) -> tuple[Any, Any]:
+        source = self.pretrainer_
+        image_column = self.image_column if source is None else source.image_column
+        group_column = self.group_column if source is None else source.group_column
+        return (
+            self.image_column if image_column is None else image_column,
+            self.group_column if group_column is None else group_column,
+        )
+
+    def _encode_table(self, table: Any) -> EncodedTable:
+        """Encode a checked table, in the order of columns that the encoder was trained on."""
+        names = getattr(self.pretrainer_, "feature_names_in_", None)
+        if names is not None and is_frame(table) and set(names) == set(table.columns):
+            table = table[list(names)]
+        if self.pretrainer_ is not None:
+            check_table(self.pretrainer_, table, reset=False)
+        return self.codec_.encode(table)
+
+    def _columns(self, encoded: EncodedTable) -> np.ndarray:
+        """Give the raw columns that the head sees beside the embedding."""
+        if self.head == "embedding":
+            return np.zeros((len(encoded), 0), dtype=np.float32)
+        return self.codec_.to_matrix(encoded)
+
+    def _outputs(self, X: Any) -> list[np.ndarray]:
+        """Give each member's head outputs, float64 (n_rows, n_outputs)."""
+        encoded = self._encode(X)
+        columns = self._columns(encoded)
+        device = resolve_device(self.device)
+        return [
+            apply_to_table(member.on(device), encoded, columns, device=device).astype(np.float64)
+            for member in self.members_
+        ]
+
+
+def _mode(name: str) -> str:
+    """Training from scratch is full fine-tuning of a random encoder."""
+    return "full" if name == "scratch" else name

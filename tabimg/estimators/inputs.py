@@ -1,0 +1,286 @@
+"""What a user hands in, taken apart: the table, the image cells, the groups."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import validate_data
+
+from tabimg.table import looks_like_file_paths, read_columns
+
+HEAD_ROWS = 100
+
+
+class Unlabeled:
+    """Extra rows, with photos, that have no target: for pre-training only.
+
+    Parameters
+    ----------
+    frame : DataFrame or array of shape (n_rows, n_columns)
+        With the columns of the labelled frame, the image columns included. Further columns, such
+        as a target that is not to be used, are ignored.
+    image_paths : sequence of length n_rows, optional
+        The photos, where they are not a column of the frame.
+
+    Notes
+    -----
+    It has neither a length nor a shape on purpose: scikit-learn would cut it up with the folds
+    whenever its length happened to equal that of ``X``.
+
+    Examples
+    --------
+    >>> clf.fit(df, y, unlabeled=Unlabeled(more_pairs))  # doctest: +SKIP
+    """
+
+    def __init__(self, frame: Any, image_paths: Sequence[Any] | None = None) -> None:
+        self.frame = frame
+        self.image_paths = image_paths
+
+    def __repr__(self) -> str:
+        return f"Unlabeled({type(self.frame).__name__} of shape {np.shape(self.frame)})"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A frame taken apart.
+
+    Parameters
+    ----------
+    table : DataFrame or array
+        Without image and group columns.
+    image_cells : list of sequences, or None
+        One sequence of cells per image column; None where there is none.
+    groups : object array of shape (n_rows,)
+        Names of the groups; None for a row without one.
+    """
+
+    table: Any
+    image_cells: list[Sequence[Any]] | None
+    groups: np.ndarray
+
+    @property
+    def has_photos(self) -> bool:
+        """Whether there is an image cell that is not missing."""
+        cells = (cell for column in self.image_cells or [] for cell in column)
+        return any(not _is_missing(cell) for cell in cells)
+
+
+def is_frame(X: Any) -> bool:
+    """Tell a frame with named columns from an array."""
+    return hasattr(X, "columns") and not isinstance(X, pd.Series)
+
+
+def as_column_list(columns: Hashable | Sequence[Hashable] | None) -> list[Hashable]:
+    """Make a list of an ``image_column=`` parameter: None, one column, or several."""
+    if columns is None:
+        return []
+    return list(columns) if isinstance(columns, (list, tuple)) else [columns]
+
+
+def take_apart(
+    X: Any,
+    image_column: Hashable | Sequence[Hashable] | None,
+    group_column: Hashable | None,
+    image_paths: Sequence[Any] | None = None,
+) -> Inputs:
+    """Split image and group columns off; either may be absent.
+
+    Raises
+    ------
+    ValueError
+        If photos come both as a column and as ``image_paths``, only some of several image columns
+        are there, or the lengths differ.
+    """
+    image_columns = as_column_list(image_column)
+    present = [c for c in image_columns if is_frame(X) and c in list(X.columns)]
+    if present and image_paths is not None:
+        raise ValueError(
+            f"photos are given twice: in the column {present[0]!r} and as image_paths; give one"
+        )
+    cells: list[Sequence[Any]] | None = None
+    if present:
+        if len(present) < len(image_columns):
+            absent = [c for c in image_columns if c not in present]
+            raise ValueError(f"image_column lists {absent}, which the frame does not have")
+        cells = [_column_values(X, name) for name in present]
+    elif image_paths is not None:
+        check_consistent_length(X, image_paths)
+        cells = [list(image_paths)]
+    groups = np.full(_n_rows(X), None, dtype=object)
+    extra = list(present)
+    if group_column is not None and is_frame(X) and group_column in list(X.columns):
+        groups[:] = _column_values(X, group_column)
+        extra.append(group_column)
+    return Inputs(_without_columns(X, extra), cells, groups)
+
+
+def group_ids(parts: Sequence[Inputs]) -> np.ndarray:
+    """Number the groups over all parts; -1 for a row without one; int64 array."""
+    names = np.concatenate([part.groups for part in parts])
+    return pd.factorize(names)[0].astype(np.int64)
+
+
+def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None:
+    """Check that declared columns are in the frame.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, the missing column and the nearest existing ones.
+    """
+    if not is_frame(X):
+        if columns:
+            raise ValueError(
+                f"{parameter}={columns[0]!r} names a column, but X is a bare "
+                f"{type(X).__name__}: give a DataFrame, or the photos as fit(X, image_paths=...)"
+            )
+        return
+    names = list(X.columns)
+    for column in columns:
+        if column not in names:
+            near = difflib.get_close_matches(str(column), [str(n) for n in names], n=3)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise ValueError(
+                f"{parameter}={column!r} is not a column of X; its columns are {names}.{hint}"
+            )
+
+
+def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
+    """Check shape and feature names of the table as scikit-learn does; return what to encode.
+
+    Cells are not looked at here: the codec reports what it cannot encode.
+    """
+    if is_frame(table):
+        _check_frame_shape(estimator, table)
+    else:
+        if isinstance(table, (list, tuple)):
+            # numpy would turn the numbers of a mixed list into strings.
+            table = _as_object_array(table)
+        table = check_array(
+            table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
+        )
+    validate_data(estimator, table, reset=reset, skip_check_array=True)
+    return table
+
+
+def check_fit_rows(estimator: Any, n_rows: int) -> None:
+    """Raise a ValueError for a single training row."""
+    if n_rows < 2:
+        raise ValueError(
+            f"{type(estimator).__name__} needs at least 2 rows to fit, got n_samples = {n_rows}"
+        )
+
+
+def warn_of_paths(table: Any) -> None:
+    """Warn of columns that look like file paths but are not declared as image columns."""
+    head = table.head(HEAD_ROWS) if is_frame(table) else table[:HEAD_ROWS]
+    if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
+        return
+    for column in read_columns(head):
+        if column.values.dtype == object and looks_like_file_paths(column.values):
+            warnings.warn(
+                f"column {column.name!r} looks like file paths and is used as categories. If these "
+                f"are photos, declare them: image_column={column.name!r}, or fit(X, "
+                "image_paths=...); otherwise drop the column",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def reject_paths_as_target(y: Any) -> None:
+    """Raise a ValueError for a target that looks like file paths.
+
+    scikit-learn hands the second positional argument of ``fit`` on as ``y``.
+    """
+    if y is None or np.ndim(y) != 1:
+        return
+    values = np.asarray(y)
+    if values.dtype.kind in "OUS" and looks_like_file_paths(values[:HEAD_ROWS]):
+        raise ValueError(
+            "y looks like file paths. Photos are given as a column, image_column=..., or by name: "
+            "fit(X, image_paths=...)"
+        )
+
+
+def stack_tables(first: Any, second: Any) -> Any:
+    """Put the rows of two tables of the same kind and columns below each other.
+
+    Raises
+    ------
+    ValueError
+        If one is a frame and the other is not, or columns are missing from the second.
+    """
+    if is_frame(first) != is_frame(second):
+        raise ValueError(
+            "X and Unlabeled(...) must both be frames or both be arrays, got "
+            f"{type(first).__name__} and {type(second).__name__}"
+        )
+    if not is_frame(first):
+        if first.shape[1] != second.shape[1]:
+            raise ValueError(
+                f"X has {first.shape[1]} columns, the unlabeled rows have {second.shape[1]}"
+            )
+        return np.concatenate([first, second])
+    require_columns(second, list(first.columns), "the unlabeled rows' column")
+    second = second[list(first.columns)]
+    if isinstance(first, pd.DataFrame):
+        return pd.concat([first, second], ignore_index=True)
+    return nw.concat(
+        [nw.from_native(first), nw.from_native(second)], how="vertical"
+    ).to_native()
+
+
+def _column_values(X: Any, name: Hashable) -> list[Any]:
+    column = X[name]
+    if getattr(column, "ndim", 1) != 1:
+        raise ValueError(f"the frame has more than one column named {name!r}")
+    return column.to_list()
+
+
+def _n_rows(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
+
+
+def _without_columns(X: Any, names: Sequence[Hashable]) -> Any:
+    if not names:
+        return X
+    if isinstance(X, pd.DataFrame):
+        return X.drop(columns=list(names))
+    return nw.from_native(X).drop(*names).to_native()
+
+
+def _check_frame_shape(estimator: Any, table: Any) -> None:
+    n_rows, n_columns = table.shape
+    name = type(estimator).__name__
+    if n_columns == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={table.shape}) while a minimum of 1 is required "
+            f"by {name}: there is no column beside image and group columns"
+        )
+    if n_rows == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required "
+            f"by {name}."
+        )
+
+
+def _as_object_array(rows: Sequence[Any]) -> np.ndarray:
+    array = np.asarray(rows)
+    return np.asarray(rows, dtype=object) if array.dtype.kind in "US" else array
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return True
+    if isinstance(cell, (list, tuple)):
+        return all(_is_missing(part) for part in cell)
+    missing = pd.isna(cell)
+    return isinstance(missing, (bool, np.bool_)) and bool(missing)

@@ -1,0 +1,120 @@
+"""Where a fine-tuned estimator's encoder comes from: nowhere, a fit, a frozen one, a directory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from tabimg.estimators.inputs import is_frame, take_apart
+from tabimg.estimators.parameters import draw_seed
+from tabimg.estimators.pretrainer import MultiModalPretrainer
+from tabimg.image import RowImages, image_fingerprint
+from tabimg.serialization import read_directory, register
+
+register(FrozenEstimator)
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What the fit of a pretrainer inside another estimator is given."""
+
+    X: Any
+    has_photos: bool
+    fit_params: Mapping[str, Any]
+
+
+def frozen_pretrainer(pretrainer: Any) -> MultiModalPretrainer | None:
+    """Give the fitted pretrainer behind a frozen estimator or a directory, else None.
+
+    Raises
+    ------
+    TypeError
+        If it is something else than a pretrainer.
+    sklearn.exceptions.NotFittedError
+        If it is frozen but was never fitted.
+    """
+    if isinstance(pretrainer, (str, Path)):
+        loaded = read_directory(pretrainer)
+        found = loaded.estimator if isinstance(loaded, FrozenEstimator) else loaded
+        where = f"the directory {str(pretrainer)!r}"
+    elif isinstance(pretrainer, FrozenEstimator):
+        found, where = pretrainer.estimator, "FrozenEstimator(...)"
+    else:
+        return None
+    if not isinstance(found, MultiModalPretrainer):
+        raise TypeError(
+            f"pretrainer= needs a MultiModalPretrainer; {where} holds a {type(found).__name__}"
+        )
+    check_is_fitted(found, "network_")
+    return found
+
+
+def check_pretrainer(pretrainer: Any) -> None:
+    """Raise a TypeError for what cannot be a pretrainer."""
+    known = (MultiModalPretrainer, FrozenEstimator, str, Path)
+    if pretrainer is not None and not isinstance(pretrainer, known):
+        raise TypeError(
+            "pretrainer must be None, a MultiModalPretrainer, FrozenEstimator(fitted pretrainer) "
+            f"or the directory of a saved one, got {type(pretrainer).__name__}"
+        )
+
+
+def fit_pretrainer(
+    pretrainer: MultiModalPretrainer, inputs: FitInputs, memory: Any, random_state: Any
+) -> MultiModalPretrainer:
+    """Fit a clone of a pretrainer, through joblib's memory where one is given.
+
+    Raises
+    ------
+    ValueError
+        If the pretrainer is fitted already and the frame holds no photos to fit it anew.
+    """
+    if hasattr(pretrainer, "network_"):
+        _report_refit(inputs.has_photos)
+    fresh = clone(pretrainer)
+    if fresh.random_state is None and random_state is not None:
+        # One random_state then decides the whole fit.
+        fresh.set_params(random_state=draw_seed(check_random_state(random_state)))
+    cached_fit = check_memory(memory).cache(_fit)
+    photos = _photo_fingerprint(fresh, inputs) if memory is not None else ""
+    return cached_fit(fresh, inputs.X, dict(inputs.fit_params), photos)
+
+
+def _fit(
+    pretrainer: MultiModalPretrainer, X: Any, fit_params: dict[str, Any], photos: str
+) -> MultiModalPretrainer:
+    """Fit; ``photos`` only makes joblib's memory notice a changed file."""
+    return pretrainer.fit(X, **fit_params)
+
+
+def _report_refit(has_photos: bool) -> None:
+    advice = (
+        "the pretrainer is fitted already and would be fitted anew, its weights lost. To use it as "
+        "it is, wrap it: pretrainer=FrozenEstimator(pretrainer) (sklearn.frozen)"
+    )
+    if not has_photos:
+        raise ValueError(f"{advice}. The data hold no photos to fit it with")
+    warnings.warn(advice, UserWarning, stacklevel=4)
+
+
+def _photo_fingerprint(pretrainer: MultiModalPretrainer, inputs: FitInputs) -> str:
+    unlabeled = inputs.fit_params.get("unlabeled")
+    cells: list[Sequence[Any]] = []
+    for X, paths in (
+        (inputs.X, inputs.fit_params.get("image_paths")),
+        (getattr(unlabeled, "frame", None), getattr(unlabeled, "image_paths", None)),
+    ):
+        if paths is not None:
+            cells.append(list(paths))
+        elif is_frame(X):
+            cells += take_apart(X, pretrainer.image_column, None).image_cells or []
+    prints = [image_fingerprint(RowImages.from_cells([c], pretrainer.image_root)) for c in cells]
+    return "-".join(prints)

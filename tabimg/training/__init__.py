@@ -1,0 +1,1 @@
+"""How a module is fitted: batches by index array, schedules, callbacks, checkpoints, precision."""

@@ -1,0 +1,124 @@
+"""What happens between batches and epochs: guards, the best weights, early stopping, progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+State = dict[str, Tensor]
+
+
+class DivergenceError(FloatingPointError):
+    """Training produced a loss or a gradient that is not finite."""
+
+
+def copy_state(module: nn.Module) -> State:
+    """Copy all weights and buffers of a module."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+class ClipGradients(Callback):
+    """Scale the gradient to a norm of at most ``max_norm`` and record the mean norm of the epoch."""
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = max_norm
+
+    def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self.norms_: list[Tensor] = []
+
+    def on_grad_computed(
+        self, net: Any, named_parameters: Iterable[tuple[str, nn.Parameter]], **kwargs: Any
+    ) -> None:
+        parameters = [parameter for _, parameter in named_parameters]
+        self.norms_.append(nn.utils.clip_grad_norm_(parameters, self.max_norm))
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        net.history.record("gradient_norm", float(torch.stack(self.norms_).mean()))
+
+
+class FiniteGuard(Callback):
+    """Stop with an error that names epoch and term as soon as a recorded value is not finite."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        epoch = net.history[-1]
+        # The terms come first, the total last: the term is what tells the cause.
+        names = sorted(
+            (n for n in epoch if n.startswith(("train_", "valid_")) or n == "gradient_norm"),
+            key=lambda n: (n.endswith("loss"), n),
+        )
+        for name in names:
+            if not math.isfinite(epoch[name]):
+                raise DivergenceError(
+                    f"{self.stage} diverged in epoch {epoch['epoch']}: {name} is {epoch[name]}. "
+                    "Lower lr, or check the table for extreme values."
+                )
+
+
+class BestWeights(Callback):
+    """Keep the weights with the lowest validation loss, those before the first epoch included."""
+
+    def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(self, "state_"):
+            self.loss_ = _or_infinity(net.validation_loss())
+            self.state_ = copy_state(net.module_)
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        loss = net.history[-1].get("valid_loss", -math.inf)
+        # Without a validation split the last weights are the ones to keep.
+        if loss < self.loss_ or loss == -math.inf:
+            self.loss_ = loss
+            self.state_ = copy_state(net.module_)
+
+    def on_train_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        net.module_.load_state_dict(self.state_)
+
+
+def _or_infinity(loss: float | None) -> float:
+    return math.inf if loss is None or math.isnan(loss) else loss
+
+
+class EarlyStop(Callback):
+    """End the training after ``patience`` epochs without a lower validation loss."""
+
+    def __init__(self, best: BestWeights, patience: int) -> None:
+        self.best = best
+        self.patience = patience
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        recent = net.history[-self.patience :, "valid_loss"]
+        if len(recent) == self.patience and min(recent) > self.best.loss_:
+            raise KeyboardInterrupt  # skorch's signal for the end of training
+
+
+class Progress(Callback):
+    """A progress bar over the epochs, with the losses of the last one."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+
+    def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self.bar_ = tqdm(total=net.max_epochs, initial=len(net.history), desc=self.description)
+
+    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        epoch = net.history[-1]
+        shown = {
+            name.removeprefix("train_"): f"{value:.3f}"
+            for name, value in epoch.items()
+            if name.startswith("train_") and not name.endswith("weighted")
+        }
+        if "valid_loss" in epoch:
+            shown["valid"] = f"{epoch['valid_loss']:.3f}"
+        self.bar_.set_postfix(shown, refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self.bar_.close()

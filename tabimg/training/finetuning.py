@@ -1,0 +1,282 @@
+"""Fine-tuning a table encoder with a task head: frozen, full or gradual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tabimg.nn.task import TaskNet
+from tabimg.table import EncodedTable
+from tabimg.training.inference import apply_to_table
+from tabimg.training.net import Batch, Terms
+from tabimg.training.run import History, RunOptions, optimise, parameter_groups
+from tabimg.training.runtime import seeded, single_thread
+from tabimg.training.splits import Split, validation_split
+from tabimg.training.tasks import Task, standardisation
+
+# Share of the schedule after which the whole encoder takes part in gradual fine-tuning.
+GRADUAL_END = 0.5
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Encoded rows with their target.
+
+    Parameters
+    ----------
+    table : EncodedTable of n_rows rows
+    columns : float32 array of shape (n_rows, n_columns)
+        The raw columns for the head; n_columns is 0 where it sees the embedding alone.
+    target : int64 array (n_rows,) of class numbers, or float32 array (n_rows, n_outputs)
+    weight : float32 array of shape (n_rows,), positive
+    groups : int array of shape (n_rows,)
+        Rows of one group never stand on both sides of a split.
+    """
+
+    table: EncodedTable
+    columns: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def take(self, index: np.ndarray) -> LabelledRows:
+        """Give the rows of an index array."""
+        return LabelledRows(
+            self.table.take(index),
+            self.columns[index],
+            self.target[index],
+            self.weight[index],
+            self.groups[index],
+        )
+
+
+@dataclass(frozen=True)
+class FinetuningOptions:
+    """Everything that shapes one fine-tuning run.
+
+    Parameters
+    ----------
+    encoder_lr_ratio : float
+        The encoder's learning rate as a share of the head's.
+    patience : int
+        Epochs without a lower validation loss after which the training ends.
+    run : RunOptions
+    """
+
+    encoder_lr_ratio: float
+    patience: int
+    run: RunOptions
+
+
+def fit_frozen(
+    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
+) -> History:
+    """Fit the head alone: a penalised linear model on the encoder's fixed features."""
+    device = options.run.device
+    extract = net.to(device).eval().raw_features
+    features = apply_to_table(extract, rows.table, rows.columns, device=device)
+    net.cpu()
+    mean, scale = standardisation(features, rows.weight)
+    net.mean.copy_(mean)
+    net.scale.copy_(scale)
+    standardised = (features - mean.numpy()) / scale.numpy()
+    weight, bias = task.fit_head(standardised, rows.target, rows.weight, rows.groups)
+    with torch.no_grad():
+        net.head.out.weight.copy_(torch.from_numpy(weight))
+        net.head.out.bias.copy_(torch.from_numpy(bias))
+    return []
+
+
+def fit_full(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions) -> History:
+    """Fit the head, then head and encoder together, the encoder at its own learning rate.
+
+    Starting from a fitted head keeps the first gradients from tearing up what pre-training built
+    (Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv 2202.10054). The weights
+    kept are those with the lowest validation loss, the start included.
+    """
+    return _train(net, rows, task, options, _groups_at_once)
+
+
+def fit_gradual(
+    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
+) -> History:
+    """As `fit_full`, but the encoder's parts join one after the other, the last part first.
+
+    Gradual unfreezing (Howard and Ruder, "ULMFiT", arXiv 1801.06146, section 3.3).
+    """
+    return _train(net, rows, task, options, _groups_one_by_one)
+
+
+FIT_MODES: dict[str, Callable[[TaskNet, LabelledRows, Task, FinetuningOptions], History]] = {
+    "frozen": fit_frozen,
+    "full": fit_full,
+    "gradual": fit_gradual,
+}
+
+
+def continue_training(
+    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
+) -> History:
+    """Go on training a fitted network as it stands."""
+    split = validation_split(
+        rows.groups, options.run.validation_fraction, options.run.seed, task.classes(rows.target)
+    )
+    return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
+
+
+def row_losses(
+    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
+) -> np.ndarray:
+    """Loss of each row under a fitted network, float32 (n_rows,)."""
+    device = options.run.device
+    outputs = apply_to_table(net.to(device).eval(), rows.table, rows.columns, device=device)
+    net.cpu()
+    return task.row_losses(torch.from_numpy(outputs), torch.from_numpy(rows.target)).numpy()
+
+
+def _train(
+    net: TaskNet,
+    rows: LabelledRows,
+    task: Task,
+    options: FinetuningOptions,
+    make_groups: Callable[[TaskNet, FinetuningOptions], list[dict[str, Any]]],
+) -> History:
+    split = validation_split(
+        rows.groups, options.run.validation_fraction, options.run.seed, task.classes(rows.target)
+    )
+    # The head must not have seen the rows that decide when to stop.
+    fit_frozen(net, rows if split is None else rows.take(split[0]), task, options)
+    return _optimise(net, rows, task, options, split, make_groups(net, options))
+
+
+def _groups_at_once(net: TaskNet, options: FinetuningOptions) -> list[dict[str, Any]]:
+    encoder_lr = options.run.lr * options.encoder_lr_ratio
+    return [
+        *parameter_groups(net.head, options.run.lr, options.run.weight_decay),
+        *parameter_groups(net.encoder, encoder_lr, options.run.weight_decay),
+    ]
+
+
+def _groups_one_by_one(net: TaskNet, options: FinetuningOptions) -> list[dict[str, Any]]:
+    encoder_lr = options.run.lr * options.encoder_lr_ratio
+    parts = [net.encoder.row_embedding, *_parts(net.encoder.tabular_encoder)]
+    groups = parameter_groups(net.head, options.run.lr, options.run.weight_decay)
+    for depth, part in enumerate(reversed(parts)):
+        start = GRADUAL_END * (depth + 1) / len(parts)
+        groups += [
+            {**group, "unfreeze_at": start}
+            for group in parameter_groups(part, encoder_lr, options.run.weight_decay)
+        ]
+    return groups
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """Cut a module into its children, sequences and lists into theirs, in order."""
+    parts: list[nn.Module] = []
+    direct = list(module.parameters(recurse=False))
+    if direct:
+        parts.append(nn.ParameterList(direct))
+    for child in module.children():
+        is_container = isinstance(child, (nn.Sequential, nn.ModuleList))
+        parts += _parts(child) if is_container else [child]
+    return [part for part in parts if any(True for _ in part.parameters())]
+
+
+class _TaskObjective(nn.Module):
+    """The weighted mean loss of a batch."""
+
+    def __init__(self, net: TaskNet, task: Task) -> None:
+        super().__init__()
+        self.net = net
+        self.task = task
+
+    def forward(self, batch: Batch) -> Terms:
+        outputs = self.net(batch["numeric"], batch["codes"], batch["columns"])
+        losses = self.task.row_losses(outputs, batch["target"])
+        return {"task": (losses * batch["weight"]).sum() / batch["weight"].sum()}
+
+
+class _TaskBatches:
+    """Batches of labelled rows of nearly equal size, shuffled anew each epoch."""
+
+    def __init__(
+        self, rows: LabelledRows, batch_size: int, seed: int, device: torch.device
+    ) -> None:
+        self.rows = rows
+        self.seed = seed
+        self.device = device
+        self.epoch = 0
+        self.n_batches = -(-len(rows) // batch_size)
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.rows))
+        self.epoch += 1
+        for index in np.array_split(order, self.n_batches):
+            yield self.batch(index)
+
+    def batch(self, index: np.ndarray) -> Batch:
+        """Gather the rows of an index array."""
+        part = self.rows.take(index)
+        arrays = {
+            "numeric": part.table.numeric,
+            "codes": part.table.codes,
+            "columns": part.columns,
+            "target": part.target,
+            "weight": part.weight,
+        }
+        tensors = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
+        return {"size": len(index), **tensors}
+
+
+class _OrderedTaskBatches(_TaskBatches):
+    """The same rows in the same batches each time, for validation."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in np.array_split(np.arange(len(self.rows)), self.n_batches):
+            yield self.batch(index)
+
+
+def _optimise(
+    net: TaskNet,
+    rows: LabelledRows,
+    task: Task,
+    options: FinetuningOptions,
+    split: Split | None,
+    groups: list[dict[str, Any]],
+) -> History:
+    train, valid = split if split is not None else (np.arange(len(rows)), None)
+    if len(train) < 2:
+        return []  # batch statistics need two rows; the fitted head stands
+    run = options.run
+    validation = None
+    if valid is not None:
+        validation = _OrderedTaskBatches(rows.take(valid), run.batch_size, run.seed, run.device)
+    with single_thread(), seeded(run.seed, run.device):
+        history = optimise(
+            _TaskObjective(net.to(run.device), task),
+            stage="fine-tuning",
+            weights={"task": 1.0},
+            parameter_groups=groups,
+            train_batches=_TaskBatches(rows.take(train), run.batch_size, run.seed, run.device),
+            valid_batches=validation,
+            options=run,
+            identity=(
+                (rows.table.numeric, rows.table.codes, rows.columns, rows.target, rows.weight),
+                rows.groups,
+                [(group["max_lr"], group.get("unfreeze_at")) for group in groups],
+            ),
+            patience=options.patience,
+        )
+    net.cpu().eval()
+    return history

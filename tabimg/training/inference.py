@@ -1,0 +1,59 @@
+"""Inference whose result for a row does not depend on the rows beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tabimg.table import EncodedTable
+from tabimg.training.runtime import single_thread
+
+# Matrix products of another height may sum in another order; one fixed height cannot.
+BLOCK_ROWS = 64
+
+
+def apply_in_blocks(
+    function: Callable[..., Tensor], arrays: tuple[np.ndarray, ...], device: torch.device
+) -> np.ndarray:
+    """Apply a network to rows in float32 blocks of exactly ``BLOCK_ROWS`` rows.
+
+    Parameters
+    ----------
+    function : callable
+        Maps one tensor per array, each (BLOCK_ROWS, ...), to a tensor (BLOCK_ROWS, d).
+    arrays : tuple of arrays with equal first dimension n_rows > 0
+    device : torch.device
+
+    Returns
+    -------
+    float32 array of shape (n_rows, d)
+    """
+    n_rows = len(arrays[0])
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, n_rows, BLOCK_ROWS):
+            block = [_padded(array[start : start + BLOCK_ROWS]) for array in arrays]
+            outputs.append(function(*(torch.from_numpy(b).to(device) for b in block)).cpu())
+    return torch.cat(outputs).numpy()[:n_rows].astype(np.float32, copy=False)
+
+
+def apply_to_table(
+    function: Callable[..., Tensor],
+    table: EncodedTable,
+    *further: np.ndarray,
+    device: torch.device,
+) -> np.ndarray:
+    """Apply a table network, ``function(numeric, codes, *further)``, in blocks on one thread."""
+    with single_thread():
+        return apply_in_blocks(function, (table.numeric, table.codes, *further), device)
+
+
+def _padded(block: np.ndarray) -> np.ndarray:
+    """Fill a last, shorter block up with copies of its first row."""
+    missing = BLOCK_ROWS - len(block)
+    if missing == 0:
+        return np.ascontiguousarray(block)
+    return np.concatenate([block, np.repeat(block[:1], missing, axis=0)])

@@ -1,0 +1,70 @@
+"""A trained module at rest: the recipe that builds it, and its weights as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from tabimg.serialization import register
+
+
+class Recipe(Protocol):
+    """Plain parameters that build an untrained module."""
+
+    def build(self) -> nn.Module: ...
+
+
+@register
+class FittedModule:
+    """A trained module that pickles, hashes and saves as plain arrays.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    arrays : mapping of str to ndarray
+        The module's ``state_dict``.
+
+    Notes
+    -----
+    A live module in an estimator's state breaks joblib's hashing and skops; so the live module is
+    only a cache here, rebuilt where it is missing.
+    """
+
+    def __init__(self, recipe: Recipe, arrays: Mapping[str, np.ndarray]) -> None:
+        self.recipe = recipe
+        self.arrays = dict(arrays)
+        self._live: nn.Module | None = None
+
+    @classmethod
+    def from_module(cls, recipe: Recipe, module: nn.Module) -> FittedModule:
+        """Take a copy of a module's weights."""
+        arrays = {
+            name: tensor.detach().cpu().numpy().copy()
+            for name, tensor in module.state_dict().items()
+        }
+        return cls(recipe, arrays)
+
+    def build(self) -> nn.Module:
+        """Build a new module with these weights, on the CPU, in evaluation mode."""
+        # The weights drawn here are overwritten at once; the global stream must not notice.
+        with torch.random.fork_rng(devices=[]):
+            module = self.recipe.build()
+        module.load_state_dict({name: torch.tensor(a) for name, a in self.arrays.items()})
+        return module.eval()
+
+    def on(self, device: torch.device) -> nn.Module:
+        """Give the shared live module on a device, for inference only."""
+        if self._live is None:
+            self._live = self.build()
+        return self._live.to(device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"recipe": self.recipe, "arrays": self.arrays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._live = None

@@ -1,0 +1,218 @@
+"""Rows with their photos, and the batches of pre-training drawn from them by index array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tabimg.image import Augmenter, ImageCache, RowImages, plain
+from tabimg.objectives import positives_from_ids
+from tabimg.table import EncodedTable, MarginalCorruption
+from tabimg.training.net import Batch
+from tabimg.training.runtime import derive_seed
+
+_VALIDATION, _AUGMENTATION = 1, 2
+
+
+@dataclass(frozen=True)
+class PairedRows:
+    """An encoded table, the photos of its rows, and what makes two rows positives.
+
+    Parameters
+    ----------
+    table : EncodedTable of n_rows rows
+    images : RowImages of n_rows rows, or None
+        None where no photo is used at all.
+    cache : ImageCache or None
+        The decoded photos; None where the image cells are embedding vectors.
+    row_ids, group_ids : int64 arrays of shape (n_rows,)
+        Equal ids: identical rows, rows of one declared group. -1 means no group.
+    weight : float32 array of shape (n_rows,)
+        Factor of each row in the losses.
+    """
+
+    table: EncodedTable
+    images: RowImages | None
+    cache: ImageCache | None
+    row_ids: np.ndarray
+    group_ids: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def has_image(self) -> np.ndarray:
+        """Which rows have at least one photo; bool array of shape (n_rows,)."""
+        if self.images is None:
+            return np.zeros(len(self), dtype=bool)
+        return self.images.has_image
+
+    def first_image_ids(self) -> np.ndarray:
+        """Id of each row's first photo, -1 for none; int64 array of shape (n_rows,)."""
+        ids = np.full(len(self), -1, dtype=np.int64)
+        if self.images is not None:
+            rows = np.flatnonzero(self.has_image)
+            ids[rows] = self.images.first(rows)
+        return ids
+
+    def pixels(self, image_ids: np.ndarray) -> Tensor:
+        """Gather photos, uint8 (B, S, S, 3), or embedding vectors, float32 (B, d)."""
+        if self.cache is not None:
+            return torch.from_numpy(self.cache.gather(image_ids))
+        assert self.images is not None and self.images.vectors is not None
+        return torch.from_numpy(self.images.vectors[image_ids])
+
+
+class BatchBuilder:
+    """Makes one batch from row numbers: gathers, corrupts, and marks the positives."""
+
+    def __init__(
+        self,
+        rows: PairedRows,
+        corruption: MarginalCorruption,
+        image_size: int,
+        device: torch.device,
+    ) -> None:
+        self.rows = rows
+        self.corruption = corruption
+        self.image_size = image_size
+        self.device = device
+
+    def table_part(self, index: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Original and corrupted cells of the rows, with the mask."""
+        clean = self.rows.table.take(index)
+        corrupted = self.corruption.draw(clean, rng)
+        arrays = {
+            "numeric": corrupted.table.numeric,
+            "codes": corrupted.table.codes,
+            "numeric_target": clean.numeric,
+            "codes_target": clean.codes,
+            "numeric_mask": corrupted.numeric_mask,
+            "code_mask": corrupted.code_mask,
+            "weight": self.rows.weight[index],
+        }
+        tensors = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
+        return {"size": len(index), **tensors}
+
+    def image_part(self, index: np.ndarray, image_ids: np.ndarray) -> Batch:
+        """Positives among the rows that have a photo, and where these rows stand in the batch.
+
+        ``image_ids`` has an entry for each row of the batch, -1 for no photo.
+        """
+        standing = np.flatnonzero(image_ids >= 0)
+        if len(standing) < 2:  # no negative to tell apart, and no batch statistics
+            return {}
+        with_image = index[standing]
+        ids = (self.rows.row_ids[with_image], image_ids[standing], self.rows.group_ids[with_image])
+        return {
+            "image_rows": torch.from_numpy(standing).to(self.device),
+            "positives": positives_from_ids(*(torch.from_numpy(i).to(self.device) for i in ids)),
+        }
+
+
+class TrainingBatches:
+    """One epoch of training batches per iteration, each epoch with its own random stream.
+
+    Batches have nearly equal sizes, so that no batch is too small for batch statistics, and share
+    out the rows that have a photo evenly. A stream belongs to (seed, epoch): a resumed run draws
+    what the uninterrupted one would have drawn.
+    """
+
+    def __init__(
+        self,
+        builder: BatchBuilder,
+        index: np.ndarray,
+        batch_size: int,
+        augmenter: Augmenter,
+        seed: int,
+        first_epoch: int = 0,
+    ) -> None:
+        self.builder = builder
+        self.index = index
+        self.augmenter = augmenter
+        self.seed = seed
+        self.epoch = first_epoch
+        self.n_batches = -(-len(index) // batch_size)
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        generator = torch.Generator(device=self.builder.device)
+        generator.manual_seed(derive_seed(self.seed, _AUGMENTATION, self.epoch))
+        self.epoch += 1
+        for index in self._deal(rng):
+            yield self._build(index, rng, generator)
+
+    def _deal(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Share the rows out to the batches, those with a photo apart from the others."""
+        has_image = self.builder.rows.has_image[self.index]
+        paired = rng.permutation(self.index[has_image])
+        alone = rng.permutation(self.index[~has_image])
+        # Two photos are the least that can be contrasted.
+        n_paired = max(1, min(self.n_batches, len(paired) // 2))
+        parts = np.array_split(paired, n_paired)
+        parts += [paired[:0]] * (self.n_batches - n_paired)
+        # Batches with the fewest photos take the most rows without.
+        sizes = [len(part) for part in np.array_split(self.index, self.n_batches)]
+        bounds = np.cumsum([max(0, s - len(p)) for s, p in zip(sizes, parts, strict=True)])
+        rest = np.split(alone, np.minimum(bounds[:-1], len(alone)))
+        return [np.concatenate(pair) for pair in zip(parts, rest, strict=True)]
+
+    def _build(
+        self, index: np.ndarray, rng: np.random.Generator, generator: torch.Generator
+    ) -> Batch:
+        rows = self.builder.rows
+        batch = self.builder.table_part(index, rng)
+        if rows.images is None:
+            return batch
+        image_ids = np.full(len(index), -1, dtype=np.int64)
+        standing = np.flatnonzero(rows.has_image[index])
+        image_ids[standing] = rows.images.draw(index[standing], rng)
+        part = self.builder.image_part(index, image_ids)
+        if part:
+            pixels = rows.pixels(image_ids[standing]).to(self.builder.device)
+            is_photo = rows.cache is not None
+            part["pixels"] = self.augmenter(pixels, generator) if is_photo else pixels
+        return batch | part
+
+
+class ValidationBatches:
+    """The same batches each time: fixed masks and photos, no augmentation, one constant size.
+
+    The contrastive loss depends on the batch size, so a smaller last batch is left out.
+    """
+
+    def __init__(
+        self, builder: BatchBuilder, index: np.ndarray, batch_size: int, seed: int
+    ) -> None:
+        self.builder = builder
+        n_batches = len(index) // batch_size
+        rng = np.random.default_rng([seed, _VALIDATION])
+        order = rng.permutation(index)[: n_batches * batch_size]
+        first_ids = builder.rows.first_image_ids()
+        self._batches = [
+            (builder.table_part(i, rng) | builder.image_part(i, first_ids[i]), first_ids[i])
+            for i in np.split(order, n_batches)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch, image_ids in self._batches:
+            # Photos are gathered anew each time: kept, they would cost their memory twice.
+            yield batch | self._pixels(batch, image_ids)
+
+    def _pixels(self, batch: Batch, image_ids: np.ndarray) -> Batch:
+        if "image_rows" not in batch:
+            return {}
+        rows, builder = self.builder.rows, self.builder
+        pixels = rows.pixels(image_ids[image_ids >= 0]).to(builder.device)
+        return {"pixels": pixels if rows.cache is None else plain(pixels, builder.image_size)}

@@ -1,0 +1,201 @@
+"""Recipes of the networks: plain parameters in, untrained modules out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from tabimg.nn import (
+    MaskPredictionHead,
+    MLPEncoder,
+    MultiModalNet,
+    ProjectionHead,
+    ResNet1dCBAM,
+    RowEmbedding,
+    load_torchvision_weights,
+    output_width,
+    resnet18,
+)
+from tabimg.nn.task import TaskNet
+from tabimg.serialization import register
+
+ModuleFactory = Callable[[], nn.Module]
+
+TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "resnet1d_cbam": ResNet1dCBAM,
+    "resnet1d": partial(ResNet1dCBAM, attention=lambda channels: nn.Identity()),
+    "mlp": MLPEncoder,
+}
+IMAGE_ENCODERS: dict[str, ModuleFactory] = {"resnet18": resnet18}
+
+
+def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Module]]) -> None:
+    """Reject what is neither a known encoder's name nor a factory.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not (callable(value) or (isinstance(value, str) and value in known)):
+        raise ValueError(
+            f"{name} must be one of {sorted(known)} or a callable that returns a torch module, "
+            f"got {value!r}"
+        )
+
+
+@register
+@dataclass(frozen=True)
+class TableRecipe:
+    """A row embedding and the encoder on top of it.
+
+    Parameters
+    ----------
+    encoder : str or callable
+        A name in ``TABULAR_ENCODERS``, or a factory without arguments whose module maps float32
+        features (B, F) to embeddings (B, d).
+    n_numeric, numeric_has_missing, cardinalities
+        What `RowEmbedding` is told of the columns.
+    embedding_dim : int
+        Width of the embedding; a factory's module brings its own.
+    dropout : float
+        Inside the named encoders.
+    """
+
+    encoder: str | ModuleFactory
+    n_numeric: int
+    numeric_has_missing: tuple[bool, ...]
+    cardinalities: tuple[int, ...]
+    embedding_dim: int
+    dropout: float = 0.0
+
+    def build(self) -> MultiModalNet:
+        """Build the network of the table alone."""
+        rows = RowEmbedding(self.n_numeric, self.numeric_has_missing, self.cardinalities)
+        return MultiModalNet(rows, self._build_encoder(rows.out_features))
+
+    def _build_encoder(self, in_features: int) -> nn.Module:
+        if callable(self.encoder):
+            encoder = _checked_module(self.encoder(), "tabular_encoder")
+            return _materialised(encoder, torch.zeros(2, in_features))
+        return TABULAR_ENCODERS[self.encoder](in_features, self.embedding_dim, dropout=self.dropout)
+
+    def width(self, net: MultiModalNet) -> int:
+        """Find the width of the embedding of a built network."""
+        return output_width(net.tabular_encoder, torch.zeros(2, net.row_embedding.out_features))
+
+
+class VectorEncoder(nn.BatchNorm1d):
+    """Stands for the image encoder where the cells are embeddings already: it standardises them."""
+
+
+@register
+@dataclass(frozen=True)
+class ImageRecipe:
+    """The image encoder.
+
+    Parameters
+    ----------
+    encoder : str or callable
+        A name in ``IMAGE_ENCODERS``, or a factory without arguments whose module maps float32
+        images (B, 3, H, W) to embeddings (B, d').
+    image_size : int
+        Height and width that photos are resized to, in pixels.
+    vector_width : int, optional
+        Width of the image cells where these are embedding vectors, which need no encoder.
+    """
+
+    encoder: str | ModuleFactory
+    image_size: int
+    vector_width: int | None = None
+
+    def build(self) -> nn.Module:
+        """Build the encoder without its public weights."""
+        if self.vector_width is not None:
+            return VectorEncoder(self.vector_width)
+        if callable(self.encoder):
+            encoder = _checked_module(self.encoder(), "image_encoder")
+            return _materialised(encoder, self._example())
+        return IMAGE_ENCODERS[self.encoder]()
+
+    def width(self, encoder: nn.Module) -> int:
+        """Find the width of the embedding of a built encoder."""
+        return self.vector_width or output_width(encoder, self._example())
+
+    def _example(self) -> Tensor:
+        return torch.zeros(2, 3, self.image_size, self.image_size)
+
+
+@register
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """The whole pre-training network; ``image`` is None where no photos are used."""
+
+    table: TableRecipe
+    image: ImageRecipe | None
+    projection_dim: int
+
+    def build(self) -> MultiModalNet:
+        """Build encoders and heads."""
+        table = self.table.build()
+        width = self.table.width(table)
+        image_encoder, projections = None, {}
+        if self.image is not None:
+            image_encoder = self.image.build()
+            image_width = self.image.width(image_encoder)
+            projections = {
+                "table": ProjectionHead(width, width, self.projection_dim),
+                "image": ProjectionHead(image_width, image_width, self.projection_dim),
+            }
+        mask_head = MaskPredictionHead(width, self.table.n_numeric, self.table.cardinalities)
+        return MultiModalNet(
+            table.row_embedding, table.tabular_encoder, image_encoder, projections, mask_head
+        )
+
+    def without_image(self) -> PretrainingRecipe:
+        """Give the recipe of what is left once the image encoder is dropped."""
+        return replace(self, image=None)
+
+
+@register
+@dataclass(frozen=True)
+class TaskRecipe:
+    """A table encoder with a head on its embedding and on ``n_columns`` raw columns."""
+
+    table: TableRecipe
+    n_columns: int
+    n_outputs: int
+    dropout: float
+
+    def build(self) -> TaskNet:
+        """Build encoder and head."""
+        encoder = self.table.build()
+        width = self.table.width(encoder)
+        return TaskNet(encoder, width, self.n_columns, self.n_outputs, self.dropout)
+
+
+def load_image_weights(net: MultiModalNet, path: str | Path) -> None:
+    """Load public weights in torchvision's names into the image encoder, from a local file."""
+    load_torchvision_weights(net.image_encoder, path)
+
+
+def _checked_module(module: object, name: str) -> nn.Module:
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"the factory given as {name} must return a torch module, got {type(module).__name__}"
+        )
+    return module
+
+
+def _materialised(module: nn.Module, example: Tensor) -> nn.Module:
+    """Let lazy layers find their sizes from an example."""
+    if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
+        module.eval()
+        with torch.no_grad():
+            module(example)
+    return module

@@ -1,0 +1,139 @@
+"""One training run, whatever its objective: schedule, guards, checkpoints, history."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import joblib
+import torch
+from torch import nn
+
+from tabimg.training.callbacks import BestWeights, ClipGradients, EarlyStop, FiniteGuard, Progress
+from tabimg.training.checkpoint import Checkpoint
+from tabimg.training.net import Batches, ObjectiveNet
+from tabimg.training.schedule import OneCycle
+
+History = list[dict[str, Any]]
+MAX_GRADIENT_NORM = 1.0
+
+
+class EpochBatches(Batches, Protocol):
+    """Training batches whose random stream belongs to the number of the epoch."""
+
+    epoch: int
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every run has: names and meanings of the estimators' parameters."""
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    validation_fraction: float | None
+    device: torch.device
+    seed: int
+    callbacks: Sequence[Any] = ()
+    checkpoint_dir: Path | None = None
+    time_limit: float | None = None
+    verbose: int = 0
+
+    def identity(self) -> tuple[Any, ...]:
+        """Give the options that shape the result; a checkpoint is valid for equal ones only."""
+        shaping = (self.max_epochs, self.batch_size, self.lr, self.weight_decay)
+        return (*shaping, self.validation_fraction, self.seed)
+
+
+def optimise(
+    objective: nn.Module,
+    *,
+    stage: str,
+    weights: Mapping[str, float],
+    parameter_groups: list[dict[str, Any]],
+    train_batches: EpochBatches,
+    valid_batches: Batches | None,
+    options: RunOptions,
+    identity: tuple[Any, ...],
+    patience: int | None = None,
+) -> History:
+    """Train an objective in place; it ends with the weights of the lowest validation loss.
+
+    Without validation batches it ends with the last weights.
+
+    Parameters
+    ----------
+    objective : nn.Module
+        Maps a batch to its unweighted loss terms; on the run's device.
+    stage : str
+        What error messages and the progress bar call the run.
+    weights : mapping of str to float
+        The factor of each term.
+    parameter_groups : list of dict
+        AdamW groups with ``params``, ``max_lr`` and ``weight_decay``.
+    train_batches, valid_batches
+    options : RunOptions
+    identity : tuple of values that joblib can hash
+        The run's data and parameters beyond ``options``, so that a checkpoint is only resumed by
+        the very run that wrote it.
+    patience : int, optional
+        Stop after that many epochs without a lower validation loss.
+
+    Returns
+    -------
+    history : list of dict
+        One entry an epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss or gradient stops being finite; names epoch and term.
+    """
+    steps = options.max_epochs * len(train_batches)
+    schedule = OneCycle(steps, time_limit=options.time_limit)
+    best = BestWeights()
+    callbacks: list[Any] = [ClipGradients(MAX_GRADIENT_NORM), FiniteGuard(stage), best]
+    if patience is not None and valid_batches is not None:
+        callbacks.append(EarlyStop(best, patience))
+    if options.verbose:
+        callbacks.append(Progress(stage))
+    trainer = ObjectiveNet(
+        objective,
+        weights=weights,
+        parameter_groups=parameter_groups,
+        train_batches=train_batches,
+        valid_batches=valid_batches,
+        schedule=schedule,
+        # A callback has state; the one that the user handed in stays as it is.
+        callbacks=[*callbacks, *copy.deepcopy(list(options.callbacks))],
+        max_epochs=options.max_epochs,
+        device=str(options.device),
+    ).initialize()
+    first_epoch = 0
+    if options.checkpoint_dir is not None:
+        folder = Path(options.checkpoint_dir) / _fingerprint(objective, options, identity)
+        checkpoint = Checkpoint(folder, best, schedule)
+        trainer.callbacks_.append(("checkpoint", checkpoint))
+        first_epoch = checkpoint.resume(trainer)
+    train_batches.epoch = first_epoch
+    trainer.train(first_epoch)
+    return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in trainer.history]
+
+
+def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:
+    weights = {name: t.detach().cpu().numpy() for name, t in objective.state_dict().items()}
+    return joblib.hash((options.identity(), weights, identity))
+
+
+def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Group parameters for AdamW: biases and norm scales are not decayed."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [{**group, "max_lr": lr} for group in groups if group["params"]]

@@ -1,0 +1,96 @@
+"""Where and how tensors are computed: device, precision, threads and random streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn ``"auto"`` into the best device that is there, and check any other.
+
+    Raises
+    ------
+    ValueError
+        If the device's name is unknown or the device is not available.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device!r} is not available here: {error}") from error
+    return resolved
+
+
+def resolve_autocast(precision: str, device: torch.device) -> torch.dtype | None:
+    """Choose the dtype that the image encoder is autocast to, or None for float32.
+
+    ``"auto"`` takes bfloat16 where the hardware multiplies it natively; elsewhere it is emulated
+    and slower than float32.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    return torch.bfloat16 if _has_native_bfloat16(device) else None
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+class _ThreadLimit:
+    """Counts who wants one thread, so that nested and concurrent users restore the right number."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = 1
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._users == 0:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    torch.set_num_threads(self._before)
+
+
+# Small networks lose on more than one thread, badly so on a busy machine.
+single_thread = _ThreadLimit()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global stream (initialisation, dropout) and put it back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def derive_seed(seed: int, *keys: int) -> int:
+    """Derive an independent seed for a named use, e.g. an epoch, of one run's seed."""
+    return int(np.random.SeedSequence([seed, *keys]).generate_state(1)[0])
