@@ -161,7 +161,7 @@ class Augmenter:
             generator=generator,
             device=generator.device,
             dtype=torch.float32,
-        ).to(pixels.device)
+        ).to(pixels.device, non_blocking=True)
         return _in_chunks(pixels, self.size, lambda part: self._change(pixels[part], draws[part]))
 
     def _change(self, pixels: Tensor, draws: Tensor) -> Tensor:
