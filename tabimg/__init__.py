@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from tabimg.estimators import (
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+    Unlabeled,
+)
+from tabimg.persistence import load, save
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "MTCMTMClassifier",
+    "MTCMTMRegressor",
+    "MultiModalPretrainer",
+    "Unlabeled",
+    "__version__",
+    "load",
+    "save",
+]

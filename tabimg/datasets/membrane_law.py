@@ -120,7 +120,7 @@ class MembraneLaw:
 
     def expected_permeance(self, recipes: np.ndarray) -> np.ndarray:
         """E[permeance | complete columns], float64 (n,): the mean of a log-normal variable."""
-        variance = (1 - self.column_r2) * EXPONENTS @ EXPONENTS + self._noise_scale ** 2
+        variance = (1 - self.column_r2) * EXPONENTS @ EXPONENTS + self._noise_scale**2
         exponent = np.sqrt(self.column_r2) * response(recipes) @ EXPONENTS
         return np.exp(LOG_PERMEANCE + exponent + variance / 2)
 
@@ -170,5 +170,5 @@ class MembraneLaw:
 
     def _permeance_variance(self) -> float:
         squared_mean, mean_square = self._latent_moments
-        u = np.exp(self._noise_scale ** 2)
+        u = np.exp(self._noise_scale**2)
         return float(np.exp(2 * LOG_PERMEANCE) * (mean_square * u**2 - squared_mean * u))

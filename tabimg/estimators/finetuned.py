@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -51,7 +54,7 @@ from tabimg.training.finetuning import (
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
 from tabimg.training.recipes import TABULAR_ENCODERS, TaskRecipe, check_encoder
-from tabimg.training.runtime import derive_seed, resolve_device, seeded
+from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device, seeded
 from tabimg.training.selection import Candidate, n_selection_runs, validation_losses
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task
@@ -63,22 +66,84 @@ HEADS = ("embedding", "embedding+columns")
 class FineTunedEstimator(BaseEstimator, ABC):
     """A table encoder, pre-trained or not, fine-tuned with a task head.
 
-    A subclass says what its target is: `_read_target` and `_make_task`.
+    A subclass says what its target is, in `_check_target`, `_learn_target`, `_encode_target`,
+    `_make_task` and, where classes have weights, `_row_weights`.
     """
 
-    pretrainer: Any
+    def __init__(
+        self,
+        *,
+        pretrainer: Any,
+        image_column: Hashable | Sequence[Hashable] | None,
+        group_column: Hashable | None,
+        tabular_encoder: str | Callable[[], torch.nn.Module],
+        embedding_dim: int,
+        finetune: str,
+        head: str,
+        n_members: int,
+        dropout: float,
+        max_epochs: int,
+        patience: int,
+        batch_size: int,
+        lr: float,
+        encoder_lr_ratio: float,
+        weight_decay: float,
+        validation_fraction: float | None,
+        callbacks: list[Any] | None,
+        device: str,
+        precision: str,
+        memory: Any,
+        checkpoint_dir: str | Path | None,
+        time_limit: float | None,
+        warm_start: bool,
+        random_state: int | np.random.RandomState | None,
+        verbose: int,
+    ) -> None:
+        self.pretrainer = pretrainer
+        self.image_column = image_column
+        self.group_column = group_column
+        self.tabular_encoder = tabular_encoder
+        self.embedding_dim = embedding_dim
+        self.finetune = finetune
+        self.head = head
+        self.n_members = n_members
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.lr = lr
+        self.encoder_lr_ratio = encoder_lr_ratio
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.memory = memory
+        self.checkpoint_dir = checkpoint_dir
+        self.time_limit = time_limit
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
 
     @abstractmethod
-    def _read_target(self, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Check the target, learn from it, and give it as training target and row weights."""
+    def _check_target(self, y: Any) -> np.ndarray:
+        """Check the target's type and shape."""
+
+    @abstractmethod
+    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
+        """Learn classes, or centre and scale, from the training rows."""
+
+    @abstractmethod
+    def _encode_target(self, target: np.ndarray) -> np.ndarray:
+        """Turn the target into what networks are trained on, by what was learned."""
 
     @abstractmethod
     def _make_task(self) -> Task:
-        """Give the task of the target that was read."""
+        """Give the task of the target that was learned."""
 
-    @abstractmethod
-    def _check_known_target(self) -> None:
-        """Raise a ValueError if a warm start meets another kind of target."""
+    def _row_weights(self, target: np.ndarray) -> np.ndarray:
+        """Weight of each row that follows from its target."""
+        return np.ones(len(target))
 
     def fit(
         self,
@@ -128,15 +193,15 @@ class FineTunedEstimator(BaseEstimator, ABC):
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, inputs.table, reset=not continued)
         check_consistent_length(table, y)
-        target, weight = self._read_target(y)
-        if continued:
-            self._check_known_target()
-        weight = weight * _check_sample_weight(sample_weight, table, ensure_non_negative=True)
+        target = self._check_target(y)
+        weight = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
+        weight = weight * self._row_weights(target)
         check_fit_rows(self, int((weight > 0).sum()))
         if not continued:
             warn_of_paths(table)
+            self._learn_target(target, weight)
             self._adopt_encoder(X, inputs, table, routed, seed)
-        rows = self._label(table, inputs, target, weight)
+        rows = self._label(table, inputs, self._encode_target(target), weight)
         self._fit_members(rows, seed, continued)
         return self
 
@@ -205,7 +270,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
     ) -> dict[str, Any]:
         """Find what the pretrainer's fit is to be given."""
         given = {"image_paths": image_paths, "unlabeled": unlabeled}
-        if not _routing_enabled() or not isinstance(self.pretrainer, MultiModalPretrainer):
+        if not get_config()["enable_metadata_routing"] or not isinstance(
+            self.pretrainer, MultiModalPretrainer
+        ):
             return given
         given["sample_weight"] = sample_weight
         return dict(process_routing(self, "fit", **self._known(given)).pretrainer.fit)
@@ -229,9 +296,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         candidates = {} if continued else self._candidates(recipe, seed)
         options = self._options(seed, self._n_runs(candidates, len(rows)))
         if continued:
-            fits = [
-                (member.build(), partial(continue_training)) for member in self.members_
-            ]
+            fits = [(member.build(), partial(continue_training)) for member in self.members_]
         else:
             name = self._choose(candidates, rows, task, options)
             fits = [
@@ -270,8 +335,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         else:
             names = [self.finetune]
         return {
-            name: Candidate(_mode(name), partial(self._start, recipe, seed, name))
-            for name in names
+            name: Candidate(_mode(name), partial(self._start, recipe, seed, name)) for name in names
         }
 
     def _start(self, recipe: TaskRecipe, seed: int, name: str) -> TaskNet:
@@ -305,20 +369,21 @@ class FineTunedEstimator(BaseEstimator, ABC):
         run = run_options(self, seed)
         if run.time_limit is not None:
             run = replace(run, time_limit=run.time_limit / n_runs)
-        return FinetuningOptions(float(self.encoder_lr_ratio), int(self.patience), run)
+        # Only on demand: table networks are too small to gain from a lower precision.
+        autocast = torch.bfloat16 if self.precision == "bfloat16" else None
+        return FinetuningOptions(float(self.encoder_lr_ratio), int(self.patience), autocast, run)
 
     def _check_parameters(self) -> None:
         check_pretrainer(self.pretrainer)
         check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)
+        check_choice("precision", self.precision, PRECISIONS)
         check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
         check_positive_int("embedding_dim", self.embedding_dim)
         check_positive_int("n_members", self.n_members)
         check_positive_int("patience", self.patience)
         check_positive("encoder_lr_ratio", self.encoder_lr_ratio)
-        check_scalar(
-            self.dropout, "dropout", (int, float), min_val=0, max_val=1, include_boundaries="left"
-        )
+        check_scalar(self.dropout, "dropout", Real, min_val=0, max_val=1, include_boundaries="left")
         if self.pretrainer is None and self.finetune in ("frozen", "gradual"):
             raise ValueError(
                 f"finetune={self.finetune!r} needs a pre-trained encoder, and pretrainer is None"

@@ -233,9 +233,7 @@ def stack_tables(first: Any, second: Any) -> Any:
     second = second[list(first.columns)]
     if isinstance(first, pd.DataFrame):
         return pd.concat([first, second], ignore_index=True)
-    return nw.concat(
-        [nw.from_native(first), nw.from_native(second)], how="vertical"
-    ).to_native()
+    return nw.concat([nw.from_native(first), nw.from_native(second)], how="vertical").to_native()
 
 
 def _column_values(X: Any, name: Hashable) -> list[Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,17 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_scalar
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.inputs import (
-    Inputs,
     Unlabeled,
     as_column_list,
-    check_fit_rows,
     check_table,
-    group_ids,
     reject_paths_as_target,
     require_columns,
-    stack_tables,
     take_apart,
-    warn_of_paths,
 )
+from tabimg.estimators.material import gather, pair
 from tabimg.estimators.parameters import (
     check_choice,
     check_non_negative,
@@ -35,14 +30,7 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.image import (
-    Augmentation,
-    ImageCache,
-    RowImages,
-    build_image_cache,
-    plain,
-    stored_size,
-)
+from tabimg.image import Augmentation, RowImages, build_image_cache, plain, stored_size
 from tabimg.nn import MultiModalNet
 from tabimg.serialization import register, register_adapter
 from tabimg.table import EncodedTable, TableCodec
@@ -67,16 +55,6 @@ MASK_LOSSES = ("l1_ce", "l1")
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 register(Augmentation)
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What one fit trains on: labelled and unlabeled rows below each other."""
-
-    table: Any
-    images: RowImages | None
-    groups: np.ndarray
-    weight: np.ndarray
 
 
 @register
@@ -317,16 +295,12 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         seed = draw_seed(self.random_state)
         options = self._options(seed)
         continued = self._continued_state()
-        material = self._gather(X, sample_weight, image_paths, unlabeled, reset=not continued)
+        material = gather(self, X, sample_weight, image_paths, unlabeled, reset=not continued)
         if not continued:
             self.codec_ = TableCodec().fit(material.table)
-        rows, cache = self._pair(material)
-        try:
+        with pair(self, material) as rows:
             net, recipe = self._prepare_network(rows, seed, continued)
             self.history_ = pretrain(net, rows, options)
-        finally:
-            if cache is not None:
-                cache.close()
         self._keep(net, recipe)
         return self
 
@@ -425,9 +399,8 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         if self.lambda_c == 0 and self.lambda_m == 0:
             raise ValueError("lambda_c and lambda_m are both 0: there is nothing to learn from")
         check_scalar(
-            self.mask_rate, "mask_rate", (int, float), min_val=0, max_val=1,
-            include_boundaries="neither",
-        )  # fmt: skip
+            self.mask_rate, "mask_rate", Real, min_val=0, max_val=1, include_boundaries="neither"
+        )
         check_choice("mask_loss", self.mask_loss, MASK_LOSSES)
         check_positive("temperature", self.temperature)
 
@@ -460,95 +433,18 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
     def _wants_photos(self) -> bool:
         return self.lambda_c > 0 and self.image_column is not None
 
-    def _gather(
-        self,
-        X: Any,
-        sample_weight: Any,
-        image_paths: Sequence[Any] | None,
-        unlabeled: Unlabeled | None,
-        reset: bool,
-    ) -> _Material:
-        """Check the input, and put unlabeled rows below the labelled ones."""
-        if image_paths is None:
-            require_columns(X, as_column_list(self.image_column), "image_column")
-        if self.group_column is not None:
-            require_columns(X, [self.group_column], "group_column")
-        parts = [take_apart(X, self.image_column, self.group_column, image_paths)]
-        tables = [check_table(self, parts[0].table, reset=reset)]
-        warn_of_paths(tables[0])
-        weights = [_check_sample_weight(sample_weight, tables[0], ensure_non_negative=True)]
-        if unlabeled is not None:
-            parts.append(self._take_unlabeled(unlabeled))
-            tables.append(parts[1].table)
-            weights.append(np.ones(len(parts[1].table)))
-        table = tables[0] if unlabeled is None else stack_tables(*tables)
-        weight = np.concatenate(weights).astype(np.float32)
-        check_fit_rows(self, int((weight > 0).sum()))
-        return _Material(table, self._images(parts), group_ids(parts), weight)
-
-    def _take_unlabeled(self, unlabeled: Unlabeled) -> Inputs:
-        if not isinstance(unlabeled, Unlabeled):
-            raise TypeError(
-                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
-            )
-        return take_apart(
-            unlabeled.frame, self.image_column, self.group_column, unlabeled.image_paths
-        )
-
-    def _images(self, parts: Sequence[Inputs]) -> RowImages | None:
-        if self.lambda_c == 0 or all(part.image_cells is None for part in parts):
-            return None
-        images = RowImages.concat(
-            [
-                RowImages.from_cells(part.image_cells or [[None] * len(part.table)],
-                                     root=self.image_root)
-                for part in parts
-            ]
-        )  # fmt: skip
-        if images.has_image.sum() >= 2:
-            return images
-        if self.lambda_m == 0:
-            raise ValueError("fewer than two rows have a photo, and lambda_m is 0")
-        warnings.warn(
-            "fewer than two rows have a photo: only the masked-cell loss is trained",
-            UserWarning,
-            stacklevel=4,
-        )
-        return None
-
-    def _pair(self, material: _Material) -> tuple[PairedRows, ImageCache | None]:
-        """Encode the table and decode the photos."""
-        encoded = self.codec_.encode(material.table)
-        images, cache = material.images, None
-        if images is not None and images.vectors is None:
-            cache, images = build_image_cache(
-                images,
-                stored_size(self.image_size),
-                loader=self.image_loader,
-                on_bad_image=self.on_bad_image,
-                n_jobs=self.n_jobs,
-                cache_dir=self.cache_dir,
-            )
-        weight = material.weight
-        row_ids = encoded.row_keys()
-        rows = PairedRows(encoded, images, cache, row_ids, material.groups, weight)
-        return rows, cache
-
     def _prepare_network(
         self, rows: PairedRows, seed: int, continued: bool
     ) -> tuple[MultiModalNet, PretrainingRecipe]:
         if continued:
             return self.network_.build().train(), self.network_.recipe
-        recipe = PretrainingRecipe(self._table_recipe(), self._image_recipe(rows.images),
-                                   int(self.projection_dim))  # fmt: skip
+        table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
+        recipe = PretrainingRecipe(table, self._image_recipe(rows.images), int(self.projection_dim))
         with seeded(seed, torch.device("cpu")):
             net = recipe.build()
         if self.image_weights is not None and net.image_encoder is not None:
             load_image_weights(net, self.image_weights)
         return net, recipe
-
-    def _table_recipe(self) -> TableRecipe:
-        return table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
 
     def _image_recipe(self, images: RowImages | None) -> ImageRecipe | None:
         if images is None:

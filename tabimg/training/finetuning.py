@@ -68,17 +68,18 @@ class FinetuningOptions:
         The encoder's learning rate as a share of the head's.
     patience : int
         Epochs without a lower validation loss after which the training ends.
+    autocast : torch.dtype or None
+        What training is autocast to; None is float32.
     run : RunOptions
     """
 
     encoder_lr_ratio: float
     patience: int
+    autocast: torch.dtype | None
     run: RunOptions
 
 
-def fit_frozen(
-    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
-) -> History:
+def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions) -> History:
     """Fit the head alone: a penalised linear model on the encoder's fixed features."""
     device = options.run.device
     extract = net.to(device).eval().raw_features
@@ -193,14 +194,18 @@ def _parts(module: nn.Module) -> list[nn.Module]:
 class _TaskObjective(nn.Module):
     """The weighted mean loss of a batch."""
 
-    def __init__(self, net: TaskNet, task: Task) -> None:
+    def __init__(self, net: TaskNet, task: Task, autocast: torch.dtype | None) -> None:
         super().__init__()
         self.net = net
         self.task = task
+        self.autocast = autocast
 
     def forward(self, batch: Batch) -> Terms:
-        outputs = self.net(batch["numeric"], batch["codes"], batch["columns"])
-        losses = self.task.row_losses(outputs, batch["target"])
+        enabled = self.autocast is not None
+        device_type = batch["weight"].device.type
+        with torch.autocast(device_type, dtype=self.autocast, enabled=enabled):
+            outputs = self.net(batch["numeric"], batch["codes"], batch["columns"])
+        losses = self.task.row_losses(outputs.float(), batch["target"])
         return {"task": (losses * batch["weight"]).sum() / batch["weight"].sum()}
 
 
@@ -264,7 +269,7 @@ def _optimise(
         validation = _OrderedTaskBatches(rows.take(valid), run.batch_size, run.seed, run.device)
     with single_thread(), seeded(run.seed, run.device):
         history = optimise(
-            _TaskObjective(net.to(run.device), task),
+            _TaskObjective(net.to(run.device), task, options.autocast),
             stage="fine-tuning",
             weights={"task": 1.0},
             parameter_groups=groups,

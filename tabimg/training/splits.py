@@ -166,9 +166,7 @@ def _split_by_class(
     return next(folds.split(classes, classes, groups))[1]
 
 
-def _one_row_of_some_classes(
-    classes: np.ndarray, n_valid: int, random_state: int
-) -> np.ndarray:
+def _one_row_of_some_classes(classes: np.ndarray, n_valid: int, random_state: int) -> np.ndarray:
     """Draw fewer validation rows than there are classes, without taking two of one class."""
     rng = np.random.default_rng(random_state)
     order = rng.permutation(len(classes))

@@ -1,0 +1,248 @@
+"""`MTCMTMClassifier`: classes predicted from the table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import log_softmax, logsumexp
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from tabimg.estimators.finetuned import FineTunedEstimator
+from tabimg.serialization import register
+from tabimg.training.tasks import Classification
+
+
+@register
+class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
+    """Classify rows from the table alone, with an encoder that photos have taught.
+
+    MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
+    `MultiModalPretrainer` is fine-tuned under a linear head with cross-entropy. Without a
+    pretrainer it is the paper's baseline, the same network from scratch.
+
+    Parameters
+    ----------
+    pretrainer : MultiModalPretrainer, FrozenEstimator, str, Path or None, default=None
+        Where the table encoder comes from. An unfitted `MultiModalPretrainer` is cloned and fitted
+        on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
+        a saved one is used as it is, and is never changed. None is the from-scratch baseline.
+    image_column : column label, list of labels or None, default=None
+        Columns with photos, to be left out. It serves where ``pretrainer`` names none.
+    group_column : column label, default=None
+        Rows of one group never stand on both sides of an inner split. It is not a feature and may
+        be absent at prediction. It serves where ``pretrainer`` names none.
+    tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
+        As in `MultiModalPretrainer`; serves when ``pretrainer`` is None.
+    embedding_dim : int, default=256
+        Width of the table embedding; serves when ``pretrainer`` is None.
+    finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
+        "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
+        trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"
+        compares "frozen", "full" and training from scratch by inner cross-validation and takes
+        the best, so that a pre-training that does not pay does no harm.
+    head : {"embedding+columns", "embedding"}, default="embedding+columns"
+        What the head sees: the embedding with the encoded columns beside it, or alone.
+    n_members : int, default=1
+        Number of networks, fine-tuned from different seeds, whose predictions are averaged.
+    dropout : float in [0, 1), default=0.1
+        Inside the encoder and before the head, in fine-tuning.
+    max_epochs : int, default=100
+        At most; training stops early where rows can be split off for validation.
+    patience : int, default=20
+        Epochs without a lower validation loss after which training stops.
+    batch_size : int, default=64
+        At least 4.
+    lr : float, default=1e-3
+        Peak learning rate of the head, one-cycle schedule stepped per batch.
+    encoder_lr_ratio : float, default=0.3
+        The encoder's learning rate as a share of ``lr``.
+    weight_decay : float, default=1e-4
+        Of AdamW; biases and norm scales are not decayed.
+    validation_fraction : float in (0, 0.5] or None, default=0.15
+        Share of the rows, by group and class, that early stopping looks at. None never splits.
+    callbacks : list of skorch callbacks, default=None
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, multiplied with ``sample_weight``.
+    device : str, default="auto"
+        "auto" takes CUDA where it is there.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of fine-tuning; "auto" is float32, since table networks are too small to gain from less.
+        Prediction always runs in float32.
+    memory : str, joblib.Memory or None, default=None
+        Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
+    checkpoint_dir : str or Path, default=None
+        Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
+    time_limit : float, default=None
+        Seconds for fine-tuning, inner validation included. The pretrainer has its own.
+    warm_start : bool, default=False
+        Go on from the weights of the last fit; pre-training is not repeated.
+    random_state : int, RandomState or None, default=None
+        Also seeds a pretrainer whose own ``random_state`` is None.
+    verbose : int, default=0
+        1 shows progress bars.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    pretrainer_ : MultiModalPretrainer or None
+        The fitted pretrainer.
+    codec_ : TableCodec
+        Turns tables into numbers.
+    members_ : list of FittedModule
+        The fine-tuned networks.
+    finetune_ : {"frozen", "full", "gradual", "scratch"}
+        What was done in the end.
+    validation_losses_ : dict of str to float
+        Inner validation loss of each candidate of ``finetune="auto"``; else empty.
+    history_ : list of dict
+        One entry per member and epoch; empty where only a linear head was fitted.
+    n_features_in_ : int
+        Number of columns, without image and group columns.
+    feature_names_in_ : ndarray of str
+        Only where the columns' names are all strings.
+
+    See Also
+    --------
+    MTCMTMRegressor : The same for numbers.
+    MultiModalPretrainer : The pre-training, and the embedding as a transformer.
+
+    Examples
+    --------
+    >>> from tabimg import MTCMTMClassifier, MultiModalPretrainer
+    >>> from tabimg.datasets import make_cars
+    >>> data = make_cars(n_samples=120, n_classes=5, image_size=32, random_state=0)
+    >>> classifier = MTCMTMClassifier(
+    ...     pretrainer=MultiModalPretrainer(
+    ...         image_column="photo", image_size=32, max_epochs=1, embedding_dim=16
+    ...     ),
+    ...     finetune="frozen",
+    ...     random_state=0,
+    ... )
+    >>> table = data.data.drop(columns="photo")
+    >>> classifier.fit(data.data, data.target).predict_proba(table).shape
+    (120, 5)
+    """
+
+    def __init__(
+        self,
+        pretrainer: Any = None,
+        image_column: Hashable | Sequence[Hashable] | None = None,
+        group_column: Hashable | None = None,
+        tabular_encoder: str | Callable[[], torch.nn.Module] = "resnet1d_cbam",
+        embedding_dim: int = 256,
+        finetune: str = "auto",
+        head: str = "embedding+columns",
+        n_members: int = 1,
+        dropout: float = 0.1,
+        max_epochs: int = 100,
+        patience: int = 20,
+        batch_size: int = 64,
+        lr: float = 1e-3,
+        encoder_lr_ratio: float = 0.3,
+        weight_decay: float = 1e-4,
+        validation_fraction: float | None = 0.15,
+        callbacks: list[Any] | None = None,
+        class_weight: dict[Any, float] | str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        memory: Any = None,
+        checkpoint_dir: str | Path | None = None,
+        time_limit: float | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            pretrainer=pretrainer,
+            image_column=image_column,
+            group_column=group_column,
+            tabular_encoder=tabular_encoder,
+            embedding_dim=embedding_dim,
+            finetune=finetune,
+            head=head,
+            n_members=n_members,
+            dropout=dropout,
+            max_epochs=max_epochs,
+            patience=patience,
+            batch_size=batch_size,
+            lr=lr,
+            encoder_lr_ratio=encoder_lr_ratio,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            memory=memory,
+            checkpoint_dir=checkpoint_dir,
+            time_limit=time_limit,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the label of each row from the table alone.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_columns)
+            Image and group columns may be there or not.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), of the labels' dtype
+        """
+        # The scores come first: they check that the estimator is fitted.
+        best = np.argmax(self._log_probabilities(X), axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict class probabilities; float64 (n_rows, n_classes), in the order of `classes_`."""
+        return np.exp(self._log_probabilities(X))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Predict scores: log-probabilities (n_rows, n_classes), with two classes log-odds (n_rows,)."""
+        scores = self._log_probabilities(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def _log_probabilities(self, X: Any) -> np.ndarray:
+        """Log of the members' mean probabilities."""
+        members = np.stack([log_softmax(outputs, axis=1) for outputs in self._outputs(X)])
+        return logsumexp(members, axis=0) - np.log(len(members))
+
+    def _check_target(self, y: Any) -> np.ndarray:
+        labels = column_or_1d(
+            check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self), warn=True
+        )
+        check_classification_targets(labels)
+        return labels
+
+    def _row_weights(self, target: np.ndarray) -> np.ndarray:
+        return compute_sample_weight(self.class_weight, target)
+
+    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
+        self.classes_ = np.unique(target)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"MTCMTMClassifier needs at least 2 classes, got 1 class: {self.classes_[0]!r}"
+            )
+
+    def _encode_target(self, target: np.ndarray) -> np.ndarray:
+        unknown = np.setdiff1d(target, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"warm_start knows the classes {self.classes_}; y also holds {unknown}"
+            )
+        return np.searchsorted(self.classes_, target).astype(np.int64)
+
+    def _make_task(self) -> Classification:
+        return Classification(len(self.classes_))

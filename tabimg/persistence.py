@@ -1,0 +1,98 @@
+"""Fitted estimators as directories that can be moved, kept and read without running their code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
+
+from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.serialization import read_directory, register_adapter, write_directory
+
+SAVED = (MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor, FrozenEstimator)
+
+
+def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
+    """Save a fitted estimator as a directory of one JSON and one safetensors file.
+
+    Parameters
+    ----------
+    estimator : MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor or FrozenEstimator of one
+        Fitted. Its parameters, weights and everything it learned are saved; photos are not.
+    directory : path
+        Created with its parents; an earlier save there is replaced, as a whole or not at all.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is of another class.
+    sklearn.exceptions.NotFittedError
+    FileExistsError
+        If the directory holds something else than a saved estimator.
+
+    Notes
+    -----
+    Functions and foreign objects among the parameters (an encoder factory, an image loader, a
+    callback) are saved by their qualified name only and are handed to `load`.
+    """
+    if not isinstance(estimator, SAVED):
+        raise TypeError(
+            f"save() takes a fitted estimator of tabimg, got {type(estimator).__name__}; for a "
+            "Pipeline around one use joblib or skops"
+        )
+    check_is_fitted(estimator)
+    write_directory(directory, estimator)
+
+
+def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = None) -> Any:
+    """Load an estimator that `save` wrote; it predicts bit-equally.
+
+    Parameters
+    ----------
+    directory : path
+    custom : mapping of str to object, optional
+        The functions and foreign objects of the saved estimator, by qualified name, e.g.
+        ``{"my_module.my_encoder": my_encoder}``. The error message names those that are needed.
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved estimator.
+    tabimg.serialization.SerializationError
+        If it is damaged, was written by a newer version, or needs a ``custom`` object.
+
+    Notes
+    -----
+    Nothing is unpickled: only classes of this package are built, and only code that the caller
+    hands over is run.
+    """
+    return read_directory(directory, custom)
+
+
+def _requests_to_plain(request: MetadataRequest) -> dict[str, Any]:
+    methods = ("fit", "transform", "predict", "predict_proba", "decision_function", "score")
+    owner = request.owner if isinstance(request.owner, str) else type(request.owner).__name__
+    return {
+        "owner": owner,
+        "methods": {method: dict(getattr(request, method).requests) for method in methods},
+    }
+
+
+def _requests_from_plain(plain: dict[str, Any]) -> MetadataRequest:
+    request = MetadataRequest(owner=plain["owner"])
+    for method, params in plain["methods"].items():
+        for param, alias in params.items():
+            getattr(request, method).add_request(param=param, alias=alias)
+    return request
+
+
+register_adapter(MetadataRequest, _requests_to_plain, _requests_from_plain)
