@@ -1,4 +1,4 @@
-"""Python state as arrays (safetensors) and JSON, in a directory that is written whole or not at all.
+"""Python state as arrays (safetensors) and JSON, in a directory written whole or not at all.
 
 The low half of persistence: it knows how to write a tree of plain values, arrays and *registered*
 classes, and nothing of what those classes mean. Nothing is ever unpickled: a class is built only
@@ -57,7 +57,7 @@ def register_adapter(
 def qualified_name(value: object) -> str:
     """Name a callable, or the class of an instance, as ``module.qualname``."""
     named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"  # type: ignore[attr-defined]
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 # --- directories -----------------------------------------------------------------------------
@@ -181,9 +181,7 @@ class _Encoder:
         self._custom: dict[str, object] = {}
 
     def encode(self, value: Any, where: str) -> Any:
-        if value is None or isinstance(value, (bool, str)) and type(value) in (bool, str):
-            return value
-        if type(value) is int:
+        if value is None or type(value) in (bool, int, str):
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {"$float": repr(value)}
@@ -301,7 +299,7 @@ class _Decoder:
                 f"{self._source} holds a {name!r}, which this version of tabimg does not know"
             )
         cls = _CLASSES[name]
-        instance = cls.__new__(cls)
+        instance: Any = object.__new__(cls)
         state = self.decode(tree["state"])
         if hasattr(cls, "__setstate__"):
             instance.__setstate__(state)
@@ -341,11 +339,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _random_state_to_plain(value: np.random.RandomState) -> tuple:
-    return value.get_state()
+def _random_state_to_plain(value: np.random.RandomState) -> dict[str, Any]:
+    return value.get_state(legacy=False)
 
 
-def _random_state_from_plain(state: tuple) -> np.random.RandomState:
+def _random_state_from_plain(state: dict[str, Any]) -> np.random.RandomState:
     value = np.random.RandomState()
     value.set_state(state)
     return value

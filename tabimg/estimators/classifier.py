@@ -210,7 +210,13 @@ class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
         return np.exp(self._log_probabilities(X))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Predict scores: log-probabilities (n_rows, n_classes), with two classes log-odds (n_rows,)."""
+        """Predict scores of the classes.
+
+        Returns
+        -------
+        float64 array of shape (n_rows, n_classes)
+            Log-probabilities; with two classes the log-odds of the second, of shape (n_rows,).
+        """
         scores = self._log_probabilities(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,10 @@ from tabimg.estimators.source import (
     fit_pretrainer,
     frozen_pretrainer,
 )
+from tabimg.estimators.starts import Starts
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.finetuning import (
-    FIT_MODES,
     FinetuningOptions,
     LabelledRows,
     continue_training,
@@ -54,7 +53,8 @@ from tabimg.training.finetuning import (
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
 from tabimg.training.recipes import TABULAR_ENCODERS, TaskRecipe, check_encoder
-from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device, seeded
+from tabimg.training.run import History
+from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device
 from tabimg.training.selection import Candidate, n_selection_runs, validation_losses
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task
@@ -124,6 +124,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    members_: list[FittedModule[TaskRecipe, TaskNet]]
+    history_: History
 
     @abstractmethod
     def _check_target(self, y: Any) -> np.ndarray:
@@ -202,7 +205,10 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self._learn_target(target, weight)
             self._adopt_encoder(X, inputs, table, routed, seed)
         rows = self._label(table, inputs, self._encode_target(target), weight)
-        self._fit_members(rows, seed, continued)
+        if continued:
+            self._continue_members(rows, seed)
+        else:
+            self._fit_members(rows, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -290,26 +296,36 @@ class FineTunedEstimator(BaseEstimator, ABC):
         )
         return rows if (weight > 0).all() else rows.take(np.flatnonzero(weight > 0))
 
-    def _fit_members(self, rows: LabelledRows, seed: int, continued: bool) -> None:
+    def _fit_members(self, rows: LabelledRows, seed: int) -> None:
+        """Fit the networks of a new estimator: choose how, then fit each member from its seed."""
         task = self._make_task()
-        recipe = self._recipe(task, rows)
-        candidates = {} if continued else self._candidates(recipe, seed)
-        options = self._options(seed, self._n_runs(candidates, len(rows)))
-        if continued:
-            fits = [(member.build(), partial(continue_training)) for member in self.members_]
-        else:
-            name = self._choose(candidates, rows, task, options)
-            fits = [
-                (self._start(recipe, derive_seed(seed, member), name), FIT_MODES[_mode(name)])
-                for member in range(self.n_members)
-            ]
+        pretrained = None if self.pretrainer_ is None else self.pretrainer_.network_
+        starts = Starts(self._recipe(task, rows), pretrained)
+        candidates = starts.candidates(self.finetune, seed)
+        n_runs = n_selection_runs(len(candidates), len(rows)) + self.n_members
+        options = self._options(seed, n_runs)
+        self.finetune_ = self._choose(candidates, rows, task, options)
         self.members_, self.history_ = [], []
-        for number, (net, fit_mode) in enumerate(fits):
+        for number in range(self.n_members):
             member_seed = derive_seed(seed, number)
-            own = replace(options, run=replace(options.run, seed=member_seed))
-            history = fit_mode(net, rows, task, own)
-            self.members_.append(FittedModule.from_module(recipe, net))
-            self.history_ += [{"member": number, **epoch} for epoch in history]
+            fit = starts.candidate(self.finetune_, member_seed)
+            net, history = fit.fit(rows, task, _reseeded(options, member_seed))
+            self._keep_member(starts.recipe, net, history)
+
+    def _continue_members(self, rows: LabelledRows, seed: int) -> None:
+        """Train the networks of the last fit further."""
+        task = self._make_task()
+        options = self._options(seed, len(self.members_))
+        earlier, self.members_, self.history_ = self.members_, [], []
+        for number, member in enumerate(earlier):
+            net = member.build()
+            own = _reseeded(options, derive_seed(seed, number))
+            history = continue_training(net, rows, task, own)
+            self._keep_member(member.recipe, net, history)
+
+    def _keep_member(self, recipe: TaskRecipe, net: TaskNet, history: History) -> None:
+        self.history_ += [{"member": len(self.members_), **epoch} for epoch in history]
+        self.members_.append(FittedModule.from_module(recipe, net))
 
     def _choose(
         self,
@@ -323,31 +339,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         if len(candidates) > 1:
             self.validation_losses_ = validation_losses(candidates, rows, task, options)
         losses = self.validation_losses_ or dict.fromkeys(candidates, 0.0)
-        self.finetune_ = min(losses, key=losses.__getitem__)
-        return self.finetune_
-
-    def _candidates(self, recipe: TaskRecipe, seed: int) -> dict[str, Candidate]:
-        """Name the ways to fit that ``finetune`` leaves open, the cheapest first."""
-        if self.pretrainer_ is None:
-            names = ["scratch"]
-        elif self.finetune == "auto":
-            names = ["frozen", "full", "scratch"]
-        else:
-            names = [self.finetune]
-        return {
-            name: Candidate(_mode(name), partial(self._start, recipe, seed, name)) for name in names
-        }
-
-    def _start(self, recipe: TaskRecipe, seed: int, name: str) -> TaskNet:
-        """Build a network to fit; with the pre-trained encoder unless it starts from scratch."""
-        with seeded(seed, torch.device("cpu")):
-            net = recipe.build()
-        if name != "scratch":
-            # The copy is what is trained: a frozen source never changes.
-            weights = self.pretrainer_.network_.build().state_dict()
-            known = {k: v for k, v in weights.items() if k in net.encoder.state_dict()}
-            net.encoder.load_state_dict(known)
-        return net
+        return min(losses, key=losses.__getitem__)
 
     def _recipe(self, task: Task, rows: LabelledRows) -> TaskRecipe:
         if self.pretrainer_ is None:
@@ -360,10 +352,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
             task.n_outputs,
             float(self.dropout),
         )
-
-    def _n_runs(self, candidates: dict[str, Candidate], n_rows: int) -> int:
-        selection = n_selection_runs(len(candidates), n_rows) if len(candidates) > 1 else 0
-        return selection + self.n_members
 
     def _options(self, seed: int, n_runs: int) -> FinetuningOptions:
         run = run_options(self, seed)
@@ -431,6 +419,5 @@ class FineTunedEstimator(BaseEstimator, ABC):
         ]
 
 
-def _mode(name: str) -> str:
-    """Training from scratch is full fine-tuning of a random encoder."""
-    return "full" if name == "scratch" else name
+def _reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:
+    return replace(options, run=replace(options.run, seed=seed))

@@ -32,6 +32,7 @@ from tabimg.estimators.parameters import (
 )
 from tabimg.image import Augmentation, RowImages, build_image_cache, plain, stored_size
 from tabimg.nn import MultiModalNet
+from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.inference import apply_in_blocks, apply_to_table
@@ -82,7 +83,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
     image_size : int, default=64
         Height and width that photos are trained on, in pixels.
     image_encoder : {"resnet18"} or callable, default="resnet18"
-        A callable ``factory() -> nn.Module`` maps float32 (B, 3, image_size, image_size) to (B, d').
+        A callable ``factory() -> nn.Module``; its module maps float32 (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None
         Local file with public ResNet-18 weights in torchvision's names (.safetensors, or .pth read
         without unpickling). None trains from scratch.
@@ -194,7 +195,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         lambda_c: float = 1.0,
         lambda_m: float = 1.0,
         mask_rate: float = 0.3,
-        mask_loss: str = "l1_ce",
+        mask_loss: MaskLossForm = "l1_ce",
         temperature: float = 0.1,
         augmentation: Any = "default",
         max_epochs: int = 50,
@@ -442,7 +443,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         recipe = PretrainingRecipe(table, self._image_recipe(rows.images), int(self.projection_dim))
         with seeded(seed, torch.device("cpu")):
             net = recipe.build()
-        if self.image_weights is not None and net.image_encoder is not None:
+        if self.image_weights is not None:
             load_image_weights(net, self.image_weights)
         return net, recipe
 

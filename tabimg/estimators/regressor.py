@@ -14,9 +14,7 @@ from sklearn.utils import check_array, column_or_1d
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.parameters import check_choice
 from tabimg.serialization import register
-from tabimg.training.tasks import Regression
-
-LOSSES = ("mse", "l1", "huber")
+from tabimg.training.tasks import REGRESSION_LOSSES, Regression
 
 
 @register
@@ -211,7 +209,7 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_choice("loss", self.loss, LOSSES)
+        check_choice("loss", self.loss, list(REGRESSION_LOSSES))
 
     def _check_target(self, y: Any) -> np.ndarray:
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)

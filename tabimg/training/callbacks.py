@@ -24,7 +24,7 @@ def copy_state(module: nn.Module) -> State:
 
 
 class ClipGradients(Callback):
-    """Scale the gradient to a norm of at most ``max_norm`` and record the mean norm of the epoch."""
+    """Scale the gradient to a norm of at most ``max_norm`` and record the epoch's mean norm."""
 
     def __init__(self, max_norm: float) -> None:
         self.max_norm = max_norm

@@ -1,4 +1,4 @@
-"""Checkpoints after each epoch, from which an interrupted run goes on as if nothing had happened."""
+"""Checkpoints after each epoch, from which an interrupted run goes on as if never stopped."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def _groups_at_once(net: TaskNet, options: FinetuningOptions) -> list[dict[str, 
 
 def _groups_one_by_one(net: TaskNet, options: FinetuningOptions) -> list[dict[str, Any]]:
     encoder_lr = options.run.lr * options.encoder_lr_ratio
-    parts = [net.encoder.row_embedding, *_parts(net.encoder.tabular_encoder)]
+    parts = [part for child in net.encoder.children() for part in _parts(child)]
     groups = parameter_groups(net.head, options.run.lr, options.run.weight_decay)
     for depth, part in enumerate(reversed(parts)):
         start = GRADUAL_END * (depth + 1) / len(parts)

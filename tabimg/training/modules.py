@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -11,15 +11,21 @@ from torch import nn
 
 from tabimg.serialization import register
 
+M = TypeVar("M", bound=nn.Module)
+M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 
-class Recipe(Protocol):
+
+class Recipe(Protocol[M_co]):
     """Plain parameters that build an untrained module."""
 
-    def build(self) -> nn.Module: ...
+    def build(self) -> M_co: ...
+
+
+R = TypeVar("R", bound=Recipe[Any])
 
 
 @register
-class FittedModule:
+class FittedModule(Generic[R, M]):
     """A trained module that pickles, hashes and saves as plain arrays.
 
     Parameters
@@ -34,13 +40,13 @@ class FittedModule:
     only a cache here, rebuilt where it is missing.
     """
 
-    def __init__(self, recipe: Recipe, arrays: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, recipe: R, arrays: Mapping[str, np.ndarray]) -> None:
         self.recipe = recipe
         self.arrays = dict(arrays)
-        self._live: nn.Module | None = None
+        self._live: M | None = None
 
     @classmethod
-    def from_module(cls, recipe: Recipe, module: nn.Module) -> FittedModule:
+    def from_module(cls, recipe: R, module: M) -> FittedModule[R, M]:
         """Take a copy of a module's weights."""
         arrays = {
             name: tensor.detach().cpu().numpy().copy()
@@ -48,7 +54,7 @@ class FittedModule:
         }
         return cls(recipe, arrays)
 
-    def build(self) -> nn.Module:
+    def build(self) -> M:
         """Build a new module with these weights, on the CPU, in evaluation mode."""
         # The weights drawn here are overwritten at once; the global stream must not notice.
         with torch.random.fork_rng(devices=[]):
@@ -56,7 +62,7 @@ class FittedModule:
         module.load_state_dict({name: torch.tensor(a) for name, a in self.arrays.items()})
         return module.eval()
 
-    def on(self, device: torch.device) -> nn.Module:
+    def on(self, device: torch.device) -> M:
         """Give the shared live module on a device, for inference only."""
         if self._live is None:
             self._live = self.build()

@@ -1,4 +1,4 @@
-"""The skorch net behind every estimator: it optimises an objective over batches of its own making."""
+"""The skorch net behind every estimator: it optimises an objective over batches of our own."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ObjectiveNet(NeuralNet):
         return self
 
     def train(self, first_epoch: int = 0) -> ObjectiveNet:
-        """Run the epochs from ``first_epoch`` to ``max_epochs``, unless a callback stops earlier."""
+        """Run the epochs from ``first_epoch`` to ``max_epochs``; a callback may stop earlier."""
         self.notify("on_train_begin")
         for _ in range(first_epoch, self.max_epochs):
             if self._run_epoch():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tabimg.image import Augmentation, Augmenter, image_fingerprint
 from tabimg.nn import MultiModalNet
 from tabimg.objectives import InfoNCE, MaskedCellLoss
+from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.table import MarginalCorruption
 from tabimg.training.net import Batch, Terms
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, ValidationBatches
@@ -28,7 +29,7 @@ class PretrainingOptions:
     lambda_c: float
     lambda_m: float
     mask_rate: float
-    mask_loss: str
+    mask_loss: MaskLossForm
     temperature: float
     augmentation: Augmentation
     image_size: int
@@ -163,10 +164,8 @@ def _positive_ids(rows: PairedRows) -> list[np.ndarray]:
 def _objective(net: MultiModalNet, options: PretrainingOptions) -> PretrainingObjective:
     device = options.run.device
     net.to(device)
-    if net.image_encoder is not None:
-        net.image_encoder.to(memory_format=torch.channels_last)
-        if options.compile:
-            net.image_encoder.compile()
+    if net.image_encoder is not None and options.compile:
+        net.image_encoder.compile()
     return PretrainingObjective(net, options, resolve_autocast(options.precision, device))
 
 

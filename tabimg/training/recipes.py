@@ -87,7 +87,11 @@ class TableRecipe:
 
     def width(self, net: MultiModalNet) -> int:
         """Find the width of the embedding of a built network."""
-        return output_width(net.tabular_encoder, torch.zeros(2, net.row_embedding.out_features))
+        rows = net.row_embedding(
+            torch.zeros(2, self.n_numeric),
+            torch.zeros(2, len(self.cardinalities), dtype=torch.long),
+        )
+        return output_width(net.tabular_encoder, rows)
 
 
 class VectorEncoder(nn.BatchNorm1d):
@@ -181,7 +185,8 @@ class TaskRecipe:
 
 def load_image_weights(net: MultiModalNet, path: str | Path) -> None:
     """Load public weights in torchvision's names into the image encoder, from a local file."""
-    load_torchvision_weights(net.image_encoder, path)
+    if net.image_encoder is not None:
+        load_torchvision_weights(net.image_encoder, path)
 
 
 def _checked_module(module: object, name: str) -> nn.Module:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tabimg.nn.task import TaskNet
 from tabimg.training.finetuning import FIT_MODES, FinetuningOptions, LabelledRows, row_losses
+from tabimg.training.run import History
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Task
 
@@ -32,15 +33,18 @@ class Candidate:
     mode: str
     start: Callable[[], TaskNet]
 
-    def fit(self, rows: LabelledRows, task: Task, options: FinetuningOptions) -> TaskNet:
-        """Fit a new network on rows."""
+    def fit(
+        self, rows: LabelledRows, task: Task, options: FinetuningOptions
+    ) -> tuple[TaskNet, History]:
+        """Fit a new network on rows; give it with the history of its training."""
         net = self.start()
-        FIT_MODES[self.mode](net, rows, task, options)
-        return net
+        return net, FIT_MODES[self.mode](net, rows, task, options)
 
 
 def n_selection_runs(n_candidates: int, n_rows: int) -> int:
-    """Number of networks that a selection trains."""
+    """Count the networks that a selection trains; a single candidate needs none."""
+    if n_candidates < 2:
+        return 0
     return n_candidates * (N_FOLDS if n_rows < ONE_FOLD_ROWS else 1)
 
 
@@ -77,7 +81,7 @@ def validation_losses(
         held_out = rows.take(valid)
         total_weight += float(held_out.weight.sum())
         for name, candidate in candidates.items():
-            net = candidate.fit(rows.take(train), task, quiet)
+            net, _ = candidate.fit(rows.take(train), task, quiet)
             losses = row_losses(net, held_out, task, quiet)
             totals[name] += float(np.sum(losses * held_out.weight))
     return {name: total / total_weight for name, total in totals.items()}

@@ -88,10 +88,7 @@ def validation_split(
         return None
     random_state = derive_seed(seed, 101) % (2**31)
     rows = np.arange(len(groups))
-    if classes is None:
-        splittable = rows
-    else:
-        splittable = rows[_has_two_groups(classes, groups)]
+    splittable = rows if classes is None else rows[_has_two_groups(classes, groups)]
     if len(np.unique(groups[splittable])) < 2:
         return None
     if classes is None:

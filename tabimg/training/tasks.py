@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,11 @@ from torch.nn import functional as F
 
 from tabimg.training.splits import Split, grouped_folds
 
+REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "mse": F.mse_loss,
+    "l1": F.l1_loss,
+    "huber": F.huber_loss,
+}
 Head = tuple[np.ndarray, np.ndarray]
 RIDGE_ALPHAS = np.logspace(-1, 5, 13)
 LOGISTIC_CS = np.logspace(-4, 1, 6)
@@ -109,8 +115,7 @@ class Regression:
         self.loss = loss
 
     def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
-        elementwise = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.huber_loss}[self.loss]
-        return elementwise(outputs, target, reduction="none").mean(dim=1)
+        return REGRESSION_LOSSES[self.loss](outputs, target, reduction="none").mean(dim=1)
 
     def classes(self, target: np.ndarray) -> None:
         return None
