@@ -414,7 +414,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         columns = self._columns(encoded)
         device = resolve_device(self.device)
         return [
-            apply_to_table(member.on(device), encoded, columns, device=device).astype(np.float64)
+            apply_to_table(member.on(device).predict, encoded, columns, device=device)
             for member in self.members_
         ]
 

@@ -11,8 +11,9 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
 from tabimg.table import looks_like_file_paths, read_columns
 
@@ -99,6 +100,8 @@ def take_apart(
         If photos come both as a column and as ``image_paths``, only some of several image columns
         are there, or the lengths differ.
     """
+    if not is_frame(X):
+        X = _as_array(X)
     image_columns = as_column_list(image_column)
     present = [c for c in image_columns if is_frame(X) and c in list(X.columns)]
     if present and image_paths is not None:
@@ -114,7 +117,7 @@ def take_apart(
     elif image_paths is not None:
         check_consistent_length(X, image_paths)
         cells = [list(image_paths)]
-    groups = np.full(_n_rows(X), None, dtype=object)
+    groups = np.full(_num_samples(X), None, dtype=object)
     extra = list(present)
     if group_column is not None and is_frame(X) and group_column in list(X.columns):
         groups[:] = _column_values(X, group_column)
@@ -161,9 +164,6 @@ def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
     if is_frame(table):
         _check_frame_shape(estimator, table)
     else:
-        if isinstance(table, (list, tuple)):
-            # numpy would turn the numbers of a mixed list into strings.
-            table = _as_object_array(table)
         table = check_array(
             table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
         )
@@ -200,10 +200,12 @@ def reject_paths_as_target(y: Any) -> None:
 
     scikit-learn hands the second positional argument of ``fit`` on as ``y``.
     """
-    if y is None or np.ndim(y) != 1:
-        return
     values = np.asarray(y)
-    if values.dtype.kind in "OUS" and looks_like_file_paths(values[:HEAD_ROWS]):
+    if (
+        values.ndim == 1
+        and values.dtype.kind in "OUS"
+        and looks_like_file_paths(values[:HEAD_ROWS])
+    ):
         raise ValueError(
             "y looks like file paths. Photos are given as a column, image_column=..., or by name: "
             "fit(X, image_paths=...)"
@@ -243,10 +245,6 @@ def _column_values(X: Any, name: Hashable) -> list[Any]:
     return column.to_list()
 
 
-def _n_rows(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") and len(X.shape) else len(X)
-
-
 def _without_columns(X: Any, names: Sequence[Hashable]) -> Any:
     if not names:
         return X
@@ -270,9 +268,15 @@ def _check_frame_shape(estimator: Any, table: Any) -> None:
         )
 
 
-def _as_object_array(rows: Sequence[Any]) -> np.ndarray:
+def _as_array(rows: Any) -> Any:
+    """Make an array of what is no frame; sparse matrices are left for the checks to refuse."""
+    if issparse(rows):
+        return rows
     array = np.asarray(rows)
-    return np.asarray(rows, dtype=object) if array.dtype.kind in "US" else array
+    if array.dtype.kind in "US" and not isinstance(rows, np.ndarray):
+        # numpy turns the numbers of a mixed list into strings; keep every cell as it is.
+        return np.asarray(rows, dtype=object)
+    return array
 
 
 def _is_missing(cell: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tabimg.nn.heads import TaskHead
 
@@ -50,6 +51,16 @@ class TaskNet(nn.Module):
     def raw_features(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
         """Embedding and columns side by side, float32 (B, embedding_dim + n_columns)."""
         return torch.cat([self.encoder(numeric, codes), columns], dim=1)
+
+    def predict(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
+        """Give the head's outputs in evaluation mode, float64 (B, n_outputs).
+
+        The head is computed in float64: in float32 the product with a narrow matrix sums in an
+        order that depends on where in the block a row stands.
+        """
+        features = (self.raw_features(numeric, codes, columns) - self.mean) / self.scale
+        out = self.head.out
+        return F.linear(features.double(), out.weight.double(), out.bias.double())
 
     def forward(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
         """Give the head's outputs, float32 (B, n_outputs)."""

@@ -136,9 +136,10 @@ def continue_training(
 def row_losses(
     net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
 ) -> np.ndarray:
-    """Loss of each row under a fitted network, float32 (n_rows,)."""
+    """Loss of each row under a fitted network, float64 (n_rows,)."""
     device = options.run.device
-    outputs = apply_to_table(net.to(device).eval(), rows.table, rows.columns, device=device)
+    predict = net.to(device).eval().predict
+    outputs = apply_to_table(predict, rows.table, rows.columns, device=device)
     net.cpu()
     return task.row_losses(torch.from_numpy(outputs), torch.from_numpy(rows.target)).numpy()
 

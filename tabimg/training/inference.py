@@ -18,7 +18,7 @@ BLOCK_ROWS = 64
 def apply_in_blocks(
     function: Callable[..., Tensor], arrays: tuple[np.ndarray, ...], device: torch.device
 ) -> np.ndarray:
-    """Apply a network to rows in float32 blocks of exactly ``BLOCK_ROWS`` rows.
+    """Apply a network to rows in blocks of exactly ``BLOCK_ROWS`` rows.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def apply_in_blocks(
 
     Returns
     -------
-    float32 array of shape (n_rows, d)
+    array of shape (n_rows, d), of the dtype that the function gives
     """
     n_rows = len(arrays[0])
     outputs = []
@@ -37,7 +37,7 @@ def apply_in_blocks(
         for start in range(0, n_rows, BLOCK_ROWS):
             block = [_padded(array[start : start + BLOCK_ROWS]) for array in arrays]
             outputs.append(function(*(torch.from_numpy(b).to(device) for b in block)).cpu())
-    return torch.cat(outputs).numpy()[:n_rows].astype(np.float32, copy=False)
+    return torch.cat(outputs).numpy()[:n_rows]
 
 
 def apply_to_table(

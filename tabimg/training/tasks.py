@@ -87,6 +87,8 @@ class Classification:
         for train, valid in folds:
             # A class that this fold's training rows lack cannot be scored.
             valid = valid[np.isin(target[valid], target[train])]
+            if len(valid) == 0:
+                continue
             for k, C in enumerate(LOGISTIC_CS):
                 model = _fit_logistic(C, features[train], target[train], weight[train])
                 losses[k] += log_loss(

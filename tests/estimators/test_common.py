@@ -1,0 +1,56 @@
+"""scikit-learn's whole check battery over the public estimators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+
+STOCHASTIC = (
+    "batches are drawn at random, so that a repeated row and a row of twice the weight meet other "
+    "rows in other orders"
+)
+
+# Check name -> reason, for each estimator; the goal is nothing but stochastic training.
+EXPECTED_FAILURES: dict[str, dict[str, str]] = {
+    name: {"check_sample_weight_equivalence_on_dense_data": STOCHASTIC}
+    for name in ("MultiModalPretrainer", "MTCMTMClassifier", "MTCMTMRegressor")
+}
+
+SMALL: dict[str, Any] = {"embedding_dim": 8, "tabular_encoder": "mlp", "max_epochs": 2}
+CHEAP: list[BaseEstimator] = [
+    MultiModalPretrainer(embedding_dim=8, max_epochs=2, projection_dim=8),
+    MultiModalPretrainer(**SMALL, passthrough=True, validation_fraction=None),
+    MTCMTMClassifier(embedding_dim=8, max_epochs=4),
+    MTCMTMClassifier(
+        pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2, n_members=2
+    ),
+    MTCMTMRegressor(embedding_dim=8, max_epochs=4),
+    MTCMTMRegressor(pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2),
+]
+DEFAULT: list[BaseEstimator] = [
+    MultiModalPretrainer(),
+    MTCMTMClassifier(),
+    MTCMTMRegressor(),
+    MTCMTMClassifier(pretrainer=MultiModalPretrainer()),
+    MTCMTMRegressor(pretrainer=MultiModalPretrainer()),
+]
+
+
+def expected_failures(estimator: BaseEstimator) -> dict[str, str]:
+    return EXPECTED_FAILURES[type(estimator).__name__]
+
+
+@parametrize_with_checks(CHEAP, expected_failed_checks=expected_failures)
+def test_estimator_with_cheap_parameters_passes_check(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(DEFAULT, expected_failed_checks=expected_failures)
+def test_estimator_with_default_parameters_passes_check(estimator: Any, check: Any) -> None:
+    check(estimator)
