@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -109,26 +111,46 @@ def grouped_folds(
 ) -> list[Split]:
     """Folds that keep groups together and, where given, classes in proportion.
 
+    A class with a single row is in the training rows of every fold.
+
     Returns
     -------
     list of (train, valid)
-        Empty where there are too few groups, or a class with fewer than two rows.
+        Empty where there are fewer than two groups to part.
     """
-    n_folds = min(n_folds, len(np.unique(groups)))
+    rows = np.arange(len(groups))
     if classes is not None:
-        n_folds = min(n_folds, int(np.unique(classes, return_counts=True)[1].min()))
+        _, number, count = np.unique(classes, return_inverse=True, return_counts=True)
+        rows = rows[count[number] >= 2]
+    n_folds = min(n_folds, len(np.unique(groups[rows])))
     if n_folds < 2:
         return []
     random_state = derive_seed(seed, 102) % (2**31)
     if classes is None:
         folds = _shuffled_group_folds(groups, n_folds, random_state)
-    elif len(np.unique(groups)) == len(groups):
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-        folds = list(splitter.split(classes, classes))
     else:
-        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=random_state)
-        folds = list(splitter.split(classes, classes, groups))
-    return [(train, valid) for train, valid in folds if len(train) and len(valid)]
+        folds = _stratified_group_folds(classes[rows], groups[rows], n_folds, random_state)
+    valid_rows = [rows[valid] for _, valid in folds]
+    # A single row of a class shares the side of its group.
+    splits = [(np.flatnonzero(~np.isin(groups, groups[v])), v) for v in valid_rows]
+    return [(train, valid) for train, valid in splits if len(train) and len(valid)]
+
+
+def _stratified_group_folds(
+    classes: np.ndarray, groups: np.ndarray, n_folds: int, random_state: int
+) -> list[Split]:
+    distinct = len(np.unique(groups)) == len(groups)
+    # The grouped splitter is slow where every row is a group of its own.
+    splitter = (StratifiedKFold if distinct else StratifiedGroupKFold)(
+        n_folds, shuffle=True, random_state=random_state
+    )
+    with warnings.catch_warnings():
+        # Classes with fewer rows than folds are missing from some; that is as good as it gets.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        try:
+            return list(splitter.split(classes, classes, None if distinct else groups))
+        except ValueError:  # every class has fewer rows than there are folds
+            return _stratified_group_folds(classes, groups, n_folds - 1, random_state)
 
 
 def _shuffled_group_folds(groups: np.ndarray, n_folds: int, random_state: int) -> list[Split]:
@@ -159,8 +181,7 @@ def _split_by_class(
         shuffle = StratifiedShuffleSplit(1, test_size=n_valid, random_state=random_state)
         return np.sort(next(shuffle.split(classes, classes))[1])
     n_splits = max(2, min(round(1 / fraction), len(np.unique(groups))))
-    folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state)
-    return next(folds.split(classes, classes, groups))[1]
+    return _stratified_group_folds(classes, groups, n_splits, random_state)[0][1]
 
 
 def _one_row_of_some_classes(classes: np.ndarray, n_valid: int, random_state: int) -> np.ndarray:
