@@ -20,11 +20,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
+    as_column_list,
     check_fit_rows,
     check_table,
     group_ids,
     is_frame,
     reject_paths_as_target,
+    require_columns,
     take_apart,
     warn_of_paths,
 )
@@ -191,8 +193,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
             )
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
-        image_column, group_column = self._special_columns()
-        inputs = take_apart(X, image_column, group_column, image_paths)
+        self._require_own_columns(X, image_paths)
+        inputs = take_apart(X, *self._special_columns(), image_paths)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, inputs.table, reset=not continued)
         check_consistent_length(table, y)
@@ -237,13 +239,23 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     def _special_columns(self) -> tuple[Any, Any]:
         """Which columns hold photos and groups: the pretrainer's word counts before our own."""
-        pretrainer = frozen_pretrainer(self.pretrainer) or self.pretrainer
-        image_column = getattr(pretrainer, "image_column", None)
-        group_column = getattr(pretrainer, "group_column", None)
+        image_column, group_column = self._columns_of_source()
         return (
             self.image_column if image_column is None else image_column,
             self.group_column if group_column is None else group_column,
         )
+
+    def _columns_of_source(self) -> tuple[Any, Any]:
+        source = frozen_pretrainer(self.pretrainer) or self.pretrainer
+        return getattr(source, "image_column", None), getattr(source, "group_column", None)
+
+    def _require_own_columns(self, X: Any, image_paths: Sequence[Any] | None) -> None:
+        """Check that the columns are there that only our own parameters declare."""
+        image_column, group_column = self._columns_of_source()
+        if image_column is None and image_paths is None:
+            require_columns(X, as_column_list(self.image_column), "image_column")
+        if group_column is None and self.group_column is not None:
+            require_columns(X, [self.group_column], "group_column")
 
     def _adopt_encoder(
         self, X: Any, inputs: Inputs, table: Any, routed: dict[str, Any], seed: int

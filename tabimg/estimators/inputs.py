@@ -201,6 +201,8 @@ def reject_paths_as_target(y: Any) -> None:
     scikit-learn hands the second positional argument of ``fit`` on as ``y``.
     """
     values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
     if (
         values.ndim == 1
         and values.dtype.kind in "OUS"
