@@ -48,19 +48,34 @@ class FiniteGuard(Callback):
     def __init__(self, stage: str) -> None:
         self.stage = stage
 
+    def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self.finite_: dict[str, Tensor] = {}
+        self.sound_batches_: dict[str, Tensor] = {}
+
+    def on_batch_end(
+        self, net: Any, y_pred: dict[str, Tensor], training: bool = False, **kwargs: Any
+    ) -> None:
+        """Count the batches before the first bad one of each term, without waiting for a device."""
+        for term, value in y_pred.items():
+            name = f"{'train' if training else 'valid'}_{term}"
+            finite = torch.isfinite(value.detach()).long()
+            self.finite_[name] = finite * self.finite_.get(name, 1)
+            self.sound_batches_[name] = self.finite_[name] + self.sound_batches_.get(name, 0)
+
     def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
         epoch = net.history[-1]
-        # The terms come first, the total last: the term is what tells the cause.
-        names = sorted(
-            (n for n in epoch if n.startswith(("train_", "valid_")) or n == "gradient_norm"),
-            key=lambda n: (n.endswith("loss"), n),
-        )
-        for name in names:
-            if not math.isfinite(epoch[name]):
-                raise DivergenceError(
-                    f"{self.stage} diverged in epoch {epoch['epoch']}: {name} is {epoch[name]}. "
-                    "Lower lr, or check the table for extreme values."
-                )
+        recorded = (*self.finite_, "gradient_norm", "train_loss", "valid_loss")
+        bad = [name for name in recorded if not math.isfinite(epoch.get(name, 0.0))]
+        if bad:
+            # One step after the first bad term all terms are bad: the first tells the cause.
+            name = min(bad, key=lambda n: (n.startswith("valid_"), self._batches_before(n)))
+            raise DivergenceError(
+                f"{self.stage} diverged in epoch {epoch['epoch']}: {name} is {epoch[name]}. "
+                "Lower lr, or check the table for extreme values."
+            )
+
+    def _batches_before(self, name: str) -> float:
+        return float(self.sound_batches_.get(name, math.inf))
 
 
 class BestWeights(Callback):
@@ -94,8 +109,10 @@ class EarlyStop(Callback):
         self.patience = patience
 
     def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
-        recent = net.history[-self.patience :, "valid_loss"]
-        if len(recent) == self.patience and min(recent) > self.best.loss_:
+        losses = net.history[:, "valid_loss"]
+        # The start may be the best; it stands before the first epoch.
+        best_epoch = losses.index(self.best.loss_) + 1 if self.best.loss_ in losses else 0
+        if len(losses) - best_epoch >= self.patience:
             raise KeyboardInterrupt  # skorch's signal for the end of training
 
 

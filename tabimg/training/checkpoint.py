@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback
 from torch import Tensor
 
 from tabimg.serialization import read_directory, write_directory
@@ -15,8 +14,8 @@ from tabimg.training.callbacks import BestWeights
 from tabimg.training.schedule import OneCycle
 
 
-class Checkpoint(Callback):
-    """Write weights, optimiser, best weights and history after each epoch.
+class Checkpoint:
+    """Weights, optimiser, best weights, history and random streams, written after each epoch.
 
     Parameters
     ----------
@@ -24,6 +23,7 @@ class Checkpoint(Callback):
         One run's own folder, named after a fingerprint of its data and parameters, so that folds
         and grid points do not meet. It is removed when the run is complete.
     best : BestWeights
+    schedule : OneCycle
         Stored and restored with the rest.
     """
 
@@ -32,7 +32,8 @@ class Checkpoint(Callback):
         self.best = best
         self.schedule = schedule
 
-    def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+    def write(self, net: Any) -> None:
+        """Write the state of a net between two epochs."""
         optimizer = net.optimizer_.state_dict()
         state = {
             "module": _to_numpy(net.module_.state_dict()),
@@ -40,11 +41,14 @@ class Checkpoint(Callback):
             "best": _to_numpy(self.best.state_),
             "best_loss": self.best.loss_,
             "step": self.schedule.step_,
+            "seconds": self.schedule.seconds,
+            "random": _to_numpy(_random_states(net)),
             "history": [dict(epoch) for epoch in net.history],
         }
         write_directory(self.directory, _plain(state))
 
-    def on_train_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
+    def remove(self) -> None:
+        """Remove the folder of a complete run."""
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def resume(self, net: Any) -> int:
@@ -60,11 +64,27 @@ class Checkpoint(Callback):
         self.best.state_ = _to_torch(state["best"])
         self.best.loss_ = state["best_loss"]
         self.schedule.first_step = state["step"]
+        self.schedule.seconds_before = state["seconds"]
+        _restore_random_states(net, _to_torch(state["random"]))
         for epoch in state["history"]:
             net.history.new_epoch()
             for name, value in epoch.items():
                 net.history.record(name, value)
         return len(state["history"])
+
+
+def _random_states(net: Any) -> dict[str, Tensor]:
+    """Give the streams that layers such as dropout draw from."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.device(net.device).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(net.device)
+    return states
+
+
+def _restore_random_states(net: Any, states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], net.device)
 
 
 def _to_numpy(tensors: dict[str, Tensor]) -> dict[str, Any]:

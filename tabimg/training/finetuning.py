@@ -280,6 +280,7 @@ def _optimise(
             identity=(
                 (rows.table.numeric, rows.table.codes, rows.columns, rows.target, rows.weight),
                 rows.groups,
+                (type(task).__name__, vars(task), str(options.autocast)),
                 [(group["max_lr"], group.get("unfreeze_at")) for group in groups],
             ),
             patience=options.patience,

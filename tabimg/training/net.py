@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -77,18 +77,30 @@ class ObjectiveNet(NeuralNet):
         self.optimizer_ = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
         return self
 
-    def train(self, first_epoch: int = 0) -> ObjectiveNet:
-        """Run the epochs from ``first_epoch`` to ``max_epochs``; a callback may stop earlier."""
-        self.notify("on_train_begin")
+    def train(
+        self,
+        first_epoch: int = 0,
+        after_epoch: Callable[[ObjectiveNet], None] | None = None,
+    ) -> ObjectiveNet:
+        """Run the epochs from ``first_epoch`` to ``max_epochs``; a callback may stop earlier.
+
+        ``after_epoch`` is called after each epoch that did not stop the training. What it does may
+        take long: unlike in a callback, Ctrl-C there is not mistaken for a wish to stop early.
+        """
+        self.notify("on_train_begin", X=None, y=None)
         for _ in range(first_epoch, self.max_epochs):
             if self._run_epoch():
                 break
-        self.notify("on_train_end")
+            if after_epoch is not None:
+                after_epoch(self)
+        self.notify("on_train_end", X=None, y=None)
         return self
 
     def _run_epoch(self) -> bool:
         """Run one epoch; tell whether it is the last."""
-        self.notify("on_epoch_begin")
+        # skorch's callbacks may ask for these names.
+        data = {"dataset_train": self.train_batches, "dataset_valid": self.valid_batches}
+        self.notify("on_epoch_begin", **data)
         self.run_single_epoch(
             self.train_batches, training=True, prefix="train", step_fn=self.train_step
         )
@@ -96,7 +108,7 @@ class ObjectiveNet(NeuralNet):
             self.valid_batches, training=False, prefix="valid", step_fn=self.validation_step
         )
         try:
-            self.notify("on_epoch_end")
+            self.notify("on_epoch_end", **data)
         except KeyboardInterrupt:
             # The way in which skorch's callbacks, EarlyStopping among them, end the training.
             return True

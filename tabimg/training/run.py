@@ -113,20 +113,22 @@ def optimise(
         max_epochs=options.max_epochs,
         device=str(options.device),
     ).initialize()
-    first_epoch = 0
-    if options.checkpoint_dir is not None:
+    if options.checkpoint_dir is None:
+        trainer.train()
+    else:
+        identity = (stage, patience, *identity)
         folder = Path(options.checkpoint_dir) / _fingerprint(objective, options, identity)
         checkpoint = Checkpoint(folder, best, schedule)
-        trainer.callbacks_.append(("checkpoint", checkpoint))
-        first_epoch = checkpoint.resume(trainer)
-    train_batches.epoch = first_epoch
-    trainer.train(first_epoch)
+        train_batches.epoch = checkpoint.resume(trainer)
+        trainer.train(train_batches.epoch, after_epoch=checkpoint.write)
+        checkpoint.remove()
     return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in trainer.history]
 
 
 def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:
     weights = {name: t.detach().cpu().numpy() for name, t in objective.state_dict().items()}
-    return joblib.hash((options.identity(), weights, identity))
+    # The printed structure holds what the weights do not, such as the rate of dropout.
+    return joblib.hash((options.identity(), repr(objective), weights, identity))
 
 
 def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:

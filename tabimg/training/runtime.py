@@ -55,10 +55,16 @@ def _has_native_bfloat16(device: torch.device) -> bool:
 
 
 class _ThreadLimit:
-    """Counts who wants one thread, so that nested and concurrent users restore the right number."""
+    """Limit torch to one thread; nested and concurrent users restore the right number.
+
+    OpenMP keeps the number for each Python thread, so each Python thread limits and restores
+    itself. torch lets a new one start with the number that was set last: the number to restore is
+    therefore the one from before the first user, not the one that a later user finds.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._own = threading.local()
         self._users = 0
         self._before = 1
 
@@ -67,14 +73,16 @@ class _ThreadLimit:
         with self._lock:
             if self._users == 0:
                 self._before = torch.get_num_threads()
-                torch.set_num_threads(1)
             self._users += 1
+            self._own.depth = getattr(self._own, "depth", 0) + 1
+            torch.set_num_threads(1)
         try:
             yield
         finally:
             with self._lock:
                 self._users -= 1
-                if self._users == 0:
+                self._own.depth -= 1
+                if self._own.depth == 0:
                     torch.set_num_threads(self._before)
 
 
@@ -85,9 +93,13 @@ single_thread = _ThreadLimit()
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global stream (initialisation, dropout) and put it back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        # torch.manual_seed would also seed the devices that are not put back.
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

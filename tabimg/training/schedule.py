@@ -62,6 +62,11 @@ class OneCycle(Callback):
     time_limit : float, optional
         Seconds after which the cycle ends. Progress is then the larger of the share of the steps
         and the share of the time, so that the learning rate still comes down in full.
+
+    Attributes
+    ----------
+    seconds_before : float
+        Seconds already spent, when a run is resumed; they count towards the limit.
     """
 
     def __init__(
@@ -70,10 +75,11 @@ class OneCycle(Callback):
         self.total_steps = total_steps
         self.first_step = first_step
         self.time_limit = time_limit
+        self.seconds_before = 0.0
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self.step_ = self.first_step
-        self.started_ = time.monotonic()
+        self.started_ = time.monotonic() - self.seconds_before
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -103,7 +109,10 @@ class OneCycle(Callback):
         """Whether the time limit has passed."""
         return self._share_of_time() >= 1.0
 
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on training so far."""
+        return time.monotonic() - self.started_
+
     def _share_of_time(self) -> float:
-        if self.time_limit is None:
-            return 0.0
-        return (time.monotonic() - self.started_) / self.time_limit
+        return 0.0 if self.time_limit is None else self.seconds / self.time_limit

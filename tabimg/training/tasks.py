@@ -85,10 +85,6 @@ class Classification:
             return DEFAULT_C
         losses = np.zeros(len(LOGISTIC_CS))
         for train, valid in folds:
-            # A class that this fold's training rows lack cannot be scored.
-            valid = valid[np.isin(target[valid], target[train])]
-            if len(valid) == 0:
-                continue
             for k, C in enumerate(LOGISTIC_CS):
                 model = _fit_logistic(C, features[train], target[train], weight[train])
                 losses[k] += log_loss(
@@ -152,11 +148,14 @@ def _selection_folds(target: np.ndarray, groups: np.ndarray) -> list[Split]:
     rows = np.arange(len(target))
     if len(rows) > MAX_SELECTION_ROWS:
         rows = np.sort(np.random.default_rng(0).choice(rows, MAX_SELECTION_ROWS, replace=False))
-    folds = [
-        (rows[train], rows[valid])
-        for train, valid in grouped_folds(groups[rows], N_FOLDS, 0, target[rows])
-    ]
-    return [(a, b) for a, b in folds if len(np.unique(target[a])) > 1]
+    folds = []
+    for train, valid in grouped_folds(groups[rows], N_FOLDS, 0, target[rows]):
+        train, valid = rows[train], rows[valid]
+        # A class that this fold's training rows lack cannot be scored.
+        valid = valid[np.isin(target[valid], target[train])]
+        if len(valid) and len(np.unique(target[train])) > 1:
+            folds.append((train, valid))
+    return folds
 
 
 def standardisation(features: np.ndarray, weight: np.ndarray) -> tuple[Tensor, Tensor]:
