@@ -9,10 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import (
     GroupKFold,
-    GroupShuffleSplit,
     StratifiedGroupKFold,
     StratifiedKFold,
-    StratifiedShuffleSplit,
 )
 
 from tabimg.training.runtime import derive_seed
@@ -75,10 +73,11 @@ def validation_split(
     groups : int array of shape (n_rows,)
         Rows of one group never cross the split.
     fraction : float in (0, 0.5], or None
-        None means no split.
+        Share of the groups; None means no split.
     seed : int
     classes : int array of shape (n_rows,), optional
-        Keeps the classes in proportion. A class with a single group stays in training.
+        Keeps the classes in proportion, a group counting for its most frequent class. Each class
+        stays in training too, so one with a single group stays there alone.
 
     Returns
     -------
@@ -88,22 +87,18 @@ def validation_split(
     """
     if fraction is None:
         return None
-    random_state = derive_seed(seed, 101) % (2**31)
-    rows = np.arange(len(groups))
-    splittable = rows if classes is None else rows[_has_two_groups(classes, groups)]
-    if len(np.unique(groups[splittable])) < 2:
-        return None
+    rng = np.random.default_rng([seed, 101])
+    names, group = np.unique(groups, return_inverse=True)
     if classes is None:
-        valid = _split_by_group(groups, fraction, random_state)
+        strata = np.zeros(len(names), dtype=np.int64)
     else:
-        part = _split_by_class(classes[splittable], groups[splittable], fraction, random_state)
-        valid = splittable[part]
-        # The group of a moved row moves as a whole.
-        valid = rows[np.isin(groups, groups[valid])]
-    train = np.setdiff1d(rows, valid)
-    if len(valid) == 0 or len(valid) > len(train) or _loses_class(classes, train):
-        return None
-    return train, valid
+        strata = _most_frequent(group, classes)
+    chosen = _draw_groups(strata, fraction, rng)
+    in_valid = np.isin(group, chosen)
+    if classes is not None:
+        in_valid = _give_back_lost_classes(in_valid, group, classes)
+    train, valid = np.flatnonzero(~in_valid), np.flatnonzero(in_valid)
+    return None if len(valid) == 0 or len(valid) > len(train) else (train, valid)
 
 
 def grouped_folds(
@@ -160,37 +155,35 @@ def _shuffled_group_folds(groups: np.ndarray, n_folds: int, random_state: int) -
     return list(GroupKFold(n_folds).split(groups, groups=shuffled))
 
 
-def _has_two_groups(classes: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    pairs = np.unique(np.column_stack([classes, groups]), axis=0)
-    names, n_groups = np.unique(pairs[:, 0], return_counts=True)
-    return np.isin(classes, names[n_groups >= 2])
+def _most_frequent(group: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Give the most frequent class of each group; group numbers count from 0."""
+    _, label = np.unique(classes, return_inverse=True)
+    counts = coo_array((np.ones(len(group)), (group, label))).tocsr()
+    return np.asarray(counts.argmax(axis=1)).ravel()
 
 
-def _split_by_group(groups: np.ndarray, fraction: float, random_state: int) -> np.ndarray:
-    splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random_state)
-    return np.sort(next(splitter.split(groups, groups=groups))[1])
+def _draw_groups(strata: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw groups for validation, in proportion to the strata; one of each stays in training."""
+    n_wanted = max(1, min(round(fraction * len(strata)), len(strata) // 2))
+    order = rng.permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    _, first, size = np.unique(strata[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, size)
+    sizes = np.repeat(size, size)
+    # Where the share of its stratum that is drawn before it is smallest, a group is drawn first;
+    # ties are broken at random, so that with few places not the first strata take them all.
+    urgency = (rank + 0.5) / sizes
+    drawable = np.flatnonzero(rank < sizes - 1)
+    by_urgency = np.lexsort([rng.random(len(drawable)), urgency[drawable]])
+    return order[drawable[by_urgency[:n_wanted]]]
 
 
-def _split_by_class(
-    classes: np.ndarray, groups: np.ndarray, fraction: float, random_state: int
+def _give_back_lost_classes(
+    in_valid: np.ndarray, group: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    if len(np.unique(groups)) == len(groups):
-        n_valid = max(1, round(fraction * len(classes)))
-        if n_valid < len(np.unique(classes)):
-            return _one_row_of_some_classes(classes, n_valid, random_state)
-        shuffle = StratifiedShuffleSplit(1, test_size=n_valid, random_state=random_state)
-        return np.sort(next(shuffle.split(classes, classes))[1])
-    n_splits = max(2, min(round(1 / fraction), len(np.unique(groups))))
-    return _stratified_group_folds(classes, groups, n_splits, random_state)[0][1]
-
-
-def _one_row_of_some_classes(classes: np.ndarray, n_valid: int, random_state: int) -> np.ndarray:
-    """Draw fewer validation rows than there are classes, without taking two of one class."""
-    rng = np.random.default_rng(random_state)
-    order = rng.permutation(len(classes))
-    _, first = np.unique(classes[order], return_index=True)
-    return np.sort(rng.choice(order[first], n_valid, replace=False))
-
-
-def _loses_class(classes: np.ndarray | None, train: np.ndarray) -> bool:
-    return classes is not None and len(np.unique(classes[train])) < len(np.unique(classes))
+    """Return a group to training for each class that training would be without."""
+    in_valid = in_valid.copy()
+    for lost in np.setdiff1d(classes, classes[~in_valid]):
+        if not np.isin(lost, classes[~in_valid]):
+            in_valid[group == group[classes == lost][0]] = False
+    return in_valid
