@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from tabimg.image import Augmenter, ImageCache, RowImages, plain
@@ -60,6 +62,22 @@ class PairedRows:
             ids[rows] = self.images.first(rows)
         return ids
 
+    def listed_images(self) -> coo_array:
+        """Which row lists which photo, as a sparse (n_rows, n_photos) of ones."""
+        if self.images is None:
+            return coo_array((len(self), 0), dtype=np.int64)
+        rows = np.repeat(np.arange(len(self)), self.images.counts)
+        ones = np.ones(len(rows), dtype=np.int64)
+        return coo_array((ones, (rows, self.images.ids)), shape=(len(self), self.images.n_sources))
+
+    def linked_by_images(self) -> np.ndarray:
+        """Number the rows linked by shared photos, directly or through others; int64 (n_rows,)."""
+        listed = self.listed_images()
+        size = sum(listed.shape)
+        edges = (listed.row, len(self) + listed.col)
+        graph = coo_array((listed.data, edges), shape=(size, size))
+        return connected_components(graph, directed=False)[1][: len(self)].astype(np.int64)
+
     def pixels(self, image_ids: np.ndarray) -> Tensor:
         """Gather photos, uint8 (B, S, S, 3), or embedding vectors, float32 (B, d)."""
         if self.cache is not None:
@@ -79,6 +97,7 @@ class BatchBuilder:
         device: torch.device,
     ) -> None:
         self.rows = rows
+        self.listed_images = rows.listed_images().tocsr()
         self.corruption = corruption
         self.image_size = image_size
         self.device = device
@@ -102,16 +121,20 @@ class BatchBuilder:
     def image_part(self, index: np.ndarray, image_ids: np.ndarray) -> Batch:
         """Positives among the rows that have a photo, and where these rows stand in the batch.
 
-        ``image_ids`` has an entry for each row of the batch, -1 for no photo.
+        ``image_ids`` has an entry for each row of the batch, -1 for no photo. Two rows that share
+        any of their photos are positives, whichever was drawn.
         """
         standing = np.flatnonzero(image_ids >= 0)
         if len(standing) < 2:  # no negative to tell apart, and no batch statistics
             return {}
         with_image = index[standing]
-        ids = (self.rows.row_ids[with_image], image_ids[standing], self.rows.group_ids[with_image])
+        ids = (self.rows.row_ids[with_image], self.rows.group_ids[with_image])
+        listed = self.listed_images[with_image]
+        share_image = torch.from_numpy((listed @ listed.T).toarray() > 0)
+        positives = positives_from_ids(*map(torch.from_numpy, ids)) | share_image
         return {
             "image_rows": torch.from_numpy(standing).to(self.device),
-            "positives": positives_from_ids(*(torch.from_numpy(i).to(self.device) for i in ids)),
+            "positives": positives.to(self.device),
         }
 
 

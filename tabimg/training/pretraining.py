@@ -158,7 +158,7 @@ def _split(rows: PairedRows, run: RunOptions) -> tuple[np.ndarray, np.ndarray | 
 
 
 def _positive_ids(rows: PairedRows) -> list[np.ndarray]:
-    return [rows.row_ids, rows.group_ids, rows.first_image_ids()]
+    return [rows.row_ids, rows.group_ids, rows.linked_by_images()]
 
 
 def _objective(net: MultiModalNet, options: PretrainingOptions) -> PretrainingObjective:
