@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.serialization import read_directory, register_adapter, write_directory
 
-SAVED = (MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor, FrozenEstimator)
+SAVED = (MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor)
 
 
 def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
@@ -40,9 +40,10 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
     Functions and foreign objects among the parameters (an encoder factory, an image loader, a
     callback) are saved by their qualified name only and are handed to `load`.
     """
-    if not isinstance(estimator, SAVED):
+    found = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    if not isinstance(found, SAVED):
         raise TypeError(
-            f"save() takes a fitted estimator of tabimg, got {type(estimator).__name__}; for a "
+            f"save() takes a fitted estimator of tabimg, got {type(found).__name__}; for a "
             "Pipeline around one use joblib or skops"
         )
     check_is_fitted(estimator)

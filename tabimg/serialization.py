@@ -7,12 +7,12 @@ if this package registered it, and a callable is only taken from the mapping the
 
 from __future__ import annotations
 
-import contextlib
+import base64
+import functools
 import json
 import math
 import os
 import shutil
-import types
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
@@ -69,7 +69,8 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
     Parameters
     ----------
     directory : path
-        Created with its parents. If it exists it must be empty or hold an earlier save.
+        Created with its parents. If it exists it must be empty or hold an earlier save and nothing
+        else.
     value : object
         Plain values, numpy arrays, registered classes and callables, nested at will.
 
@@ -80,7 +81,8 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
     SerializationError
         If a value cannot be written; the message gives its place in the tree.
     """
-    target = Path(directory)
+    # A link stays a link: what it points to is replaced.
+    target = Path(os.path.realpath(directory))
     _check_replaceable(target)
     encoder = _Encoder()
     document = {"format_version": FORMAT_VERSION, "value": encoder.encode(value, "value")}
@@ -122,8 +124,8 @@ def read_directory(
             )
     try:
         document = json.loads((source / STATE_FILE).read_text(encoding="utf-8"))
-        version, tree = document["format_version"], document["value"]
-    except (ValueError, KeyError, TypeError) as error:
+        version, tree = int(document["format_version"]), document["value"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SerializationError(f"{source / STATE_FILE} is damaged: {error}") from error
     if version > FORMAT_VERSION:
         raise SerializationError(
@@ -134,7 +136,12 @@ def read_directory(
         arrays = load_file(source / ARRAYS_FILE)
     except (SafetensorError, OSError) as error:
         raise SerializationError(f"{source / ARRAYS_FILE} is damaged: {error}") from error
-    return _Decoder(arrays, custom or {}, source).decode(tree)
+    try:
+        return _Decoder(arrays, custom or {}, source).decode(tree)
+    except SerializationError:
+        raise
+    except Exception as error:  # a tree that we did not write can go wrong in any way
+        raise SerializationError(f"{source / STATE_FILE} is damaged: {error!r}") from error
 
 
 def _check_replaceable(target: Path) -> None:
@@ -142,9 +149,12 @@ def _check_replaceable(target: Path) -> None:
         return
     if not target.is_dir():
         raise FileExistsError(f"{target} is a file; give a directory to save to")
-    if any(target.iterdir()) and not (target / STATE_FILE).is_file():
+    # The folder is replaced as a whole: anything else in it would be lost.
+    foreign = sorted({path.name for path in target.iterdir()} - {STATE_FILE, ARRAYS_FILE})
+    if foreign or (target / STATE_FILE).is_file() != (target / ARRAYS_FILE).is_file():
         raise FileExistsError(
-            f"{target} holds files that are not a saved tabimg estimator; give another directory"
+            f"{target} holds files that are not of a saved tabimg estimator"
+            f"{f', such as {foreign[0]!r}' if foreign else ''}; give another directory"
         )
 
 
@@ -202,13 +212,20 @@ class _Encoder:
             return {"$dict": pairs}
         if isinstance(value, PurePath):
             return {"$path": str(value)}
+        if type(value) is bytes:
+            return {"$bytes": base64.b64encode(value).decode("ascii")}
+        if type(value) is functools.partial:
+            parts = (value.func, value.args, value.keywords)
+            return {"$partial": self.encode(parts, where)}
         return self._encode_object(value, where)
 
     def _encode_array(self, array: np.ndarray, where: str) -> Any:
-        if array.dtype.kind in "OUSmM":
-            items = array.astype(str) if array.dtype.kind in "mM" else array
+        if array.dtype.kind in "mM":
+            ticks = self._encode_array(array.astype(np.int64), where)
+            return {"$time": ticks, "dtype": array.dtype.str}
+        if array.dtype.kind in "OUS":
             return {
-                "$items": [self.encode(_plain(v), where) for v in items.ravel().tolist()],
+                "$items": [self.encode(v, where) for v in array.ravel().tolist()],
                 "dtype": array.dtype.str,
                 "shape": list(array.shape),
             }
@@ -228,8 +245,9 @@ class _Encoder:
             return {"$object": name, "state": self.encode(_state_of(value), f"{where}.{name}")}
         if name in _ADAPTERS and _ADAPTERS[name][0] is type(value):
             return {"$adapted": name, "state": self.encode(_ADAPTERS[name][1](value), where)}
-        if isinstance(value, types.ModuleType):
-            raise SerializationError(f"{where}: a module cannot be saved")
+        if type(value).__module__ == "builtins" and not callable(value):
+            # Data, not code: nobody could hand it over when loading.
+            raise SerializationError(f"{where}: cannot save a value of type {name}")
         return self._encode_custom(value, where)
 
     def _encode_custom(self, value: object, where: str) -> Any:
@@ -278,6 +296,17 @@ class _Decoder:
     def _decode_path(self, text: str, _: dict) -> Path:
         return Path(text)
 
+    def _decode_bytes(self, text: str, _: dict) -> bytes:
+        return base64.b64decode(text)
+
+    def _decode_partial(self, tree: Any, _: dict) -> functools.partial:
+        # Only what the caller handed over is wrapped: "$custom" is the one source of callables.
+        function, args, keywords = self.decode(tree)
+        return functools.partial(function, *args, **keywords)
+
+    def _decode_time(self, tree: Any, outer: dict) -> np.ndarray:
+        return self.decode(tree).astype(np.dtype(outer["dtype"]))
+
     def _decode_scalar(self, tree: Any, _: dict) -> np.generic:
         return self.decode(tree)[0]
 
@@ -290,7 +319,8 @@ class _Decoder:
 
     def _decode_items(self, items: list, tree: dict) -> np.ndarray:
         values = np.empty(len(items), dtype=object)
-        values[:] = [self.decode(item) for item in items]
+        for i, item in enumerate(items):  # item by item: an array may be one of them
+            values[i] = self.decode(item)
         return values.astype(np.dtype(tree["dtype"])).reshape(tree["shape"])
 
     def _decode_object(self, name: str, tree: dict) -> Any:
@@ -301,7 +331,8 @@ class _Decoder:
         cls = _CLASSES[name]
         instance: Any = object.__new__(cls)
         state = self.decode(tree["state"])
-        if hasattr(cls, "__setstate__"):
+        # Somebody else's __setstate__ expects a pickle, version stamp and all.
+        if hasattr(cls, "__setstate__") and _is_ours(cls):
             instance.__setstate__(state)
         else:
             instance.__dict__.update(state)
@@ -332,11 +363,8 @@ def _state_of(value: Any) -> dict[str, Any]:
     return state
 
 
-def _plain(value: Any) -> Any:
-    """Unwrap numpy scalars that sit in object arrays."""
-    with contextlib.suppress(AttributeError):
-        return value.item()
-    return value
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def _random_state_to_plain(value: np.random.RandomState) -> dict[str, Any]:
