@@ -29,6 +29,7 @@ from tabimg.estimators.inputs import (
     require_columns,
     take_apart,
     warn_of_paths,
+    without_columns,
 )
 from tabimg.estimators.parameters import (
     check_choice,
@@ -41,8 +42,8 @@ from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import (
     FitInputs,
     check_pretrainer,
+    find_source,
     fit_pretrainer,
-    frozen_pretrainer,
 )
 from tabimg.estimators.starts import Starts
 from tabimg.nn.task import TaskNet
@@ -61,6 +62,8 @@ from tabimg.training.selection import Candidate, n_selection_runs, validation_lo
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task
 
+# Bounds the memory of one-hot columns in prediction; a multiple of the inference block.
+ROWS_AT_ONCE = 16_384
 FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
 HEADS = ("embedding", "embedding+columns")
 
@@ -193,8 +196,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
             )
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
-        self._require_own_columns(X, image_paths)
-        inputs = take_apart(X, *self._special_columns(), image_paths)
+        source = find_source(self.pretrainer)
+        self._require_own_columns(X, source, image_paths)
+        inputs = take_apart(X, *self._special_columns(source), image_paths)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, inputs.table, reset=not continued)
         check_consistent_length(table, y)
@@ -205,7 +209,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
         if not continued:
             warn_of_paths(table)
             self._learn_target(target, weight)
-            self._adopt_encoder(X, inputs, table, routed, seed)
+            self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
+            fitted = self.pretrainer_
+            self.codec_ = TableCodec().fit(table) if fitted is None else fitted.codec_
         rows = self._label(table, inputs, self._encode_target(target), weight)
         if continued:
             self._continue_members(rows, seed)
@@ -237,48 +243,44 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     # --- the encoder ---------------------------------------------------------------------------
 
-    def _special_columns(self) -> tuple[Any, Any]:
+    def _special_columns(self, source: MultiModalPretrainer | None) -> tuple[Any, Any]:
         """Which columns hold photos and groups: the pretrainer's word counts before our own."""
-        image_column, group_column = self._columns_of_source()
+        image_column = getattr(source, "image_column", None)
+        group_column = getattr(source, "group_column", None)
         return (
             self.image_column if image_column is None else image_column,
             self.group_column if group_column is None else group_column,
         )
 
-    def _columns_of_source(self) -> tuple[Any, Any]:
-        source = frozen_pretrainer(self.pretrainer) or self.pretrainer
-        return getattr(source, "image_column", None), getattr(source, "group_column", None)
-
-    def _require_own_columns(self, X: Any, image_paths: Sequence[Any] | None) -> None:
+    def _require_own_columns(
+        self, X: Any, source: MultiModalPretrainer | None, image_paths: Sequence[Any] | None
+    ) -> None:
         """Check that the columns are there that only our own parameters declare."""
-        image_column, group_column = self._columns_of_source()
-        if image_column is None and image_paths is None:
+        if getattr(source, "image_column", None) is None and image_paths is None:
             require_columns(X, as_column_list(self.image_column), "image_column")
-        if group_column is None and self.group_column is not None:
+        if getattr(source, "group_column", None) is None and self.group_column is not None:
             require_columns(X, [self.group_column], "group_column")
 
-    def _adopt_encoder(
-        self, X: Any, inputs: Inputs, table: Any, routed: dict[str, Any], seed: int
-    ) -> None:
-        """Set ``pretrainer_`` and ``codec_``: pre-train, or take what there is."""
-        if self.pretrainer is None:
-            if routed.get("unlabeled") is not None:
-                raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
-            self.pretrainer_ = None
-            self.codec_ = TableCodec().fit(table)
-            return
-        self.pretrainer_ = frozen_pretrainer(self.pretrainer)
-        if self.pretrainer_ is None:
-            given = FitInputs(
-                self._pretraining_frame(X, inputs), inputs.has_photos, self._known(routed)
-            )
-            random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
-            self.pretrainer_ = fit_pretrainer(self.pretrainer, given, self.memory, random_state)
-        self.codec_ = self.pretrainer_.codec_
-
-    def _pretraining_frame(self, X: Any, inputs: Inputs) -> Any:
-        """Leave out image columns that the pretrainer does not know of."""
-        return inputs.table if self.pretrainer.image_column is None and is_frame(X) else X
+    def _pretrained(
+        self,
+        source: MultiModalPretrainer | None,
+        X: Any,
+        inputs: Inputs,
+        routed: dict[str, Any],
+        seed: int,
+    ) -> MultiModalPretrainer | None:
+        """Give the fitted pretrainer: pre-train, or take what there is."""
+        will_pretrain = source is not None and source is self.pretrainer
+        if routed.get("unlabeled") is not None and not will_pretrain:
+            state = "None" if source is None else "fitted and frozen already"
+            raise ValueError(f"unlabeled rows are for pre-training, and pretrainer is {state}")
+        if source is None or not will_pretrain:
+            return source
+        # Photos that only our own parameter declares are none of the pretrainer's business.
+        unknown = as_column_list(self.image_column) if source.image_column is None else []
+        given = FitInputs(without_columns(X, unknown), inputs.has_photos, self._known(routed))
+        random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
+        return fit_pretrainer(source, given, self.memory, random_state)
 
     def _known(self, routed: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in routed.items() if value is not None}
@@ -393,17 +395,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "members_")
-        table = take_apart(X, *self._fitted_special_columns()).table
+        table = take_apart(X, *self._special_columns(self.pretrainer_)).table
         return self._encode_table(check_table(self, table, reset=False))
-
-    def _fitted_special_columns(self) -> tuple[Any, Any]:
-        source = self.pretrainer_
-        image_column = self.image_column if source is None else source.image_column
-        group_column = self.group_column if source is None else source.group_column
-        return (
-            self.image_column if image_column is None else image_column,
-            self.group_column if group_column is None else group_column,
-        )
 
     def _encode_table(self, table: Any) -> EncodedTable:
         """Encode a checked table, in the order of columns that the encoder was trained on."""
@@ -423,12 +416,15 @@ class FineTunedEstimator(BaseEstimator, ABC):
     def _outputs(self, X: Any) -> list[np.ndarray]:
         """Give each member's head outputs, float64 (n_rows, n_outputs)."""
         encoded = self._encode(X)
-        columns = self._columns(encoded)
         device = resolve_device(self.device)
-        return [
-            apply_to_table(member.on(device).predict, encoded, columns, device=device)
-            for member in self.members_
-        ]
+        nets = [member.on(device) for member in self.members_]
+        parts: list[list[np.ndarray]] = [[] for _ in nets]
+        for start in range(0, len(encoded), ROWS_AT_ONCE):
+            part = encoded.take(np.arange(start, min(start + ROWS_AT_ONCE, len(encoded))))
+            columns = self._columns(part)
+            for net, outputs in zip(nets, parts, strict=True):
+                outputs.append(apply_to_table(net.predict, part, columns, device=device))
+        return [np.concatenate(outputs) for outputs in parts]
 
 
 def _reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:

@@ -122,7 +122,7 @@ def take_apart(
     if group_column is not None and is_frame(X) and group_column in list(X.columns):
         groups[:] = _column_values(X, group_column)
         extra.append(group_column)
-    return Inputs(_without_columns(X, extra), cells, groups)
+    return Inputs(without_columns(X, extra), cells, groups)
 
 
 def group_ids(parts: Sequence[Inputs]) -> np.ndarray:
@@ -220,24 +220,41 @@ def stack_tables(first: Any, second: Any) -> Any:
     Raises
     ------
     ValueError
-        If one is a frame and the other is not, or columns are missing from the second.
+        If they are of different types, columns are missing from the second, or a column holds
+        another kind of cells there.
     """
-    if is_frame(first) != is_frame(second):
+    frames = is_frame(first), is_frame(second)
+    pandas_frames = isinstance(first, pd.DataFrame), isinstance(second, pd.DataFrame)
+    if frames[0] != frames[1] or pandas_frames[0] != pandas_frames[1]:
         raise ValueError(
-            "X and Unlabeled(...) must both be frames or both be arrays, got "
-            f"{type(first).__name__} and {type(second).__name__}"
+            "X and Unlabeled(...) must both be frames or both be arrays, and frames of one library;"
+            f" got {type(first).__name__} of {type(first).__module__} and {type(second).__name__}"
+            f" of {type(second).__module__}"
         )
-    if not is_frame(first):
-        if first.shape[1] != second.shape[1]:
-            raise ValueError(
-                f"X has {first.shape[1]} columns, the unlabeled rows have {second.shape[1]}"
-            )
+    if frames[0]:
+        require_columns(second, list(first.columns), "the unlabeled rows' column")
+        second = second[list(first.columns)]
+    elif first.shape[1] != second.shape[1]:
+        raise ValueError(
+            f"X has {first.shape[1]} columns, the unlabeled rows have {second.shape[1]}"
+        )
+    _check_equal_kinds(first, second)
+    if not frames[0]:
         return np.concatenate([first, second])
-    require_columns(second, list(first.columns), "the unlabeled rows' column")
-    second = second[list(first.columns)]
-    if isinstance(first, pd.DataFrame):
+    if pandas_frames[0]:
         return pd.concat([first, second], ignore_index=True)
-    return nw.concat([nw.from_native(first), nw.from_native(second)], how="vertical").to_native()
+    # The library's own relaxed form: whole numbers meet fractions, and categories meet text.
+    return nw.get_native_namespace(first).concat([first, second], how="vertical_relaxed")
+
+
+def _check_equal_kinds(first: Any, second: Any) -> None:
+    """Put together, numbers and text would silently become categories."""
+    for ours, theirs in zip(read_columns(first), read_columns(second), strict=True):
+        if ours.kind != theirs.kind and not (ours.all_missing() or theirs.all_missing()):
+            raise ValueError(
+                f"column {ours.name!r} is {ours.kind.value} in X and {theirs.kind.value} in the "
+                "unlabeled rows"
+            )
 
 
 def _column_values(X: Any, name: Hashable) -> list[Any]:
@@ -247,8 +264,9 @@ def _column_values(X: Any, name: Hashable) -> list[Any]:
     return column.to_list()
 
 
-def _without_columns(X: Any, names: Sequence[Hashable]) -> Any:
-    if not names:
+def without_columns(X: Any, names: Sequence[Hashable]) -> Any:
+    """Drop columns of a frame; an array has no named columns to drop."""
+    if not names or not is_frame(X):
         return X
     if isinstance(X, pd.DataFrame):
         return X.drop(columns=list(names))

@@ -31,8 +31,10 @@ class FitInputs:
     fit_params: Mapping[str, Any]
 
 
-def frozen_pretrainer(pretrainer: Any) -> MultiModalPretrainer | None:
-    """Give the fitted pretrainer behind a frozen estimator or a directory, else None.
+def find_source(pretrainer: Any) -> MultiModalPretrainer | None:
+    """Give the pretrainer itself, or the fitted one behind a frozen estimator or a directory.
+
+    None stays None: training from scratch.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def frozen_pretrainer(pretrainer: Any) -> MultiModalPretrainer | None:
     elif isinstance(pretrainer, FrozenEstimator):
         found, where = pretrainer.estimator, "FrozenEstimator(...)"
     else:
-        return None
+        return pretrainer
     if not isinstance(found, MultiModalPretrainer):
         raise TypeError(
             f"pretrainer= needs a MultiModalPretrainer; {where} holds a {type(found).__name__}"
