@@ -17,7 +17,8 @@ from tabimg.table import EncodedTable, MarginalCorruption
 from tabimg.training.net import Batch
 from tabimg.training.runtime import derive_seed
 
-_VALIDATION, _AUGMENTATION = 1, 2
+# Streams of one seed.
+_TRAINING, _VALIDATION, _AUGMENTATION = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class TrainingBatches:
         return self.n_batches
 
     def __iter__(self) -> Iterator[Batch]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+        rng = np.random.default_rng([self.seed, _TRAINING, self.epoch])
         generator = torch.Generator(device=self.builder.device)
         generator.manual_seed(derive_seed(self.seed, _AUGMENTATION, self.epoch))
         self.epoch += 1

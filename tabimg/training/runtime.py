@@ -105,4 +105,4 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 def derive_seed(seed: int, *keys: int) -> int:
     """Derive an independent seed for a named use, e.g. an epoch, of one run's seed."""
-    return int(np.random.SeedSequence([seed, *keys]).generate_state(1)[0])
+    return int(np.random.SeedSequence(seed, spawn_key=keys).generate_state(1)[0])

@@ -30,9 +30,10 @@ def one_cycle(progress: float, max_lr: float) -> tuple[float, float]:
     Notes
     -----
     Smith and Topin, "Super-Convergence", arXiv 1708.07120, in the cosine form of
-    ``torch.optim.lr_scheduler.OneCycleLR`` with its default constants; equal to it when progress is
-    step / (total steps - 1). Torch's class fixes the number of steps beforehand, which a time
-    limit cannot know.
+    ``torch.optim.lr_scheduler.OneCycleLR`` with its default constants. With n steps and progress
+    step / (n - 1) it equals torch's for ``pct_start=(0.3 * (n - 1) + 1) / n``: the peak stands at
+    0.3 of the way, torch's default puts it up to one step earlier. Torch's class fixes the number
+    of steps beforehand, which a time limit cannot know.
     """
     low_beta, high_beta = BETA_RANGE
     start, end = max_lr / START_DIVISOR, max_lr / START_DIVISOR / FINAL_DIVISOR

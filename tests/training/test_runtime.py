@@ -1,0 +1,132 @@
+"""Devices, precision, threads and random streams."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tabimg.training.runtime import (
+    derive_seed,
+    resolve_autocast,
+    resolve_device,
+    seeded,
+    single_thread,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_resolve_device_auto_takes_what_is_there() -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert resolve_device("auto").type == expected
+
+
+def test_resolve_device_accepts_name_and_device() -> None:
+    assert resolve_device("cpu") == resolve_device(CPU) == CPU
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
+def test_resolve_device_unusable_name_is_error_naming_it(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device='{device}'"):
+        resolve_device(device)
+
+
+def test_resolve_autocast_of_each_precision() -> None:
+    assert resolve_autocast("float32", CPU) is None
+    assert resolve_autocast("bfloat16", CPU) is torch.bfloat16
+    assert resolve_autocast("auto", CPU) in (None, torch.bfloat16)
+    with pytest.raises(ValueError, match=r"precision must be one of .*'float16'"):
+        resolve_autocast("float16", CPU)
+
+
+def test_seeded_draws_the_stream_of_the_seed() -> None:
+    with seeded(3, CPU):
+        drawn = torch.rand(4)
+    expected = torch.rand(4, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(drawn, expected)
+
+
+def test_seeded_puts_the_global_stream_back_also_after_an_error() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(KeyError), seeded(3, CPU):
+        torch.rand(4)
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeded_on_cpu_leaves_the_accelerators_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(seed: int) -> None:
+        raise AssertionError("the CUDA streams were seeded")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
+    with seeded(0, CPU):
+        pass
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_single_thread_nested_restores_at_the_outermost_exit() -> None:
+    with single_thread():
+        with single_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_single_thread_restores_after_an_error() -> None:
+    with pytest.raises(KeyError), single_thread():
+        raise KeyError
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_single_thread_overlapping_in_python_threads_restores_each_of_them() -> None:
+    """The first leaves while the second is inside; the second began to use torch inside."""
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+    seen: dict[str, int] = {}
+
+    def first() -> None:
+        with single_thread():
+            first_in.set()
+            second_in.wait(10)
+        seen["first, after"] = torch.get_num_threads()
+        first_out.set()
+
+    def second() -> None:
+        first_in.wait(10)
+        with single_thread():
+            seen["second, inside"] = torch.get_num_threads()
+            second_in.set()
+            first_out.wait(10)
+            seen["second, first gone"] = torch.get_num_threads()
+        seen["second, after"] = torch.get_num_threads()
+
+    threads = [threading.Thread(target=target) for target in (first, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert seen == {
+        "first, after": 2,
+        "second, inside": 1,
+        "second, first gone": 1,
+        "second, after": 2,
+    }
+    assert torch.get_num_threads() == 2
+
+
+def test_derive_seed_differs_by_key_and_stays_the_same() -> None:
+    seeds = {derive_seed(1), derive_seed(1, 0), derive_seed(1, 1), derive_seed(2, 1)}
+    assert len(seeds) == 4
+    assert derive_seed(1, 1) == derive_seed(1, 1)
