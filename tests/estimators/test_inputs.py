@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
-from tabimg.objectives import positives_from_ids
-from tabimg.training import finetuning, pairs, pretraining, selection
+from tabimg.objectives import InfoNCE
+from tabimg.training import finetuning, pretraining, selection
 
 Make = Callable[..., MultiModalPretrainer]
 MakeRegressor = Callable[..., MTCMTMRegressor]
@@ -235,7 +235,7 @@ def test_image_paths_of_another_length_are_refused(
 
 
 def test_photos_given_twice_are_refused(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    with pytest.raises(ValueError, match="photos are given twice.*'photo'.*image_paths"):
+    with pytest.raises(ValueError, match=r"photos are given twice.*'photo'.*image_paths"):
         make_pretrainer().fit(frame, image_paths=list(frame["photo"]))
 
 
@@ -290,7 +290,7 @@ def test_one_of_two_image_columns_missing_is_an_error(
     frame: pd.DataFrame, make_pretrainer: Make
 ) -> None:
     pre = make_pretrainer(image_column=["photo", "second"])
-    with pytest.raises(ValueError, match="image_column='second' is not a column"):
+    with pytest.raises(ValueError, match=r"image_column='second' is not a column"):
         pre.fit(frame)
 
 
@@ -299,7 +299,7 @@ def test_paths_as_target_are_refused(
 ) -> None:
     for estimator in (make_pretrainer(image_column=None), make_classifier()):
         for paths in (frame["photo"], list(frame["photo"]), frame[["photo"]]):
-            with pytest.raises(ValueError, match="image_column=.*image_paths="):
+            with pytest.raises(ValueError, match=r"image_column=.*image_paths="):
                 estimator.fit(table, paths)
 
 
@@ -469,27 +469,42 @@ def test_groups_never_cross_the_inner_splits(
             assert len(pairs) == 10
 
 
+@pytest.fixture
+def positives_seen(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The positives that the contrastive loss is given, batch by batch."""
+    seen: list[np.ndarray] = []
+
+    class RecordingInfoNCE(InfoNCE):
+        def forward(self, *projections: Any, **kwargs: Any) -> Any:
+            seen.append(kwargs["positives"].numpy())
+            return super().forward(*projections, **kwargs)
+
+    monkeypatch.setattr(pretraining, "InfoNCE", RecordingInfoNCE)
+    return seen
+
+
 @pytest.mark.parametrize("shared", ["lot", "photo", "row"])
 def test_rows_that_share_something_are_positives_of_each_other(
     shared: str,
     frame: pd.DataFrame,
     make_pretrainer: Make,
-    monkeypatch: pytest.MonkeyPatch,
+    positives_seen: list[np.ndarray],
 ) -> None:
-    seen: list[np.ndarray] = []
-
-    def recording(*ids: Any) -> Any:
-        seen.append(positives_from_ids(*ids).numpy())
-        return positives_from_ids(*ids)
-
-    monkeypatch.setattr(pairs, "positives_from_ids", recording)
     given = frame.assign(lot=np.arange(40))
     make_pretrainer(group_column="lot").fit(given)
-    assert all(np.array_equal(positives, np.eye(len(positives))) for positives in seen)
-    seen.clear()
-    first_row = {"lot": ["lot"], "photo": ["photo"], "row": ["width", "pressure", "support"]}
-    for column in first_row[shared]:
+    assert all(np.array_equal(positives, np.eye(len(positives))) for positives in positives_seen)
+    positives_seen.clear()
+    what_is_shared = {"lot": ["lot"], "photo": ["photo"], "row": ["width", "pressure", "support"]}
+    for column in what_is_shared[shared]:
         given[column] = given[column].iloc[0]
     make_pretrainer(group_column="lot").fit(given)
-    assert all(positives.all() for positives in seen)
-    assert len(seen) == 3
+    assert [positives.all() for positives in positives_seen] == [True, True, True]
+
+
+def test_rows_that_share_one_of_several_photos_are_positives_whichever_is_drawn(
+    frame: pd.DataFrame, make_pretrainer: Make, positives_seen: list[np.ndarray]
+) -> None:
+    two = frame.assign(second=frame["photo"][0])
+    make_pretrainer(image_column=["photo", "second"], max_epochs=2).fit(two)
+    assert len(positives_seen) == 6
+    assert all(positives.all() for positives in positives_seen)
