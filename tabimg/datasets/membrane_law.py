@@ -33,14 +33,13 @@ COLUMNS = (*NUMERIC_LEVELS, *CATEGORY_LEVELS)
 N_LEVELS = np.array([len(v) for v in (*NUMERIC_LEVELS.values(), *CATEGORY_LEVELS.values())])
 
 # How well a solvent (column) dissolves a polymer (row), and how an additive (row) forms pores in a
-# polymer (column). Rows and columns sum to about zero: neither category says much without the other.
+# polymer (column). Rows and columns sum to about zero: neither category says much alone.
 AFFINITY = np.array(
-    [[1.2, -0.8, -1.0, 0.6], [-1.0, 1.1, 0.7, -0.8], [0.8, 0.6, -1.1, -0.3], [-1.0, -0.9, 1.4, 0.5]]
+    [[1.0, -0.6, -0.8, 0.4], [-0.8, 0.9, 0.6, -0.7], [0.6, 0.5, -0.9, -0.2], [-0.8, -0.8, 1.1, 0.5]]
 )
-PORE_FORMING = np.array([[1.0, -1.1, 0.9, -0.8], [-1.2, 0.2, 0.4, 0.6], [0.2, 0.9, -1.3, 0.2]])
-BATH_SLOPE = np.array([1.0, -1.2, 0.6])
-ADDITIVE_SLOPE = np.array([-1.0, 0.9, 0.5])
-SOLVENT_SLOPE = np.array([1.0, -0.8, 0.9, -0.7])
+PORE_FORMING = np.array([[0.8, -0.9, 0.7, -0.6], [-1.0, 0.2, 0.3, 0.5], [0.2, 0.7, -1.0, 0.1]])
+BATH_SLOPE = np.array([1.1, -0.3, 0.8])
+ADDITIVE_SLOPE = np.array([-0.4, 1.0, 0.7])
 
 LOG_PERMEANCE = np.log(60.0)  # at z = (0, 0); L m^-2 h^-1 bar^-1
 EXPONENTS = np.array([0.45, 0.30])  # of pore size and of porosity
@@ -56,26 +55,23 @@ def raw_response(recipes: np.ndarray) -> np.ndarray:
 
     With every numeric column u scaled to [-1, 1]::
 
-        size     = AFFINITY[polymer, solvent] + 1.3 u_humidity u_evaporation
-                   + BATH_SLOPE[bath] u_bath_temperature - 0.6 u_polymer
+        size     = AFFINITY[polymer, solvent] + u_evaporation (1.2 u_humidity + 0.9)
+                   + BATH_SLOPE[bath] u_bath_temperature
         porosity = PORE_FORMING[additive, polymer] + ADDITIVE_SLOPE[additive] u_additive
-                   + SOLVENT_SLOPE[solvent] u_polymer + 0.8 cos(pi u_casting_temperature)
-                   + 0.5 u_thickness
+                   - 1.1 u_polymer + 0.5 cos(pi u_casting_temperature)
     """
     index = dict(zip(COLUMNS, recipes.T, strict=True))
     u = {name: 2 * index[name] / (len(v) - 1) - 1 for name, v in NUMERIC_LEVELS.items()}
     size = (
         AFFINITY[index["polymer"], index["solvent"]]
-        + 1.3 * u["humidity_pct"] * u["evaporation_time_s"]
+        + u["evaporation_time_s"] * (1.2 * u["humidity_pct"] + 0.9)
         + BATH_SLOPE[index["bath"]] * u["bath_temperature_c"]
-        - 0.6 * u["polymer_wt_pct"]
     )
     porosity = (
         PORE_FORMING[index["additive"], index["polymer"]]
         + ADDITIVE_SLOPE[index["additive"]] * u["additive_wt_pct"]
-        + SOLVENT_SLOPE[index["solvent"]] * u["polymer_wt_pct"]
-        + 0.8 * np.cos(np.pi * u["casting_temperature_c"])
-        + 0.5 * u["film_thickness_um"]
+        - 1.1 * u["polymer_wt_pct"]
+        + 0.5 * np.cos(np.pi * u["casting_temperature_c"])
     )
     return np.column_stack([size, porosity])
 

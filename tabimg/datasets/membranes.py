@@ -101,8 +101,8 @@ def make_membranes(
     and z hard in the columns: pairs of recipe and micrograph teach f without any target, and few
     targets are then enough.
 
-    Columns are independent of each other. ``casting_speed_mm_s``, ``stirring_time_h``,
-    ``storage_days`` and ``support`` have no effect. The law is the same for every ``random_state``:
+    Columns are independent of each other. ``film_thickness_um``, ``casting_speed_mm_s``,
+    ``stirring_time_h``, ``storage_days`` and ``support`` have no effect. The law is the same for every ``random_state``:
     another seed gives more membranes of the same world. ``bayes_score`` and ``latent_r2`` are
     population values, missing cells included, computed by Monte Carlo to about .005. They hold for
     a recipe that was not seen in training; where a repeated recipe misses a cell, its other
