@@ -84,6 +84,7 @@ class BestWeights(Callback):
     def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         if not hasattr(self, "state_"):
             self.loss_ = _or_infinity(net.validation_loss())
+            self.epoch_ = 0
             self.state_ = copy_state(net.module_)
 
     def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
@@ -91,6 +92,7 @@ class BestWeights(Callback):
         # Without a validation split the last weights are the ones to keep.
         if loss < self.loss_ or loss == -math.inf:
             self.loss_ = loss
+            self.epoch_ = len(net.history)
             self.state_ = copy_state(net.module_)
 
     def on_train_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
@@ -109,10 +111,7 @@ class EarlyStop(Callback):
         self.patience = patience
 
     def on_epoch_end(self, net: Any, *args: Any, **kwargs: Any) -> None:
-        losses = net.history[:, "valid_loss"]
-        # The start may be the best; it stands before the first epoch.
-        best_epoch = losses.index(self.best.loss_) + 1 if self.best.loss_ in losses else 0
-        if len(losses) - best_epoch >= self.patience:
+        if len(net.history) - self.best.epoch_ >= self.patience:
             raise KeyboardInterrupt  # skorch's signal for the end of training
 
 

@@ -40,6 +40,7 @@ class Checkpoint:
             "optimizer": {str(k): _to_numpy(v) for k, v in optimizer["state"].items()},
             "best": _to_numpy(self.best.state_),
             "best_loss": self.best.loss_,
+            "best_epoch": self.best.epoch_,
             "step": self.schedule.step_,
             "seconds": self.schedule.seconds,
             "random": _to_numpy(_random_states(net)),
@@ -63,6 +64,7 @@ class Checkpoint:
         net.optimizer_.load_state_dict(optimizer)
         self.best.state_ = _to_torch(state["best"])
         self.best.loss_ = state["best_loss"]
+        self.best.epoch_ = state["best_epoch"]
         self.schedule.first_step = state["step"]
         self.schedule.seconds_before = state["seconds"]
         _restore_random_states(net, _to_torch(state["random"]))

@@ -38,8 +38,8 @@ class TinyImageEncoder(torch.nn.Module):
 
 
 def small_mlp() -> torch.nn.Module:
-    """A table encoder for the 7 features of three numeric columns and one of two categories."""
-    return MLPEncoder(7, embedding_dim=8, width=16, n_blocks=1, dropout=0.1)
+    """A table encoder for three numeric columns, one flag of missing cells and four codes."""
+    return MLPEncoder(8, embedding_dim=8, width=16, n_blocks=1, dropout=0.1)
 
 
 @pytest.fixture
