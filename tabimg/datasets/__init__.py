@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tabimg.datasets.cars import make_cars
 from tabimg.datasets.membranes import make_membranes
 
-__all__ = ["make_membranes"]
+__all__ = ["make_cars", "make_membranes"]
