@@ -140,6 +140,8 @@ def _fit_logistic(
     with warnings.catch_warnings():
         # A start for fine-tuning and a strongly penalised head need no last digit.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # The estimator's own check has said so already.
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         return model.fit(features, target, sample_weight=weight)
 
 
