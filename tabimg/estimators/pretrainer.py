@@ -24,7 +24,11 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.material import gather, pair
 from tabimg.estimators.parameters import (
     check_choice,
+    check_flag,
+    check_n_jobs,
     check_non_negative,
+    check_optional_callable,
+    check_path,
     check_positive,
     check_positive_int,
     draw_seed,
@@ -48,11 +52,12 @@ from tabimg.training.recipes import (
     check_encoder,
     load_image_weights,
 )
-from tabimg.training.runtime import resolve_device, seeded
+from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
 
 # Bounds the memory of embedding many photos.
 PHOTOS_AT_ONCE = 1024
 MASK_LOSSES = ("l1_ce", "l1")
+POLICIES = ("raise", "warn", "skip")
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 register(Augmentation)
@@ -109,9 +114,9 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         The whole schedule is run; there is no early stopping.
     batch_size : int, default=128
         At least 4. The contrastive loss takes the rest of the batch as negatives.
-    lr : float, default=1e-3
+    lr : float, default=3e-3
         Peak of the one-cycle schedule, stepped per batch. The paper's 1e-2 is unstable.
-    weight_decay : float, default=1e-4
+    weight_decay : float, default=1e-2
         Of AdamW; biases and norm scales are not decayed.
     validation_fraction : float in (0, 0.5] or None, default=0.1
         Share of the rows, by group, that picks the weights to keep by total validation loss. No
@@ -200,8 +205,8 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         augmentation: Any = "default",
         max_epochs: int = 50,
         batch_size: int = 128,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-4,
+        lr: float = 3e-3,
+        weight_decay: float = 1e-2,
         validation_fraction: float | None = 0.1,
         on_bad_image: str = "raise",
         keep_image_encoder: bool = True,
@@ -404,6 +409,14 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         )
         check_choice("mask_loss", self.mask_loss, MASK_LOSSES)
         check_positive("temperature", self.temperature)
+        check_choice("on_bad_image", self.on_bad_image, POLICIES)
+        check_choice("precision", self.precision, PRECISIONS)
+        for name in ("keep_image_encoder", "passthrough", "compile"):
+            check_flag(name, getattr(self, name))
+        for name in ("image_root", "image_weights", "cache_dir"):
+            check_path(name, getattr(self, name))
+        check_optional_callable("image_loader", self.image_loader)
+        check_n_jobs(self.n_jobs)
 
     def _options(self, seed: int) -> PretrainingOptions:
         return PretrainingOptions(
