@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
@@ -229,6 +230,11 @@ class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
         labels = column_or_1d(
             check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self), warn=True
         )
+        if labels.dtype == object and pd.isna(labels).any():
+            raise ValueError(
+                f"y has a missing label in row {int(pd.isna(labels).argmax())}: rows without one "
+                "are for fit(..., unlabeled=Unlabeled(frame))"
+            )
         check_classification_targets(labels)
         return labels
 

@@ -15,7 +15,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
 from tabimg.estimators.inputs import (
     Inputs,
@@ -376,6 +376,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
         return FinetuningOptions(float(self.encoder_lr_ratio), int(self.patience), autocast, run)
 
     def _check_parameters(self) -> None:
+        # All of them now: a wrong learning rate is not to be found after hours of pre-training.
+        run_options(self, seed=0)
+        check_memory(self.memory)
         check_pretrainer(self.pretrainer)
         check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
+from skorch.callbacks import Callback
 
 from tabimg.training.run import RunOptions
 from tabimg.training.runtime import resolve_device
@@ -31,16 +33,47 @@ def check_positive_int(name: str, value: Any, low: int = 1) -> None:
 def check_positive(name: str, value: Any) -> None:
     """Raise unless a parameter is a number above zero."""
     check_scalar(value, name, Real, min_val=0, include_boundaries="neither")
+    _refuse_nan(name, value)
 
 
 def check_non_negative(name: str, value: Any) -> None:
     """Raise unless a parameter is a number of at least zero."""
     check_scalar(value, name, Real, min_val=0)
+    _refuse_nan(name, value)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise a TypeError unless a parameter is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise a TypeError unless a parameter is None or a path."""
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be None or a path, got {value!r}")
+
+
+def check_optional_callable(name: str, value: Any) -> None:
+    """Raise a TypeError unless a parameter is None or callable."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be None or callable, got {value!r}")
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Raise unless ``n_jobs`` is None or a whole number other than zero."""
+    if n_jobs is not None:
+        check_scalar(n_jobs, "n_jobs", Integral)
+        if n_jobs == 0:
+            raise ValueError("n_jobs == 0 has no meaning: None is one thread, -1 all processors")
 
 
 def draw_seed(random_state: Any) -> int:
-    """Draw one run's seed from a ``random_state`` parameter."""
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    """Draw one run's seed from a ``random_state`` parameter; errors name it."""
+    try:
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    except ValueError as error:
+        raise ValueError(f"random_state={random_state!r}: {error}") from error
 
 
 def run_options(estimator: Any, seed: int) -> RunOptions:
@@ -55,9 +88,15 @@ def run_options(estimator: Any, seed: int) -> RunOptions:
     check_positive_int("batch_size", estimator.batch_size, low=MIN_BATCH_SIZE)
     check_positive("lr", estimator.lr)
     check_non_negative("weight_decay", estimator.weight_decay)
+    if estimator.validation_fraction is not None:
+        check_scalar(estimator.validation_fraction, "validation_fraction", Real)
     check_validation_fraction(estimator.validation_fraction)
     if estimator.time_limit is not None:
         check_positive("time_limit", estimator.time_limit)
+    check_path("checkpoint_dir", estimator.checkpoint_dir)
+    check_flag("warm_start", estimator.warm_start)
+    check_positive_int("verbose", estimator.verbose, low=0)
+    _check_callbacks(estimator.callbacks)
     directory = estimator.checkpoint_dir
     return RunOptions(
         max_epochs=int(estimator.max_epochs),
@@ -72,3 +111,16 @@ def run_options(estimator: Any, seed: int) -> RunOptions:
         time_limit=estimator.time_limit,
         verbose=estimator.verbose,
     )
+
+
+def _refuse_nan(name: str, value: Any) -> None:
+    if np.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    listed = callbacks is None or isinstance(callbacks, (list, tuple))
+    if not listed or not all(isinstance(callback, Callback) for callback in callbacks or ()):
+        raise TypeError(
+            f"callbacks must be None or a list of instances of skorch callbacks, got {callbacks!r}"
+        )

@@ -35,6 +35,7 @@ from tabimg.estimators.parameters import (
     run_options,
 )
 from tabimg.image import Augmentation, RowImages, build_image_cache, plain, stored_size
+from tabimg.image.decoding import POLICIES
 from tabimg.nn import MultiModalNet
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
@@ -57,7 +58,6 @@ from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
 # Bounds the memory of embedding many photos.
 PHOTOS_AT_ONCE = 1024
 MASK_LOSSES = ("l1_ce", "l1")
-POLICIES = ("raise", "warn", "skip")
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 register(Augmentation)

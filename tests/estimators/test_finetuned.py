@@ -1,0 +1,302 @@
+"""Modes of fine-tuning, members, weights, warm starts, limits and checkpoints."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from skorch.callbacks import Callback
+
+from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+
+Make = Callable[..., MultiModalPretrainer]
+MakeRegressor = Callable[..., MTCMTMRegressor]
+MakeClassifier = Callable[..., MTCMTMClassifier]
+MODES = ["frozen", "full", "gradual", "auto"]
+
+
+@pytest.mark.parametrize("finetune", MODES)
+def test_every_mode_says_what_it_did(
+    finetune: str,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    regressor = make_regressor(pretrainer=frozen, finetune=finetune).fit(table, target)
+    assert np.isfinite(regressor.predict(table)).all()
+    if finetune == "auto":
+        losses = regressor.validation_losses_
+        assert set(losses) == {"frozen", "full", "scratch"}
+        assert losses[regressor.finetune_] == min(losses.values())
+    else:
+        assert regressor.finetune_ == finetune
+        assert regressor.validation_losses_ == {}
+    assert bool(regressor.history_) is (regressor.finetune_ != "frozen")
+
+
+def test_auto_trains_from_scratch_where_the_encoder_is_useless(
+    make_pretrainer: Make, make_regressor: MakeRegressor
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    y = rows[:, 0] * rows[:, 1]
+    pre = make_pretrainer(image_column=None).fit(rows)
+    # Zero weights give every row one embedding, and no gradient comes through them.
+    for name, array in pre.network_.arrays.items():
+        if name.startswith("tabular_encoder"):
+            array[...] = 0
+    regressor = make_regressor(
+        pretrainer=FrozenEstimator(pre), max_epochs=12, batch_size=32, lr=1e-2
+    ).fit(rows, y)
+    assert regressor.finetune_ == "scratch"
+    assert regressor.validation_losses_["scratch"] < regressor.validation_losses_["frozen"]
+
+
+@pytest.mark.parametrize("finetune", ["frozen", "gradual"])
+def test_modes_that_need_an_encoder_are_refused_without_one(
+    finetune: str, table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+) -> None:
+    with pytest.raises(ValueError, match=f"finetune='{finetune}' needs a pre-trained encoder"):
+        make_regressor(finetune=finetune).fit(table, target)
+
+
+def test_head_embedding_sees_no_columns(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    width = {}
+    for head in ("embedding", "embedding+columns"):
+        regressor = make_regressor(pretrainer=frozen, finetune="frozen", head=head)
+        width[head] = regressor.fit(table, target).members_[0].arrays["head.out.weight"].shape[1]
+    # width, its missing indicator, pressure, and three materials
+    assert width == {"embedding": 8, "embedding+columns": 8 + 6}
+
+
+@pytest.mark.parametrize("finetune", ["frozen", "full"])
+def test_rows_of_weight_zero_are_as_good_as_absent(
+    finetune: str,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    labels: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+    make_classifier: MakeClassifier,
+) -> None:
+    kept = np.flatnonzero(np.arange(40) % 4 > 0)
+    weight = np.isin(np.arange(40), kept).astype(float)
+    for estimator, y in (
+        (make_regressor(pretrainer=frozen, finetune=finetune), target),
+        (make_classifier(pretrainer=frozen, finetune=finetune), labels),
+    ):
+        weighted = clone(estimator).fit(table, y, sample_weight=weight).predict(table)
+        removed = clone(estimator).fit(table.iloc[kept], y[kept]).predict(table)
+        if y is labels:
+            np.testing.assert_array_equal(weighted, removed)
+        else:
+            np.testing.assert_allclose(weighted, removed, rtol=1e-6)
+
+
+def test_sample_weight_draws_predictions_to_heavy_rows(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    for finetune in ("frozen", "full"):
+        regressor = make_regressor(pretrainer=frozen, finetune=finetune, head="embedding")
+        weight = np.where(target > np.median(target), 50.0, 1.0)
+        heavy = clone(regressor).fit(table, target, sample_weight=weight).predict(table)
+        assert heavy.mean() > clone(regressor).fit(table, target).predict(table).mean() + 0.1
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan])
+def test_sample_weight_that_is_no_weight_is_refused(
+    wrong: float, table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+) -> None:
+    weight = np.ones(40)
+    weight[3] = wrong
+    with pytest.raises(ValueError, match="sample_weight"):
+        make_regressor().fit(table, target, sample_weight=weight)
+
+
+def test_members_are_averaged(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    labels: np.ndarray,
+    make_regressor: MakeRegressor,
+    make_classifier: MakeClassifier,
+) -> None:
+    def of_each_member(estimator: Any, method: str) -> np.ndarray:
+        outputs = []
+        for member in estimator.members_:
+            alone = copy.copy(estimator)
+            alone.members_ = [member]
+            outputs.append(getattr(alone, method)(table))
+        assert not np.array_equal(outputs[0], outputs[1])
+        return np.mean(outputs, axis=0)
+
+    regressor = make_regressor(n_members=3).fit(table, target)
+    assert len(regressor.members_) == 3
+    assert {epoch["member"] for epoch in regressor.history_} == {0, 1, 2}
+    np.testing.assert_allclose(regressor.predict(table), of_each_member(regressor, "predict"))
+    classifier = make_classifier(n_members=3).fit(table, labels)
+    np.testing.assert_allclose(
+        classifier.predict_proba(table), of_each_member(classifier, "predict_proba")
+    )
+
+
+def test_first_member_does_not_depend_on_their_number(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    make_regressor: MakeRegressor,
+    weights: Any,
+    assert_equal_weights: Any,
+) -> None:
+    one = weights(make_regressor(n_members=1).fit(table, target))
+    two = weights(make_regressor(n_members=2).fit(table, target))
+    assert_equal_weights(one, {k: v for k, v in two.items() if k.startswith("0.")})
+
+
+def test_warm_start_goes_on_from_the_last_weights(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    photo_log: Any,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+    weights: Any,
+) -> None:
+    regressor = make_regressor(
+        pretrainer=make_pretrainer(image_loader=photo_log.loader),
+        finetune="full",
+        warm_start=True,
+        validation_fraction=None,
+        max_epochs=8,
+    )
+    first = weights(regressor.fit(frame, target))
+    loss = regressor.history_[-1]["train_task"]
+    n_read = len(photo_log.names())
+    second = weights(regressor.fit(frame, target))
+    assert len(photo_log.names()) == n_read
+    assert any(not np.array_equal(first[name], second[name]) for name in first)
+    assert regressor.history_[-1]["train_task"] < loss
+    fresh = weights(clone(regressor).fit(frame, target))
+    distance = {k: np.abs(second[k] - first[k]).sum() for k in first if "weight" in k}
+    assert all(np.array_equal(fresh[k], first[k]) for k in first)
+    assert sum(distance.values()) > 0
+
+
+def test_warm_start_refuses_what_it_does_not_know(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    labels: np.ndarray,
+    make_regressor: MakeRegressor,
+    make_classifier: MakeClassifier,
+) -> None:
+    classifier = make_classifier(warm_start=True).fit(table, labels)
+    with pytest.raises(ValueError, match=r"warm_start.*enormous"):
+        classifier.fit(table, np.where(labels == "high", "enormous", labels))
+    classifier.fit(table[labels != "high"], labels[labels != "high"])
+    assert list(classifier.classes_) == ["high", "low", "middle"]
+    regressor = make_regressor(warm_start=True).fit(table, target)
+    with pytest.raises(ValueError, match="outputs"):
+        regressor.fit(table, np.column_stack([target, target]))
+    with pytest.raises(ValueError, match="feature names"):
+        regressor.fit(table.rename(columns={"width": "height"}), target)
+
+
+def test_time_limit_shortens_the_training(
+    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+) -> None:
+    regressor = make_regressor(
+        max_epochs=1_000_000, patience=1_000_000, time_limit=0.2, n_members=2, lr=1e-3
+    ).fit(table, target)
+    epochs = [[e for e in regressor.history_ if e["member"] == m] for m in range(2)]
+    for of_member in epochs:
+        assert 1 <= len(of_member) < 100_000
+        assert of_member[-1]["lr"] < 1e-4
+
+
+def test_callbacks_are_called_and_stay_as_they_were(
+    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+) -> None:
+    callback = CountEpochs()
+    make_regressor(callbacks=[callback], max_epochs=3).fit(table, target)
+    assert CountEpochs.numbers[-3:] == [1, 2, 3]
+    assert vars(callback) == {}
+
+
+def test_interrupted_fit_goes_on_from_its_checkpoint(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    tmp_path: Path,
+    make_regressor: MakeRegressor,
+    weights: Any,
+    assert_equal_weights: Any,
+) -> None:
+    params = {"max_epochs": 6, "checkpoint_dir": tmp_path, "dropout": 0.3}
+    whole = make_regressor(**{**params, "checkpoint_dir": None}).fit(table, target)
+    with pytest.raises(RuntimeError, match="power cut"):
+        make_regressor(callbacks=[PowerCut()], **params).fit(table, target)
+    assert any(tmp_path.iterdir())
+    CountEpochs.numbers.clear()
+    resumed = make_regressor(callbacks=[CountEpochs()], **params).fit(table, target)
+    assert CountEpochs.numbers[-1] == 6
+    assert len(CountEpochs.numbers) < 6
+    assert_equal_weights(weights(resumed), weights(whole))
+    assert [e["train_loss"] for e in resumed.history_] == [e["train_loss"] for e in whole.history_]
+    assert not any(tmp_path.iterdir())
+
+
+def test_verbose_shows_a_bar_and_silence_is_the_default(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    capfd: pytest.CaptureFixture[str],
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    make_regressor(pretrainer=make_pretrainer(), finetune="full").fit(frame, target)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+    loud = make_pretrainer(verbose=1)
+    make_regressor(pretrainer=loud, finetune="full", verbose=1).fit(frame, target)
+    out, err = capfd.readouterr()
+    assert "pre-training" in err and "fine-tuning" in err
+
+
+def test_parameters_stay_as_they_were(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    regressor = make_regressor(pretrainer=make_pretrainer(), finetune="frozen")
+    before = {name: (id(value), repr(value)) for name, value in regressor.get_params().items()}
+    regressor.fit(frame, target).predict(frame)
+    after = {name: (id(value), repr(value)) for name, value in regressor.get_params().items()}
+    assert after == before
+    assert repr(clone(regressor)) == repr(regressor)
+    assert not hasattr(clone(regressor), "members_")
+
+
+class CountEpochs(Callback):
+    """Counts over all copies: each fit copies the callbacks it is given."""
+
+    numbers: list[int] = []  # noqa: RUF012
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        self.numbers.append(net.history[-1]["epoch"])
+
+
+class PowerCut(Callback):
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if net.history[-1]["epoch"] == 4:
+            raise RuntimeError("power cut")
