@@ -21,7 +21,7 @@ from tabimg.estimators.inputs import (
     require_columns,
     take_apart,
 )
-from tabimg.estimators.material import gather, pair
+from tabimg.estimators.material import Material, gather, pair
 from tabimg.estimators.parameters import (
     check_choice,
     check_flag,
@@ -300,9 +300,11 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         reject_paths_as_target(y)
         seed = draw_seed(self.random_state)
         options = self._options(seed)
-        continued = self._continued_state()
+        continued = self.warm_start and hasattr(self, "network_")
         material = gather(self, X, sample_weight, image_paths, unlabeled, reset=not continued)
-        if not continued:
+        if continued:
+            self._check_continued(material)
+        else:
             self.codec_ = TableCodec().fit(material.table)
         with pair(self, material) as rows:
             net, recipe = self._prepare_network(rows, seed, continued)
@@ -432,20 +434,13 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
             run=run_options(self, seed),
         )
 
-    def _continued_state(self) -> bool:
-        """Tell whether this fit goes on from an earlier one."""
-        if not self.warm_start or not hasattr(self, "network_"):
-            return False
-        if self.network_.recipe.image is None and self._wants_photos:
+    def _check_continued(self, material: Material) -> None:
+        """Refuse to go on with photos from a fit that left no image encoder."""
+        if self.network_.recipe.image is None and material.images is not None:
             raise ValueError(
                 "warm_start cannot go on with photos: the last fit used none or dropped its image "
                 "encoder; keep_image_encoder=True keeps it"
             )
-        return True
-
-    @property
-    def _wants_photos(self) -> bool:
-        return self.lambda_c > 0 and self.image_column is not None
 
     def _prepare_network(
         self, rows: PairedRows, seed: int, continued: bool
