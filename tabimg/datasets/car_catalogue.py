@@ -110,7 +110,7 @@ def _draw_model(i: int) -> dict[str, np.ndarray]:
     last = np.concatenate([change - 1, [LAST_YEAR]])
 
     # A generation may be larger or smaller than the one before, whatever the model looks like.
-    redesign = rng.standard_normal((N_GENERATIONS, 4)) * [110.0, 30.0, 25.0, 50.0]
+    redesign = rng.standard_normal((N_GENERATIONS, 4)) * [60.0, 18.0, 10.0, 25.0]
     sizes = BASE_SIZES + STYLE_SIZES @ style + redesign
     log_price = np.log(18_000) + 0.35 * rng.standard_normal() + 0.02 * (first - 2005)
     return {
@@ -128,4 +128,4 @@ def _draw_model(i: int) -> dict[str, np.ndarray]:
 
 def _uneven_shares(rng: np.random.Generator, n: int) -> np.ndarray:
     # The floor keeps every category alive in every model: none rules a model out for certain.
-    return 0.8 * rng.dirichlet(np.full(n, 1.0)) + 0.2 / n
+    return 0.9 * rng.dirichlet(np.full(n, 0.5)) + 0.1 / n

@@ -65,8 +65,8 @@ class CarLaw:
     catalogue : Catalogue
         The models.
     size_jitter : float
-        Standard deviation, in mm, of an advert's sizes around its generation's, for a size of scale 1
-        (``SIZE_SCALE``).
+        Standard deviation, in mm, of an advert's sizes around its generation's, for a size of
+        scale 1 (``SIZE_SCALE``).
     style_noise : float
         Standard deviation of a car's style around its model's.
     """

@@ -49,8 +49,7 @@ def make_cars(
         and files of the same name are replaced. ``None``: a fresh temporary folder, which is
         removed when the interpreter exits.
     repeat_rate : float in [0, 1), default=0.2
-        Share of rows that repeat another advert: an identical row with another photo of its own
-        style.
+        Share of rows that repeat another advert: an identical row with its own latent and photo.
     missing_rate : float in [0, 1), default=0.02
         Probability that a cell is missing (NaN or None), whatever its value, in the columns that
         can miss some: the four sizes, ``Runned_Miles``, ``Seat_num``, ``Door_num``,

@@ -20,10 +20,11 @@ def check_count(name: str, value: object, low: int, high: int | None = None) -> 
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
-    if value < low or (high is not None and value > high):
+    count = int(value)
+    if count < low or (high is not None and count > high):
         allowed = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise ValueError(f"{name} must be {allowed}, got {value}.")
-    return int(value)
+        raise ValueError(f"{name} must be {allowed}, got {count}.")
+    return count
 
 
 def check_share(name: str, value: object, *, above_zero: bool = False) -> float:

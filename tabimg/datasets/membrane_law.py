@@ -30,7 +30,10 @@ CATEGORY_LEVELS: dict[str, tuple[str, ...]] = {
     "support": ("glass", "polyester", "polypropylene"),
 }
 COLUMNS = (*NUMERIC_LEVELS, *CATEGORY_LEVELS)
-N_LEVELS = np.array([len(v) for v in (*NUMERIC_LEVELS.values(), *CATEGORY_LEVELS.values())])
+N_LEVELS = np.array(
+    [len(levels) for levels in NUMERIC_LEVELS.values()]
+    + [len(levels) for levels in CATEGORY_LEVELS.values()]
+)
 
 # How well a solvent (column) dissolves a polymer (row), and how an additive (row) forms pores in a
 # polymer (column). Rows and columns sum to about zero: neither category says much alone.
@@ -88,6 +91,17 @@ def response(recipes: np.ndarray) -> np.ndarray:
     return (raw_response(recipes) - mean) / std
 
 
+@lru_cache(maxsize=16)
+def _latent_moments(column_r2: float) -> tuple[float, float]:
+    """E[G]^2 and E[G^2] of G = exp(EXPONENTS z)."""
+    rng = np.random.default_rng(POPULATION_SEED)
+    aimed = np.sqrt(column_r2) * response(draw_recipes(POPULATION_SIZE, rng)) @ EXPONENTS
+    spread = (1 - column_r2) * EXPONENTS @ EXPONENTS
+    first = np.exp(aimed).mean() * np.exp(spread / 2)
+    second = np.exp(2 * aimed).mean() * np.exp(2 * spread)
+    return float(first**2), float(second)
+
+
 @dataclass(frozen=True)
 class MembraneLaw:
     """z = sqrt(r) f(columns) + sqrt(1 - r) e, permeance = exp(LOG_PERMEANCE + EXPONENTS z + s e').
@@ -130,41 +144,35 @@ class MembraneLaw:
             expected[row] = self.expected_permeance(filled).mean()
         return expected
 
-    def scores(self, missing_rate: float) -> tuple[float, float]:
-        """Population R2 of the best table-only predictors of the permeance and of z.
-
-        For a function m of the columns, Var(E[m | observed cells]) = Cov(m(x), m(x')), where x'
-        is x with its missing cells drawn anew; no average over completions is needed.
-        """
-        rng = np.random.default_rng(POPULATION_SEED + 1)
-        recipes = draw_recipes(POPULATION_SIZE, rng)
-        missing = rng.random(recipes.shape) < missing_rate
-        redrawn = np.where(missing, draw_recipes(POPULATION_SIZE, rng), recipes)
-        first, second = self.expected_permeance(recipes), self.expected_permeance(redrawn)
-        target_r2 = np.cov(first, second)[0, 1] / self._permeance_variance()
-        f, f_redrawn = response(recipes), response(redrawn)
-        explained = [np.cov(f[:, k], f_redrawn[:, k])[0, 1] for k in range(f.shape[1])]
-        return float(target_r2), self.column_r2 * float(np.mean(explained))
-
-    @cached_property
-    def _latent_moments(self) -> tuple[float, float]:
-        """E[G]^2 and E[G^2] of G = exp(EXPONENTS z)."""
-        rng = np.random.default_rng(POPULATION_SEED)
-        aimed = np.sqrt(self.column_r2) * response(draw_recipes(POPULATION_SIZE, rng)) @ EXPONENTS
-        spread = (1 - self.column_r2) * EXPONENTS @ EXPONENTS
-        first = np.exp(aimed).mean() * np.exp(spread / 2)
-        second = np.exp(2 * aimed).mean() * np.exp(2 * spread)
-        return float(first**2), float(second)
-
     @cached_property
     def _noise_scale(self) -> float:
         # With u = exp(s^2) the noise share is A (u - 1) / (A u - B), A = E[G^2], B = E[G]^2.
-        squared_mean, mean_square = self._latent_moments
+        squared_mean, mean_square = _latent_moments(self.column_r2)
         share = self.target_noise
         u = (mean_square - share * squared_mean) / (mean_square * (1 - share))
         return float(np.sqrt(np.log(u)))
 
-    def _permeance_variance(self) -> float:
-        squared_mean, mean_square = self._latent_moments
+    @cached_property
+    def permeance_variance(self) -> float:
+        """Var(y) over all membranes."""
+        squared_mean, mean_square = _latent_moments(self.column_r2)
         u = np.exp(self._noise_scale**2)
         return float(np.exp(2 * LOG_PERMEANCE) * (mean_square * u**2 - squared_mean * u))
+
+
+@lru_cache(maxsize=16)
+def population_scores(law: MembraneLaw, missing_rate: float) -> tuple[float, float]:
+    """Population R2 of the best table-only predictors of the permeance and of z.
+
+    For a function m of the columns, Var(E[m | observed cells]) = Cov(m(x), m(x')), where x'
+    is x with its missing cells drawn anew; no average over completions is needed.
+    """
+    rng = np.random.default_rng(POPULATION_SEED + 1)
+    recipes = draw_recipes(POPULATION_SIZE, rng)
+    missing = rng.random(recipes.shape) < missing_rate
+    redrawn = np.where(missing, draw_recipes(POPULATION_SIZE, rng), recipes)
+    first, second = law.expected_permeance(recipes), law.expected_permeance(redrawn)
+    target_r2 = np.cov(first, second)[0, 1] / law.permeance_variance
+    f, f_redrawn = response(recipes), response(redrawn)
+    explained = [np.cov(f[:, k], f_redrawn[:, k])[0, 1] for k in range(f.shape[1])]
+    return float(target_r2), law.column_r2 * float(np.mean(explained))

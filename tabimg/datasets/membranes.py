@@ -16,6 +16,7 @@ from tabimg.datasets.membrane_law import (
     NUMERIC_LEVELS,
     MembraneLaw,
     draw_recipes,
+    population_scores,
 )
 from tabimg.datasets.micrograph import draw_micrograph
 from tabimg.datasets.photos import open_photo_folder, write_photos
@@ -102,11 +103,11 @@ def make_membranes(
     targets are then enough.
 
     Columns are independent of each other. ``film_thickness_um``, ``casting_speed_mm_s``,
-    ``stirring_time_h``, ``storage_days`` and ``support`` have no effect. The law is the same for every ``random_state``:
-    another seed gives more membranes of the same world. ``bayes_score`` and ``latent_r2`` are
-    population values, missing cells included, computed by Monte Carlo to about .005. They hold for
-    a recipe that was not seen in training; where a repeated recipe misses a cell, its other
-    repetitions can tell slightly more.
+    ``stirring_time_h``, ``storage_days`` and ``support`` have no effect. The law is the same for
+    every ``random_state``: another seed gives more membranes of the same world. ``bayes_score`` and
+    ``latent_r2`` are population values, missing cells included, computed by Monte Carlo to about
+    .005. They hold for a recipe that was not seen in training; where a repeated recipe misses a
+    cell, its other repetitions can tell slightly more.
 
     Examples
     --------
@@ -135,7 +136,7 @@ def make_membranes(
 
     latent = law.draw_latent(recipes, noise)
     target = pd.Series(law.draw_permeance(latent, noise), name=TARGET)
-    bayes_score, latent_r2 = law.scores(missing_rate)
+    bayes_score, latent_r2 = population_scores(law, missing_rate)
 
     folder = open_photo_folder(image_dir, "membranes")
     photos = write_photos(
