@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import tabimg
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "tabimg"
 author = "The tabimg developers"
@@ -12,17 +17,20 @@ version = release = tabimg.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
+    "mathml",
 ]
+html_math_renderer = "mathml"
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_extensions", "_static", "_templates"]
 # Plain `name` in docstrings: a link where it names something of ours, else code.
 default_role = "autolink"
 
 autosummary_generate = True
 # Types stand in the docstrings, in words; signatures stay short.
 autodoc_typehints = "none"
+# The narrow table of contents beside a page has no room for the class's name in every line.
+toc_object_entries_show_parents = "hide"
 # The class template lists members itself.
 numpydoc_show_class_members = False
 
@@ -35,8 +43,10 @@ nitpick_ignore_regex = [
 ]
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["formulas.css"]
 html_title = f"tabimg {release}"
 html_show_sourcelink = False
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 # Nothing to choose between on these pages.
-html_sidebars = {"index": [], "install": [], "quickstart": [], "design": []}
+html_sidebars = {page: [] for page in ("index", "install", "quickstart", "examples", "design")}
