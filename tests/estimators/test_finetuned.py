@@ -217,12 +217,12 @@ def test_time_limit_shortens_the_training(
     table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
 ) -> None:
     regressor = make_regressor(
-        max_epochs=1_000_000, patience=1_000_000, time_limit=0.2, n_members=2, lr=1e-3
+        max_epochs=1_000_000, patience=1_000_000, time_limit=1.0, n_members=2, lr=1e-3
     ).fit(table, target)
     epochs = [[e for e in regressor.history_ if e["member"] == m] for m in range(2)]
     for of_member in epochs:
         assert 1 <= len(of_member) < 100_000
-        assert of_member[-1]["lr"] < 1e-4
+        assert of_member[-1]["lr"] < 5e-4
 
 
 def test_callbacks_are_called_and_stay_as_they_were(
