@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
@@ -211,7 +211,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self._learn_target(target, weight)
             self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
             fitted = self.pretrainer_
-            self.codec_ = TableCodec().fit(table) if fitted is None else fitted.codec_
+            counted = _safe_indexing(table, np.flatnonzero(weight > 0))
+            self.codec_ = TableCodec().fit(counted) if fitted is None else fitted.codec_
         rows = self._label(table, inputs, self._encode_target(target), weight)
         if continued:
             self._continue_members(rows, seed)
