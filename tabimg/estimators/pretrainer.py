@@ -15,10 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.inputs import (
     Unlabeled,
-    as_column_list,
     check_table,
     reject_paths_as_target,
-    require_columns,
     take_apart,
 )
 from tabimg.estimators.material import Material, gather, pair
@@ -34,13 +32,14 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.image import Augmentation, RowImages, build_image_cache, plain, stored_size
+from tabimg.estimators.photo_embedding import embed_photos
+from tabimg.image import Augmentation, RowImages
 from tabimg.image.decoding import POLICIES
 from tabimg.nn import MultiModalNet
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.inference import apply_in_blocks, apply_to_table
+from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions, pretrain
@@ -55,8 +54,6 @@ from tabimg.training.recipes import (
 )
 from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
 
-# Bounds the memory of embedding many photos.
-PHOTOS_AT_ONCE = 1024
 MASK_LOSSES = ("l1_ce", "l1")
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
@@ -356,19 +353,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
                 "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
                 "dropped it"
             )
-        images = RowImages.from_cells(self._image_cells(X), root=self.image_root)
-        with_photo = np.flatnonzero(images.has_image)
-        if len(with_photo) == 0:
-            raise ValueError("no row has a photo")
-        embedded = np.concatenate(
-            [
-                self._embed_first_photos(images, with_photo[start : start + PHOTOS_AT_ONCE])
-                for start in range(0, len(with_photo), PHOTOS_AT_ONCE)
-            ]
-        )
-        result = np.full((len(images), embedded.shape[1]), np.nan, dtype=np.float32)
-        result[with_photo] = embedded
-        return result
+        return embed_photos(self, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: ``multimodalpretrainer0``, ..., then encoded columns."""
@@ -473,36 +458,6 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "network_")
         inputs = take_apart(X, self.image_column, self.group_column)
         return self.codec_.encode(check_table(self, inputs.table, reset=False))
-
-    def _image_cells(self, X: Any) -> list[Sequence[Any]]:
-        if hasattr(X, "columns"):
-            columns = as_column_list(self.image_column)
-            require_columns(X, columns, "image_column")
-            cells = take_apart(X, self.image_column, None).image_cells
-            if cells is None:
-                raise ValueError(
-                    "image_column is None: hand over the photos themselves, as a sequence"
-                )
-            return cells
-        return [list(X)]
-
-    def _embed_first_photos(self, images: RowImages, rows: np.ndarray) -> np.ndarray:
-        """Embed the first photo of each of some rows that have one."""
-        device = resolve_device(self.device)
-        embed = self.network_.on(device).embed_image
-        if images.vectors is not None:
-            return apply_in_blocks(embed, (images.vectors[images.first(rows)],), device)
-        # A photo that cannot be read has no embedding to give, whatever fit would have done.
-        cache, images = build_image_cache(
-            images.take(rows),
-            stored_size(self.image_size),
-            loader=self.image_loader,
-            n_jobs=self.n_jobs,
-            cache_dir=self.cache_dir,
-        )
-        with cache:
-            pixels = torch.from_numpy(cache.gather(images.first(np.arange(len(rows)))))
-            return apply_in_blocks(embed, (plain(pixels, int(self.image_size)).numpy(),), device)
 
 
 def table_recipe(
