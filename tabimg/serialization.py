@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import json
 import math
 import os
@@ -85,12 +86,18 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
     target = Path(os.path.realpath(directory))
     _check_replaceable(target)
     encoder = _Encoder()
-    document = {"format_version": FORMAT_VERSION, "value": encoder.encode(value, "value")}
+    tree = encoder.encode(value, "value")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = _sibling(target)
     scratch.mkdir()
     try:
         save_file(encoder.arrays, scratch / ARRAYS_FILE)
+        document = {
+            "format_version": FORMAT_VERSION,
+            "arrays_sha256": _digest_of_file(scratch / ARRAYS_FILE),
+            "value_sha256": _digest_of_tree(tree),
+            "value": tree,
+        }
         (scratch / STATE_FILE).write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
         _replace_directory(scratch, target)
     except BaseException:
@@ -122,16 +129,9 @@ def read_directory(
             raise FileNotFoundError(
                 f"{source} is not a saved tabimg estimator: it holds no file {name!r}"
             )
-    try:
-        document = json.loads((source / STATE_FILE).read_text(encoding="utf-8"))
-        version, tree = int(document["format_version"]), document["value"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise SerializationError(f"{source / STATE_FILE} is damaged: {error}") from error
-    if version > FORMAT_VERSION:
-        raise SerializationError(
-            f"{source} was written in format {version}; this version reads up to "
-            f"{FORMAT_VERSION}: upgrade tabimg"
-        )
+    tree, arrays_digest = _read_state(source / STATE_FILE)
+    if _digest_of_file(source / ARRAYS_FILE) != arrays_digest:
+        raise SerializationError(f"{source / ARRAYS_FILE} is damaged: its checksum does not fit")
     try:
         arrays = load_file(source / ARRAYS_FILE)
     except (SafetensorError, OSError) as error:
@@ -142,6 +142,41 @@ def read_directory(
         raise
     except Exception as error:  # a tree that we did not write can go wrong in any way
         raise SerializationError(f"{source / STATE_FILE} is damaged: {error!r}") from error
+
+
+def _read_state(path: Path) -> tuple[Any, str]:
+    """Read the tree of values, and the checksum of the arrays that belong to it."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        version = int(document["format_version"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise SerializationError(f"{path} is damaged: {error}") from error
+    if version > FORMAT_VERSION:
+        raise SerializationError(
+            f"{path.parent} was written in format {version}; this version reads up to "
+            f"{FORMAT_VERSION}: upgrade tabimg"
+        )
+    try:
+        tree, arrays_digest = document["value"], document["arrays_sha256"]
+        intact = _digest_of_tree(tree) == document["value_sha256"]
+    except (KeyError, TypeError) as error:
+        raise SerializationError(f"{path} is damaged: it lacks {error}") from error
+    if not intact:
+        raise SerializationError(f"{path} is damaged: its checksum does not fit")
+    return tree, arrays_digest
+
+
+def _digest_of_file(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _digest_of_tree(tree: Any) -> str:
+    """Tell chance damage; it is no protection against somebody who rewrites both."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def _check_replaceable(target: Path) -> None:

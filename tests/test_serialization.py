@@ -53,6 +53,8 @@ def tampered(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the JSON document of a save."""
     document = json.loads((folder / STATE_FILE).read_text())
     change(document)
+    # Whoever rewrites a state on purpose rewrites its checksum too.
+    document["value_sha256"] = serialization._digest_of_tree(document.get("value"))
     (folder / STATE_FILE).write_text(json.dumps(document))
 
 
@@ -355,6 +357,17 @@ def test_truncated_file_is_error_naming_it(folder: Path, name: str, share: float
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: int(share * len(content))])
     with pytest.raises(SerializationError, match=f"{name} is damaged"):
+        read_directory(folder)
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, ARRAYS_FILE])
+def test_single_flipped_bit_is_error_naming_the_file(folder: Path, name: str) -> None:
+    write_directory(folder, {"a": np.arange(100.0), "b": 123456})
+    content = bytearray((folder / name).read_bytes())
+    place = content.index(b"123456") + 5 if name == STATE_FILE else len(content) - 4
+    content[place] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(SerializationError, match=f"{name} is damaged: its checksum"):
         read_directory(folder)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import ClassifierMixin
@@ -81,7 +80,8 @@ class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
     checkpoint_dir : str or Path, default=None
         Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
     time_limit : float, default=None
-        Seconds for fine-tuning, inner validation included. The pretrainer has its own.
+        Seconds for fine-tuning, inner validation included, shared out to the networks that are
+        trained; linear heads are not counted. The pretrainer has its own.
     warm_start : bool, default=False
         Go on from the weights of the last fit; pre-training is not repeated.
     random_state : int, RandomState or None, default=None
@@ -230,11 +230,6 @@ class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
         labels = column_or_1d(
             check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self), warn=True
         )
-        if labels.dtype == object and pd.isna(labels).any():
-            raise ValueError(
-                f"y has a missing label in row {int(pd.isna(labels).argmax())}: rows without one "
-                "are for fit(..., unlabeled=Unlabeled(frame))"
-            )
         check_classification_targets(labels)
         return labels
 

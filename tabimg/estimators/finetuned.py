@@ -17,6 +17,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
+from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categories
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
@@ -25,10 +26,10 @@ from tabimg.estimators.inputs import (
     check_table,
     group_ids,
     is_frame,
+    reject_missing_target,
     reject_paths_as_target,
     require_columns,
     take_apart,
-    warn_of_paths,
     without_columns,
 )
 from tabimg.estimators.parameters import (
@@ -41,6 +42,7 @@ from tabimg.estimators.parameters import (
 from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import (
     FitInputs,
+    check_columns_of_source,
     check_pretrainer,
     find_source,
     fit_pretrainer,
@@ -194,6 +196,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
+        reject_missing_target(y)
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
         source = find_source(self.pretrainer)
@@ -207,7 +210,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
         weight = weight * self._row_weights(target)
         check_fit_rows(self, int((weight > 0).sum()))
         if not continued:
-            warn_of_paths(table)
+            if source is None:  # a pretrainer warns by itself
+                warn_of_odd_columns(table)
             self._learn_target(target, weight)
             self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
             fitted = self.pretrainer_
@@ -256,9 +260,13 @@ class FineTunedEstimator(BaseEstimator, ABC):
     def _require_own_columns(
         self, X: Any, source: MultiModalPretrainer | None, image_paths: Sequence[Any] | None
     ) -> None:
-        """Check that the columns are there that only our own parameters declare."""
-        if getattr(source, "image_column", None) is None and image_paths is None:
-            require_columns(X, as_column_list(self.image_column), "image_column")
+        """Check that the columns are there that our own parameters declare, or a fit to come."""
+        declared = getattr(source, "image_column", None)
+        # A fitted pretrainer that would be fitted anew gets its own message.
+        is_fresh = source is self.pretrainer and not hasattr(source, "network_")
+        if image_paths is None and (declared is None or is_fresh):
+            own = self.image_column if declared is None else declared
+            require_columns(X, as_column_list(own), "image_column")
         if getattr(source, "group_column", None) is None and self.group_column is not None:
             require_columns(X, [self.group_column], "group_column")
 
@@ -304,6 +312,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
         self, table: Any, inputs: Inputs, target: np.ndarray, weight: np.ndarray
     ) -> LabelledRows:
         """Encode the rows that have a weight, with their target."""
+        if self.pretrainer_ is not None:
+            check_columns_of_source(self.pretrainer_, table)
         encoded = self._encode_table(table)
         groups = related_rows(encoded.row_keys(), group_ids([inputs]))
         rows = LabelledRows(
@@ -331,6 +341,12 @@ class FineTunedEstimator(BaseEstimator, ABC):
         """Train the networks of the last fit further."""
         task = self._make_task()
         options = self._options(seed, len(self.members_))
+        if self._recipe(task, rows) != self.members_[0].recipe:
+            raise ValueError(
+                "warm_start goes on with the networks of the last fit, but head, dropout, "
+                "tabular_encoder or embedding_dim have changed since: set them back, or set "
+                "warm_start=False"
+            )
         earlier, self.members_, self.history_ = self.members_, [], []
         for number, member in enumerate(earlier):
             net = member.build()
@@ -400,15 +416,15 @@ class FineTunedEstimator(BaseEstimator, ABC):
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "members_")
         table = take_apart(X, *self._special_columns(self.pretrainer_)).table
-        return self._encode_table(check_table(self, table, reset=False))
+        encoded = self._encode_table(check_table(self, table, reset=False))
+        warn_of_unknown_categories(self.codec_, encoded)
+        return encoded
 
     def _encode_table(self, table: Any) -> EncodedTable:
         """Encode a checked table, in the order of columns that the encoder was trained on."""
         names = getattr(self.pretrainer_, "feature_names_in_", None)
         if names is not None and is_frame(table) and set(names) == set(table.columns):
             table = table[list(names)]
-        if self.pretrainer_ is not None:
-            check_table(self.pretrainer_, table, reset=False)
         return self.codec_.encode(table)
 
     def _columns(self, encoded: EncodedTable) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,11 +78,12 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and not isinstance(X, pd.Series)
 
 
-def as_column_list(columns: Hashable | Sequence[Hashable] | None) -> list[Hashable]:
+def as_column_list(columns: Any) -> list[Hashable]:
     """Make a list of an ``image_column=`` parameter: None, one column, or several."""
-    if columns is None:
-        return []
-    return list(columns) if isinstance(columns, (list, tuple)) else [columns]
+    if isinstance(columns, list):
+        return columns
+    # A tuple is a label: that of a column under several headers.
+    return [] if columns is None else [columns]
 
 
 def take_apart(
@@ -97,9 +97,12 @@ def take_apart(
     Raises
     ------
     ValueError
-        If photos come both as a column and as ``image_paths``, only some of several image columns
-        are there, or the lengths differ.
+        If photos come both as a column and as ``image_paths``, or the lengths differ.
+    TypeError
+        If the frame is a lazy one.
     """
+    if hasattr(X, "collect") and isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        raise TypeError(f"X is a lazy frame ({type(X).__module__}): collect it first, X.collect()")
     if not is_frame(X):
         X = _as_array(X)
     image_columns = as_column_list(image_column)
@@ -110,9 +113,6 @@ def take_apart(
         )
     cells: list[Sequence[Any]] | None = None
     if present:
-        if len(present) < len(image_columns):
-            absent = [c for c in image_columns if c not in present]
-            raise ValueError(f"image_column lists {absent}, which the frame does not have")
         cells = [_column_values(X, name) for name in present]
     elif image_paths is not None:
         check_consistent_length(X, image_paths)
@@ -162,7 +162,7 @@ def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
     Cells are not looked at here: the codec reports what it cannot encode.
     """
     if is_frame(table):
-        _check_frame_shape(estimator, table)
+        _check_frame(estimator, table)
     else:
         table = check_array(
             table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
@@ -177,22 +177,6 @@ def check_fit_rows(estimator: Any, n_rows: int) -> None:
         raise ValueError(
             f"{type(estimator).__name__} needs at least 2 rows to fit, got n_samples = {n_rows}"
         )
-
-
-def warn_of_paths(table: Any) -> None:
-    """Warn of columns that look like file paths but are not declared as image columns."""
-    head = table.head(HEAD_ROWS) if is_frame(table) else table[:HEAD_ROWS]
-    if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
-        return
-    for column in read_columns(head):
-        if column.values.dtype == object and looks_like_file_paths(column.values):
-            warnings.warn(
-                f"column {column.name!r} looks like file paths and is used as categories. If these "
-                f"are photos, declare them: image_column={column.name!r}, or fit(X, "
-                "image_paths=...); otherwise drop the column",
-                UserWarning,
-                stacklevel=4,
-            )
 
 
 def reject_paths_as_target(y: Any) -> None:
@@ -211,6 +195,18 @@ def reject_paths_as_target(y: Any) -> None:
         raise ValueError(
             "y looks like file paths. Photos are given as a column, image_column=..., or by name: "
             "fit(X, image_paths=...)"
+        )
+
+
+def reject_missing_target(y: Any) -> None:
+    """Raise a ValueError for a target with missing values."""
+    missing = np.atleast_1d(pd.isna(np.asarray(y)))
+    if missing.any():
+        rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
+        raise ValueError(
+            f"Input y contains NaN: {len(rows)} of {len(missing)} rows have no target, the first "
+            f"is row {rows[0]}. Leave them out, or let them take part in pre-training: fit(..., "
+            "unlabeled=Unlabeled(frame))"
         )
 
 
@@ -273,7 +269,11 @@ def without_columns(X: Any, names: Sequence[Hashable]) -> Any:
     return nw.from_native(X).drop(*names).to_native()
 
 
-def _check_frame_shape(estimator: Any, table: Any) -> None:
+def _check_frame(estimator: Any, table: Any) -> None:
+    names = list(table.columns)
+    twice = [column for column in names if names.count(column) > 1]
+    if twice:
+        raise ValueError(f"the frame has more than one column named {twice[0]!r}: rename one")
     n_rows, n_columns = table.shape
     name = type(estimator).__name__
     if n_columns == 0:

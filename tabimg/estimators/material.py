@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
+from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
@@ -21,7 +22,6 @@ from tabimg.estimators.inputs import (
     require_columns,
     stack_tables,
     take_apart,
-    warn_of_paths,
 )
 from tabimg.image import RowImages, build_image_cache, stored_size
 from tabimg.training.pairs import PairedRows
@@ -61,7 +61,7 @@ def gather(
         require_columns(X, [pretrainer.group_column], "group_column")
     parts = [take_apart(X, pretrainer.image_column, pretrainer.group_column, image_paths)]
     table = check_table(pretrainer, parts[0].table, reset=reset)
-    warn_of_paths(table)
+    warn_of_odd_columns(table)
     weight = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
     if unlabeled is not None:
         parts.append(_take_unlabeled(pretrainer, unlabeled))

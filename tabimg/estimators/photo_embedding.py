@@ -21,16 +21,12 @@ def embed_photos(pretrainer: Any, X: Any) -> np.ndarray:
     """Embed the first photo of each row; float32 (n_rows, d'), NaN for rows without one."""
     images = RowImages.from_cells(_image_cells(pretrainer, X), root=pretrainer.image_root)
     with_photo = np.flatnonzero(images.has_image)
-    if len(with_photo) == 0:
-        raise ValueError("no row has a photo")
-    embedded = np.concatenate(
-        [
-            _embed_first(pretrainer, images.take(with_photo[start : start + PHOTOS_AT_ONCE]))
-            for start in range(0, len(with_photo), PHOTOS_AT_ONCE)
-        ]
-    )
-    result = np.full((len(images), embedded.shape[1]), np.nan, dtype=np.float32)
-    result[with_photo] = embedded
+    recipe = pretrainer.network_.recipe.image
+    width = recipe.width(pretrainer.network_.on(torch.device("cpu")).image_encoder)
+    result = np.full((len(images), width), np.nan, dtype=np.float32)
+    for start in range(0, len(with_photo), PHOTOS_AT_ONCE):
+        rows = with_photo[start : start + PHOTOS_AT_ONCE]
+        result[rows] = _embed_first(pretrainer, images.take(rows))
     return result
 
 

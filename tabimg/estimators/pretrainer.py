@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg.estimators.hints import warn_of_unknown_categories
 from tabimg.estimators.inputs import (
     Unlabeled,
     check_table,
@@ -55,6 +56,8 @@ from tabimg.training.recipes import (
 from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
 
 MASK_LOSSES = ("l1_ce", "l1")
+# Below it a ResNet sees a single position, and bfloat16 gradients overflow.
+MIN_IMAGE_SIZE = 16
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 register(Augmentation)
@@ -83,7 +86,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         Rows of one group are never negatives of each other and never cross the validation split.
         It is not a feature, and may be absent when transforming.
     image_size : int, default=64
-        Height and width that photos are trained on, in pixels.
+        Height and width that photos are trained on, in pixels; at least 16.
     image_encoder : {"resnet18"} or callable, default="resnet18"
         A callable ``factory() -> nn.Module``; its module maps float32 (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None
@@ -140,9 +143,10 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         Writes a checkpoint after each epoch. An interrupted fit goes on from it when it is
         called again with equal data and parameters.
     time_limit : float, default=None
-        Seconds of training; the schedule is shortened to fit.
+        Seconds of training; the schedule is shortened to fit. At least one batch is trained.
     warm_start : bool, default=False
-        Go on from the weights of the last fit, on a table of the same columns.
+        Go on from the weights of the last fit, on a table of the same columns and with the same
+        networks.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows progress bars.
@@ -385,8 +389,9 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
     def _check_parameters(self) -> None:
         check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
         check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
-        for name in ("image_size", "embedding_dim", "projection_dim"):
-            check_positive_int(name, getattr(self, name))
+        check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
+        check_positive_int("embedding_dim", self.embedding_dim)
+        check_positive_int("projection_dim", self.projection_dim)
         check_non_negative("lambda_c", self.lambda_c)
         check_non_negative("lambda_m", self.lambda_m)
         if self.lambda_c == 0 and self.lambda_m == 0:
@@ -430,15 +435,27 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
     def _prepare_network(
         self, rows: PairedRows, seed: int, continued: bool
     ) -> tuple[MultiModalNet, PretrainingRecipe]:
-        if continued:
-            return self.network_.build().train(), self.network_.recipe
         table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
         recipe = PretrainingRecipe(table, self._image_recipe(rows.images), int(self.projection_dim))
+        if continued:
+            return self.network_.build().train(), self._check_recipe(recipe)
         with seeded(seed, torch.device("cpu")):
             net = recipe.build()
         if self.image_weights is not None:
             load_image_weights(net, self.image_weights)
         return net, recipe
+
+    def _check_recipe(self, wanted: PretrainingRecipe) -> PretrainingRecipe:
+        """Give the last fit's recipe, if the parameters still describe it."""
+        kept = self.network_.recipe
+        # A fit without photos leaves the image encoder of an earlier one as it is.
+        if wanted != (kept if wanted.image is not None else kept.without_image()):
+            raise ValueError(
+                "warm_start goes on with the networks of the last fit, but embedding_dim, "
+                "projection_dim, image_size, an encoder or the kind of image cells has changed "
+                "since: set them back, or set warm_start=False"
+            )
+        return kept
 
     def _image_recipe(self, images: RowImages | None) -> ImageRecipe | None:
         if images is None:
@@ -457,7 +474,9 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "network_")
         inputs = take_apart(X, self.image_column, self.group_column)
-        return self.codec_.encode(check_table(self, inputs.table, reset=False))
+        encoded = self.codec_.encode(check_table(self, inputs.table, reset=False))
+        warn_of_unknown_categories(self.codec_, encoded)
+        return encoded
 
 
 def table_recipe(

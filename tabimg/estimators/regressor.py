@@ -79,7 +79,8 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
     checkpoint_dir : str or Path, default=None
         Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
     time_limit : float, default=None
-        Seconds for fine-tuning, inner validation included. The pretrainer has its own.
+        Seconds for fine-tuning, inner validation included, shared out to the networks that are
+        trained; linear heads are not counted. The pretrainer has its own.
     warm_start : bool, default=False
         Go on from the weights of the last fit; pre-training is not repeated.
     random_state : int, RandomState or None, default=None
@@ -212,6 +213,11 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         check_choice("loss", self.loss, list(REGRESSION_LOSSES))
 
     def _check_target(self, y: Any) -> np.ndarray:
+        if np.asarray(y).dtype.kind in "mMUS":
+            raise ValueError(
+                f"y holds {np.asarray(y).dtype}, not numbers: convert it, or predict classes with "
+                "MTCMTMClassifier"
+            )
         values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
         if values.ndim == 2 and values.shape[1] == 1:
             return column_or_1d(values, warn=True)

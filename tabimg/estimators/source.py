@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
@@ -66,6 +67,31 @@ def check_pretrainer(pretrainer: Any) -> None:
         raise TypeError(
             "pretrainer must be None, a MultiModalPretrainer, FrozenEstimator(fitted pretrainer) "
             f"or the directory of a saved one, got {type(pretrainer).__name__}"
+        )
+
+
+def check_columns_of_source(source: MultiModalPretrainer, table: Any) -> None:
+    """Check that a table has the columns that a pretrainer was fitted on.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns that are missing or too many.
+    """
+    names = getattr(source, "feature_names_in_", None)
+    if names is None or not is_frame(table):
+        n_columns = np.shape(table)[1]
+        if n_columns != source.n_features_in_:
+            raise ValueError(
+                f"the pretrainer was fitted on {source.n_features_in_} columns; X has {n_columns}"
+            )
+        return
+    missing = [name for name in names if name not in list(table.columns)]
+    unknown = [name for name in table.columns if name not in list(names)]
+    if missing or unknown:
+        raise ValueError(
+            "X must have the columns that the pretrainer was fitted on; "
+            f"missing: {missing}, not known to it: {unknown}"
         )
 
 

@@ -325,3 +325,52 @@ def test_copy_embeds_equally(
     np.testing.assert_array_equal(other.transform(frame), expected)
     np.testing.assert_array_equal(other.transform_images(frame), fitted.transform_images(frame))
     assert not any(isinstance(v, (nn.Module, torch.Tensor)) for v in vars(other).values())
+
+
+# --- what a user may stumble over ----------------------------------------------------------------
+
+
+def test_batch_without_any_photo_embeds_as_nan(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+    pre = make_pretrainer().fit(frame)
+    embedded = pre.transform_images(frame[:3].assign(photo=None))
+    assert embedded.shape == pre.transform_images(frame[:3]).shape
+    assert np.isnan(embedded).all()
+
+
+def test_some_of_several_image_columns_may_be_absent_at_prediction(
+    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    both = frame.assign(second=frame["photo"])
+    pre = make_pretrainer(image_column=["photo", "second"]).fit(both)
+    np.testing.assert_array_equal(pre.transform(frame), pre.transform(table))
+    with pytest.raises(ValueError, match="image_column='second' is not a column of X"):
+        make_pretrainer(image_column=["photo", "second"]).fit(frame)
+
+
+def test_tuple_is_the_label_of_one_column(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+    under_headers = frame.set_axis(
+        pd.MultiIndex.from_tuples([("all", name) for name in frame.columns]), axis=1
+    )
+    pre = make_pretrainer(image_column=("all", "photo")).fit(under_headers)
+    assert pre.n_features_in_ == frame.shape[1] - 1
+    assert pre.network_.recipe.image is not None
+
+
+def test_lazy_frame_is_told_to_be_collected(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+    with pytest.raises(TypeError, match="collect"):
+        make_pretrainer().fit(pl.from_pandas(frame).lazy())
+
+
+def test_column_name_that_stands_twice_is_named(table: pd.DataFrame, make_pretrainer: Make) -> None:
+    doubled = pd.concat([table, table[["pressure"]]], axis=1)
+    with pytest.raises(ValueError, match="more than one column named 'pressure'"):
+        make_pretrainer(image_column=None).fit(doubled)
+
+
+@pytest.mark.parametrize("change", [{"embedding_dim": 4}, {"projection_dim": 4}])
+def test_warm_start_with_another_network_is_refused(
+    change: dict[str, int], frame: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    pre = make_pretrainer(warm_start=True).fit(frame)
+    with pytest.raises(ValueError, match="set them back"):
+        pre.set_params(**change).fit(frame)

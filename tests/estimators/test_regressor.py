@@ -95,7 +95,13 @@ def test_target_that_is_no_finite_number_is_refused(
         y[3] = wrong
         with pytest.raises(ValueError, match="y contains"):
             make_regressor().fit(table, y)
-    with pytest.raises(ValueError, match="could not convert string to float"):
+    with pytest.raises(ValueError, match="MTCMTMClassifier"):
         make_regressor().fit(table, ["much"] * 40)
+    with pytest.raises(ValueError, match=r"datetime64.*not numbers"):
+        make_regressor().fit(table, pd.date_range("2020", periods=40))
+    y = target.copy()
+    y[5] = np.nan
+    with pytest.raises(ValueError, match=r"1 of 40 rows have no target, the first is row 5.*Unlab"):
+        make_regressor().fit(table, y)
     with pytest.raises(ValueError, match="y"):
         make_regressor().fit(table, None)

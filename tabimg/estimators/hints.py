@@ -1,0 +1,50 @@
+"""Warnings about tables that are probably not what the user meant."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tabimg.estimators.inputs import HEAD_ROWS, is_frame
+from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
+from tabimg.table.text import suspicion
+
+# A single new category is daily life; a whole column of them is another spelling.
+MANY_ROWS = 10
+
+
+def warn_of_odd_columns(table: Any) -> None:
+    """Warn of undeclared photos, and of dates, numbers and row names that arrive as text."""
+    head = table.head(HEAD_ROWS) if is_frame(table) else table[:HEAD_ROWS]
+    if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
+        return
+    for column in read_columns(head):
+        if column.kind is not ColumnKind.CATEGORICAL:
+            continue
+        if looks_like_file_paths(column.values):
+            _warn(
+                f"column {column.name!r} looks like file paths and is used as categories. If these "
+                f"are photos, declare them: image_column={column.name!r}, or fit(X, "
+                "image_paths=...); otherwise drop the column"
+            )
+        elif (looks := suspicion(column.values)) is not None:
+            _warn(f"column {column.name!r} is used as categories, but it {looks}")
+
+
+def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None:
+    """Warn of columns in which not a single category is known from training."""
+    if len(encoded) < MANY_ROWS:
+        return
+    known = (encoded.codes != 0).any(axis=0)
+    for name, is_known in zip(codec.categorical_names, known, strict=True):
+        if not is_known:
+            _warn(
+                f"no category of column {name!r} was seen in training, so that it says nothing: is "
+                "it written in another way, such as '01' in training and 1 here?"
+            )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=5)

@@ -1,0 +1,39 @@
+"""Warnings about tables that are probably not what the user meant."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabimg import MTCMTMRegressor, MultiModalPretrainer
+
+
+def test_dates_and_dirty_numbers_that_arrive_as_text_are_named_once(
+    table: pd.DataFrame, target: np.ndarray, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    table["measured"] = pd.date_range("2020", periods=40).strftime("%Y-%m-%d")
+    table["dose"] = ["?", *(f"{dose}.5" for dose in range(39))]
+    small = {"pretrainer": MultiModalPretrainer(max_epochs=1, embedding_dim=8)}
+    with pytest.warns(UserWarning) as seen:
+        make_regressor(**small).fit(table, target)
+    messages = [str(warning.message) for warning in seen]
+    assert len(messages) == 2
+    assert any("'measured'" in m and "dates as text" in m for m in messages)
+    assert any("'dose'" in m and "numbers as text" in m for m in messages)
+
+
+def test_column_spelled_in_another_way_at_prediction_is_named(
+    table: pd.DataFrame, target: np.ndarray, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    table["zip"] = ["01234", "04321"] * 20
+    regressor = make_regressor(pretrainer=None).fit(table, target)
+    with pytest.warns(UserWarning, match="no category of column 'zip' was seen in training"):
+        regressor.predict(table.astype({"zip": int}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        regressor.predict(table)
+        regressor.predict(table.assign(zip="elsewhere")[:3])  # a new category or two is daily life
