@@ -43,7 +43,9 @@ class RowEmbedding(nn.Module):
     -----
     A column of up to 32 codes starts as one-hot, which is what a linear model would see; a larger
     one starts as normal vectors of expected squared norm 1, the norm of a one-hot vector. The
-    unknown code is the zero vector and stays so.
+    unknown code is the zero vector and stays so. The missing code starts as the zero vector too:
+    where training has no missing cell it stays there, so that a missing cell in a later row
+    adds nothing, instead of an untrained direction.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ def _category_embedding(cardinality: int) -> nn.Embedding:
             nn.init.eye_(embedding.weight)
         else:
             nn.init.normal_(embedding.weight, std=width**-0.5)
-        embedding.weight[0].zero_()
+        embedding.weight[:N_SPECIAL_CODES].zero_()
     return embedding
 
 

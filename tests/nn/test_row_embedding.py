@@ -27,20 +27,29 @@ def test_features_are_numbers_then_indicators_then_categories():
     assert torch.equal(features[0, 8:], embedding.embeddings[1].weight[39])
 
 
-def test_small_column_starts_as_one_hot_and_unknown_as_zero():
+def test_small_column_starts_as_one_hot_and_unknown_and_missing_as_zero():
     embedding = RowEmbedding(0, [], [5])
     features = embedding(torch.zeros(5, 0), torch.arange(5).unsqueeze(1))
     expected = torch.eye(5)
-    expected[0] = 0.0
+    expected[:2] = 0.0
     assert torch.equal(features, expected)
+
+
+def test_missing_code_learns_where_training_has_missing_cells():
+    embedding = RowEmbedding(0, [], [5])
+    weight = embedding.embeddings[0].weight
+    embedding(torch.zeros(2, 0), torch.tensor([[0], [1]])).sum().backward()
+    assert weight.grad is not None
+    assert torch.equal(weight.grad[0], torch.zeros(5))  # unknown never learns
+    assert torch.equal(weight.grad[1], torch.ones(5))
 
 
 def test_large_column_starts_with_vectors_of_about_unit_norm():
     embedding = RowEmbedding(0, [], [1026])
     weight = embedding.embeddings[0].weight.detach()
     assert weight.shape == (1026, 32)
-    assert torch.equal(weight[0], torch.zeros(32))
-    assert weight[1:].square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.1)
+    assert torch.equal(weight[:2], torch.zeros(2, 32))
+    assert weight[2:].square().sum(dim=1).mean().item() == pytest.approx(1.0, abs=0.1)
 
 
 def test_missing_number_takes_the_learned_value_of_its_column():
