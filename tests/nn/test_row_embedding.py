@@ -66,6 +66,8 @@ def test_gradients_are_finite_and_reach_fill_values_and_seen_codes_only():
     embedding(numeric, codes).square().sum().backward()
     assert torch.equal(numeric.grad, torch.tensor([[2.0, 0.0, 6.0], [0.0, 10.0, 0.0]]))
     assert torch.isfinite(embedding.fill_value.grad).all()
+    embedding.zero_grad()
+    embedding(numeric, codes).sum().backward()  # the missing code starts at 0, where squares rest
     seen = embedding.embeddings[1].weight.grad.abs().sum(dim=1).nonzero().flatten()
     assert seen.tolist() == [1, 39]
 
