@@ -1,0 +1,204 @@
+"""What predictions are scored by, one rule for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    recall_score,
+    roc_auc_score,
+)
+
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions.
+
+    Parameters
+    ----------
+    name : str
+        As in the columns of a study's scores.
+    task : {"classification", "regression"}
+    greater_is_better : bool
+    label : str
+        For axes and headings.
+    """
+
+    name: str
+    task: str
+    greater_is_better: bool
+    label: str
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "classification", True, "Accuracy"),
+        Metric("balanced_accuracy", "classification", True, "Balanced accuracy"),
+        Metric("auc", "classification", True, "Macro one-vs-rest AUC"),
+        Metric("log_loss", "classification", False, "Log loss"),
+        Metric("r2", "regression", True, "R²"),
+        Metric("relative_mse", "regression", False, "MSE / variance of the test rows"),
+        Metric("mae", "regression", False, "Mean absolute error"),
+    )
+}
+
+
+def metric_names(task: str) -> list[str]:
+    """Give the names of a task's metrics, in the order of `METRICS`."""
+    check_task(task)
+    return [metric.name for metric in METRICS.values() if metric.task == task]
+
+
+def check_task(task: Any) -> None:
+    """Raise a ValueError unless the task is one of `TASKS`."""
+    if task not in TASKS:
+        raise ValueError(f"task must be one of {TASKS}, got {task!r}")
+
+
+def score_predictions(
+    task: str,
+    y_true: Any,
+    prediction: Any,
+    probabilities: np.ndarray | None = None,
+    classes: Sequence[Any] | np.ndarray | None = None,
+) -> dict[str, float]:
+    """Score predictions by every metric of their task.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+    y_true : array of shape (n_rows,)
+        Labels, or numbers.
+    prediction : array of shape (n_rows,)
+        Predicted labels, or numbers.
+    probabilities : array of shape (n_rows, n_classes)
+        Predicted probabilities; for classification only, and needed there.
+    classes : sequence of length n_classes
+        The labels that the columns of ``probabilities`` stand for.
+
+    Returns
+    -------
+    dict of str to float
+        One value a metric, in the order of `METRICS`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown task, no rows, lengths that differ, numbers that are not finite, or
+        probabilities that are missing.
+
+    Notes
+    -----
+    Small test folds and few labels leave classes out. A class that the model does not know has
+    probability 0: its rows are wrong, the log loss takes sklearn's floor for them, and the class
+    counts in the AUC with 0.5, as it is not ranked at all. Balanced accuracy and AUC are means
+    over the classes that the test rows hold. The AUC of test rows of one single class is NaN.
+
+    ``relative_mse`` is the sum of squared errors over the sum of squares about the mean of the
+    test rows; 1 is what predicting that mean would reach, and R² is one minus it. Both are NaN
+    where the test rows do not vary.
+
+    Examples
+    --------
+    >>> from tabimg.evaluation.metrics import score_predictions
+    >>> scores = score_predictions("regression", [1.0, 2.0, 3.0], [1.0, 2.0, 2.0])
+    >>> scores["r2"], scores["relative_mse"]
+    (0.5, 0.5)
+    """
+    check_task(task)
+    truth, predicted = np.asarray(y_true), np.asarray(prediction)
+    if truth.ndim != 1 or truth.shape != predicted.shape or len(truth) == 0:
+        raise ValueError(
+            "y_true and prediction must be one-dimensional, of one length and not empty; got "
+            f"shapes {truth.shape} and {predicted.shape}"
+        )
+    if task == "regression":
+        return _regression_scores(truth, predicted)
+    if probabilities is None or classes is None:
+        raise ValueError("classification is scored by probabilities too: give them, and classes")
+    return _classification_scores(truth, predicted, np.asarray(probabilities), np.asarray(classes))
+
+
+def spread_probabilities(
+    probabilities: np.ndarray, classes: np.ndarray, all_classes: np.ndarray
+) -> np.ndarray:
+    """Lay probabilities out over more classes; those that the model does not know get 0.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n_rows, n_classes)
+    classes : array of shape (n_classes,)
+    all_classes : array of shape (n_all,)
+        Sorted; holds every entry of ``classes``.
+
+    Returns
+    -------
+    float64 array of shape (n_rows, n_all)
+        Rows sum to 1.
+    """
+    spread = np.zeros((len(probabilities), len(all_classes)))
+    spread[:, np.searchsorted(all_classes, classes)] = probabilities
+    return spread / spread.sum(axis=1, keepdims=True)
+
+
+def _classification_scores(
+    truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, classes: np.ndarray
+) -> dict[str, float]:
+    expected = (len(truth), len(classes))
+    if probabilities.shape != expected:
+        raise ValueError(
+            f"probabilities must have the shape {expected}: one row a prediction and one column a "
+            f"class; got {probabilities.shape}"
+        )
+    if not np.isfinite(probabilities).all():
+        row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])
+        raise ValueError(f"probabilities are not finite, first in row {row}")
+    present = np.unique(truth)
+    known = np.union1d(classes, present)
+    spread = spread_probabilities(probabilities, classes, known)
+    return {
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "balanced_accuracy": float(
+            recall_score(truth, predicted, labels=present, average="macro", zero_division=0.0)
+        ),
+        "auc": _macro_auc(truth, spread, known, present),
+        "log_loss": float(log_loss(truth, spread, labels=known)) if len(known) > 1 else 0.0,
+    }
+
+
+def _macro_auc(
+    truth: np.ndarray, spread: np.ndarray, known: np.ndarray, present: np.ndarray
+) -> float:
+    """Mean of the one-vs-rest AUCs of the classes that are present."""
+    if len(present) < 2:
+        return float("nan")
+    columns = np.searchsorted(known, present)
+    areas = [
+        roc_auc_score(truth == label, spread[:, column])
+        for label, column in zip(present, columns, strict=True)
+    ]
+    return float(np.mean(areas))
+
+
+def _regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    truth, predicted = truth.astype(np.float64), predicted.astype(np.float64)
+    if not np.isfinite(predicted).all():
+        row = int(np.flatnonzero(~np.isfinite(predicted))[0])
+        raise ValueError(f"predictions are not finite, first in row {row}")
+    varies = np.ptp(truth) > 0
+    r2 = float(r2_score(truth, predicted)) if varies else float("nan")
+    return {
+        "r2": r2,
+        "relative_mse": 1.0 - r2,
+        "mae": float(mean_absolute_error(truth, predicted)),
+    }
