@@ -1,0 +1,264 @@
+"""The core baselines: families of scikit-learn models, one setting chosen on inner folds."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import _safe_indexing
+
+from tabimg.evaluation.metrics import spread_probabilities
+from tabimg.table import TableCodec
+from tabimg.training.splits import Split
+
+N_TREES = 200
+STAGES = (10, 20, 40, 70, 100, 200, 300)
+# Histogram boosting has no more bins; a column of more categories is read as ordered codes.
+MAX_CODES = 255
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a baseline is fitted on.
+
+    Parameters
+    ----------
+    table : DataFrame or array of shape (n_rows, n_columns)
+        As the caller gave it.
+    target : int64 or float64 array of shape (n_rows,)
+        Class numbers from 0, or numbers.
+    n_classes : int
+        0 for regression.
+    folds : list of (train, valid)
+    seed, n_threads : int
+    """
+
+    table: Any
+    target: np.ndarray
+    n_classes: int
+    folds: list[Split]
+    seed: int
+    n_threads: int
+
+    def rows(self, numbers: np.ndarray) -> Any:
+        """Take rows of the table."""
+        return _safe_indexing(self.table, numbers)
+
+    def losses(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Give each row's log loss or squared error; float64 array."""
+        if not self.n_classes:
+            return (outputs - self.target[rows]) ** 2
+        likelihood = outputs[np.arange(len(rows)), self.target[rows]]
+        return -np.log(np.maximum(likelihood, np.finfo(np.float64).eps))
+
+
+class FittedModel(Protocol):
+    """A fitted baseline: what was chosen, and how good it was on held-out rows."""
+
+    @property
+    def settings(self) -> Settings:
+        """What was chosen on the inner folds."""
+        ...
+
+    @property
+    def validation_loss(self) -> float:
+        """Mean loss of the held-out rows; NaN where none could be held out."""
+        ...
+
+    def predict(self, table: Any) -> np.ndarray:
+        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
+        ...
+
+
+class DenseView:
+    """The encoded columns that the networks' heads see too: scaled numbers and one-hot codes."""
+
+    def __init__(self, table: Any) -> None:
+        self.codec = TableCodec().fit(table)
+        self.categorical: list[int] = []
+
+    def __call__(self, table: Any) -> np.ndarray:
+        return self.codec.to_matrix(self.codec.encode(table))
+
+
+class OrdinalView:
+    """Numbers with NaN for missing cells, then category codes."""
+
+    def __init__(self, table: Any) -> None:
+        self.codec = TableCodec().fit(table)
+        first = len(self.codec.numeric_names)
+        sizes = enumerate(self.codec.cardinalities, start=first)
+        self.categorical = [column for column, size in sizes if size <= MAX_CODES]
+
+    def __call__(self, table: Any) -> np.ndarray:
+        encoded = self.codec.encode(table)
+        return np.hstack([encoded.numeric, encoded.codes.astype(np.float32)])
+
+
+View = DenseView | OrdinalView
+
+
+class SmoothedForest(RandomForestClassifier):
+    """A forest with one more tree that votes for all classes alike.
+
+    Without it a class that no tree votes for has probability 0, and a single such row decides
+    the log loss.
+    """
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict the mean vote, the even one included; (n_rows, n_classes)."""
+        votes = super().predict_proba(X)
+        n_trees = len(self.estimators_)
+        return (n_trees * votes + 1.0 / votes.shape[1]) / (n_trees + 1)
+
+
+def make_linear(problem: Problem, view: View, strength: float) -> Any:
+    if problem.n_classes:
+        return LogisticRegression(C=1.0 / strength, max_iter=1000)
+    return Ridge(alpha=strength)
+
+
+def make_forest(problem: Problem, view: View, **settings: Any) -> Any:
+    forest = SmoothedForest if problem.n_classes else RandomForestRegressor
+    return forest(N_TREES, random_state=problem.seed, n_jobs=problem.n_threads, **settings)
+
+
+def make_boosting(problem: Problem, view: View, **settings: Any) -> Any:
+    boosting = (
+        HistGradientBoostingClassifier if problem.n_classes else HistGradientBoostingRegressor
+    )
+    # A round of classification grows a tree for every class.
+    settings.setdefault("max_iter", 100 if problem.n_classes else 300)
+    return boosting(
+        early_stopping=False,
+        categorical_features=view.categorical or None,
+        random_state=problem.seed,
+        **settings,
+    )
+
+
+def final_outputs(model: Any, matrix: np.ndarray) -> Iterator[tuple[Settings, np.ndarray]]:
+    """Give the model's predictions, nothing about it to be changed."""
+    yield {}, model.predict_proba(matrix) if hasattr(model, "classes_") else model.predict(matrix)
+
+
+def staged_outputs(model: Any, matrix: np.ndarray) -> Iterator[tuple[Settings, np.ndarray]]:
+    """Give what shorter boosting would have predicted: one fit tries every length."""
+    classifies = hasattr(model, "classes_")
+    stages = model.staged_predict_proba(matrix) if classifies else model.staged_predict(matrix)
+    for n_rounds, outputs in enumerate(stages, start=1):
+        if n_rounds in STAGES:
+            yield {"max_iter": n_rounds}, outputs
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models of one kind.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(problem, view, **settings)`` gives an unfitted estimator.
+    view : type of View
+        How the model reads tables.
+    grid : list of dict
+        Settings to try. The first is taken where nothing can be held out.
+    outputs : callable
+        ``outputs(model, matrix)`` yields changes of the settings, and what the model thus changed
+        predicts.
+    """
+
+    make: Callable[..., Any]
+    view: Callable[[Any], View]
+    grid: list[Settings]
+    outputs: Callable[[Any, np.ndarray], Iterator[tuple[Settings, np.ndarray]]] = final_outputs
+
+    def fit(self, problem: Problem) -> TunedModel:
+        """Choose settings on the inner folds and fit them on all rows."""
+        losses = self._validation_losses(problem)
+        settings, loss = min(losses, key=lambda pair: pair[1]) if losses else (self.grid[0], np.nan)
+        view = self.view(problem.table)
+        model = self._fit_one(problem, view, settings, view(problem.table), problem.target)
+        return TunedModel(model, view, problem.n_classes, settings, float(loss))
+
+    def _validation_losses(self, problem: Problem) -> list[tuple[Settings, float]]:
+        """Mean loss of the held-out rows for each of the settings."""
+        losses: dict[tuple, list[np.ndarray]] = defaultdict(list)
+        for train, valid in problem.folds:
+            view = _quiet_view(self.view, problem.rows(train))
+            seen, unseen = view(problem.rows(train)), view(problem.rows(valid))
+            for settings in self.grid:
+                model = self._fit_one(problem, view, settings, seen, problem.target[train])
+                for changes, outputs in self.outputs(model, unseen):
+                    outputs = _spread(model, outputs, problem.n_classes)
+                    key = tuple({**settings, **changes}.items())
+                    losses[key].append(problem.losses(outputs, valid))
+        return [(dict(key), np.concatenate(parts).mean()) for key, parts in losses.items()]
+
+    def _fit_one(
+        self, problem: Problem, view: View, settings: Settings, matrix: np.ndarray, y: np.ndarray
+    ) -> Any:
+        model = self.make(problem, view, **settings)
+        with warnings.catch_warnings():
+            # A weakly penalised logistic regression need not converge to be tried.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return model.fit(matrix, y)
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A family's model with the settings that inner folds have chosen."""
+
+    model: Any
+    view: View
+    n_classes: int
+    settings: Settings
+    validation_loss: float
+
+    def predict(self, table: Any) -> np.ndarray:
+        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
+        _, outputs = next(final_outputs(self.model, self.view(table)))
+        return _spread(self.model, outputs, self.n_classes)
+
+
+def _spread(model: Any, outputs: np.ndarray, n_classes: int) -> np.ndarray:
+    if not n_classes:
+        return outputs
+    return spread_probabilities(outputs, model.classes_, np.arange(n_classes))
+
+
+def _quiet_view(view: Callable[[Any], View], table: Any) -> View:
+    with warnings.catch_warnings():
+        # What there is to say about the columns is said when all rows are read.
+        warnings.simplefilter("ignore", UserWarning)
+        return view(table)
+
+
+def _grid(**values: list[Any]) -> list[Settings]:
+    return list(ParameterGrid(values))
+
+
+CORE_MODELS = {
+    "linear": Family(make_linear, DenseView, _grid(strength=[1.0, 0.01, 0.1, 10.0, 100.0, 1000.0])),
+    "random_forest": Family(
+        make_forest,
+        DenseView,
+        _grid(min_samples_leaf=[1, 3], max_features=["sqrt", 0.7]),
+    ),
+    "boosting": Family(make_boosting, OrdinalView, _grid(min_samples_leaf=[5, 20]), staged_outputs),
+}
