@@ -1,0 +1,188 @@
+"""The store of finished cells: what was computed is never computed again, nor mixed up.
+
+A cell is one method, fitted on one draw of labels and scored on one fold. Its fingerprint stands
+for everything that its scores depend on, and is its name in the store.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SCORES_FILE = "scores.csv"
+CELLS_FOLDER = "cells"
+# To be raised when a change of the protocol gives cells another meaning.
+PROTOCOL = 1
+
+# Parameters that say where, how fast or how loudly to compute, not what.
+CIRCUMSTANCES = {
+    "cache_dir",
+    "checkpoint_dir",
+    "compile",
+    "device",
+    "image_root",
+    "keep_image_encoder",
+    "memory",
+    "n_jobs",
+    "n_threads",
+    "verbose",
+}
+
+Cell = dict[str, Any]
+
+
+class CellStore:
+    """Finished cells by fingerprint.
+
+    Parameters
+    ----------
+    folder : str, Path or None
+        Created when the first cell is written. Cells are read from its ``cells`` folder, one JSON
+        file a cell, and from ``scores.csv``; either is enough. None reads and keeps nothing.
+
+    Raises
+    ------
+    ValueError
+        If a file is damaged; names it.
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self._cells: dict[str, Cell] = {}
+        if self.folder is not None:
+            self._cells |= _read_scores(self.folder / SCORES_FILE)
+            self._cells |= _read_cells(self.folder / CELLS_FOLDER)
+
+    def find(self, fingerprint: str, columns: list[str]) -> Cell | None:
+        """Give the stored values of a cell, or None where it is not there with all of them."""
+        cell = self._cells.get(fingerprint)
+        if cell is None or not set(columns) <= set(cell):
+            return None
+        return {name: cell[name] for name in columns}
+
+    def write_scores(self, scores: pd.DataFrame) -> None:
+        """Write ``scores.csv``; cells of an earlier one that it leaves out stay in ``cells``."""
+        if self.folder is None:
+            return
+        earlier = _read_scores(self.folder / SCORES_FILE)
+        for fingerprint in sorted(set(earlier) - set(scores["fingerprint"])):
+            if not (self.folder / CELLS_FOLDER / f"{fingerprint}.json").exists():
+                keep_cell(self.folder, earlier[fingerprint])
+        write_text(self.folder / SCORES_FILE, scores.to_csv(index=False, lineterminator="\n"))
+
+
+def keep_cell(folder: Path, cell: Cell) -> None:
+    """Write a finished cell, in one step: a process killed on the way leaves no half file."""
+    # JSON has no NaN.
+    plain = {name: None if value != value else value for name, value in cell.items()}
+    path = folder / CELLS_FOLDER / f"{cell['fingerprint']}.json"
+    write_text(path, json.dumps(plain, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; its folder is created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def fingerprint(*parts: Any) -> str:
+    """Digest of strings, numbers, arrays, and lists and dicts of them; 32 hex digits.
+
+    It is the same in another process and on another machine.
+    """
+    text = json.dumps([PROTOCOL, *map(describe, parts)], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def describe(value: Any) -> Any:
+    """Describe parameters in plain values; functions and classes by name, arrays by digest.
+
+    Estimators are described by their class and parameters, without those that only say where or
+    how fast to compute.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float, np.number, np.bool_)):
+        number = float(value)  # 1 and 1.0 are the same setting
+        return int(number) if number.is_integer() else number
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.ndarray):
+        return _describe_array(value)
+    if isinstance(value, Mapping):
+        return {str(name): describe(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if isinstance(value, functools.partial):
+        return [describe(value.func), describe(value.args), describe(value.keywords)]
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "get_params"):
+        state = value.get_params(deep=False)
+    else:
+        state = getattr(value, "__dict__", {})
+    kept = {name: item for name, item in state.items() if name not in CIRCUMSTANCES}
+    return {"class": describe(type(value)), **describe(kept)}
+
+
+def _describe_array(array: np.ndarray) -> str:
+    if array.dtype.kind == "f":
+        # One bit pattern a value: NaN has many, zero has two.
+        array = np.where(np.isnan(array), np.nan, array + 0.0).astype("<f8")
+    elif array.dtype.kind in "biu":
+        array = array.astype("<i8")
+    content = array.tobytes() if array.dtype.kind in "fi" else repr(array.tolist()).encode()
+    return hashlib.blake2b(repr(array.shape).encode() + content, digest_size=16).hexdigest()
+
+
+def _read_cells(folder: Path) -> dict[str, Cell]:
+    cells = {}
+    for path in sorted(folder.glob("[!.]*.json")):
+        try:
+            cell = json.loads(path.read_text(encoding="utf-8"))
+            cells[cell["fingerprint"]] = {
+                name: float("nan") if value is None else value for name, value in cell.items()
+            }
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is no finished cell ({error!r}): delete it, and it is computed anew"
+            ) from error
+    return cells
+
+
+def _read_scores(path: Path) -> dict[str, Cell]:
+    if not path.exists():
+        return {}
+    text_columns = {"fingerprint": str, "method": str, "budget": str}
+    try:
+        scores = pd.read_csv(
+            path,
+            dtype=text_columns,
+            keep_default_na=False,
+            na_values=[""],
+            float_precision="round_trip",
+        )
+        return {
+            str(cell["fingerprint"]): {str(name): value for name, value in cell.items()}
+            for cell in scores.to_dict("records")
+        }
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path} is not a study's table of scores ({error}): move it away, or give another "
+            "results_dir"
+        ) from error

@@ -1,0 +1,209 @@
+"""The rows of a study: table, photos, groups and target, checked once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from tabimg.estimators.inputs import (
+    as_column_list,
+    group_ids,
+    is_frame,
+    reject_missing_target,
+    reject_paths_as_target,
+    require_columns,
+    take_apart,
+)
+from tabimg.evaluation.cells import fingerprint
+from tabimg.evaluation.metrics import check_task
+from tabimg.image.fingerprint import source_key
+from tabimg.table import read_columns
+from tabimg.training.splits import related_rows
+
+# More distinct whole numbers than this may be classes or quantities: the user has to say.
+MAX_OBVIOUS_CLASSES = 20
+
+
+@dataclass(frozen=True, eq=False)
+class StudyData:
+    """Rows of a study; make it with `read_data`.
+
+    Parameters
+    ----------
+    pairs : DataFrame of n_rows rows
+        The table with its photo and group columns.
+    target : ndarray of shape (n_rows,)
+    task : {"classification", "regression"}
+    image_columns : list of column labels
+    group_column : column label or None
+    groups : int array of shape (n_rows,)
+        A row without a group is one of its own.
+    """
+
+    pairs: pd.DataFrame
+    target: np.ndarray
+    task: str
+    image_columns: list[Hashable]
+    group_column: Hashable | None
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """What methods see of a test row: neither photo nor group."""
+        return take_apart(self.pairs, self.image_columns, self.group_column).table
+
+    @cached_property
+    def classes(self) -> np.ndarray | None:
+        """Number of each row's class; None in regression."""
+        if self.task == "regression":
+            return None
+        return np.unique(self.target, return_inverse=True)[1]
+
+    @cached_property
+    def pairs_fingerprint(self) -> str:
+        """Digest of the table's cells, the photos' names and the groups."""
+        columns = [(c.name, c.kind.value, c.values) for c in read_columns(self.table)]
+        photos = [
+            [_describe_cell(cell) for cell in self.pairs[name]] for name in self.image_columns
+        ]
+        return fingerprint(columns, _without_common_folder(photos), self.groups)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of everything, the target included."""
+        target = self.target if self.task == "regression" else self.target.astype(str)
+        return fingerprint(self.pairs_fingerprint, self.task, target)
+
+    def with_shuffled_photos(self, rows: np.ndarray, seed: int) -> pd.DataFrame:
+        """Copy the pairs; the photos of ``rows`` are dealt out among these rows at random."""
+        shuffled = self.pairs.copy()
+        dealt = np.random.default_rng(seed).permutation(rows)
+        for name in self.image_columns:
+            cells = self.pairs[name].to_numpy(dtype=object, copy=True)
+            cells[rows] = cells[dealt]
+            shuffled[name] = pd.Series(cells, index=shuffled.index, dtype=object)
+        return shuffled
+
+
+def read_data(
+    X: Any,
+    y: Any,
+    image_column: Hashable | Sequence[Hashable],
+    group_column: Hashable | None,
+    task: str,
+) -> StudyData:
+    """Check what a study is given.
+
+    Parameters
+    ----------
+    X : DataFrame
+        Frames of other libraries than pandas are converted.
+    y : array of shape (n_rows,)
+    image_column : column label or list of labels
+    group_column : column label or None
+    task : {"auto", "classification", "regression"}
+
+    Raises
+    ------
+    TypeError, ValueError
+        For input that is no frame, columns that it lacks, a target with missing values or of
+        another length, or one from which the task cannot be told.
+    """
+    if not is_frame(X):
+        raise TypeError(f"X must be a DataFrame with the photo column, got {type(X).__name__}")
+    pairs = X if isinstance(X, pd.DataFrame) else nw.from_native(X, eager_only=True).to_pandas()
+    image_columns = as_column_list(image_column)
+    if not image_columns:
+        raise ValueError("image_column must name the column, or list the columns, with the photos")
+    require_columns(pairs, image_columns, "image_column")
+    if group_column is not None:
+        require_columns(pairs, [group_column], "group_column")
+    reject_paths_as_target(y)
+    reject_missing_target(y)
+    target = column_or_1d(np.asarray(y), warn=True)
+    check_consistent_length(pairs, target)
+    if task == "auto":
+        task = _find_task(target)
+    check_task(task)
+    if task == "regression":
+        target = _as_numbers(target)
+    inputs = take_apart(pairs, image_columns, group_column)
+    groups = related_rows(group_ids([inputs]))
+    return StudyData(
+        pairs.reset_index(drop=True), target, task, image_columns, group_column, groups
+    )
+
+
+def _find_task(target: np.ndarray) -> str:
+    if target.dtype.kind in "OUSb":
+        return "classification"
+    if (target != np.round(target)).any():
+        return "regression"
+    n_values = len(np.unique(target))
+    if n_values > MAX_OBVIOUS_CLASSES:
+        raise ValueError(
+            f"y holds {n_values} different whole numbers: say whether they are classes or "
+            "quantities, task='classification' or task='regression'"
+        )
+    return "classification"
+
+
+def _as_numbers(target: np.ndarray) -> np.ndarray:
+    try:
+        numbers = target.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers for task='regression': {error}") from error
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise ValueError(f"y is infinite in row {row}")
+    return numbers
+
+
+def _describe_cell(cell: Any) -> Any:
+    """Name what an image cell holds: a path, a digest of an image, or a vector."""
+    if isinstance(cell, (list, tuple)):
+        return [_describe_cell(item) for item in cell]
+    if isinstance(cell, (bytes, bytearray, Image.Image)):
+        return source_key(bytes(cell) if isinstance(cell, bytearray) else cell).hex()
+    if isinstance(cell, (str, PurePath)):
+        return str(cell)
+    if isinstance(cell, np.ndarray) and cell.dtype == object:
+        return [_describe_cell(item) for item in cell]
+    return None if pd.api.types.is_scalar(cell) and pd.isna(cell) else cell
+
+
+def _without_common_folder(names: Any) -> Any:
+    """Cut the folder off that all absolute paths have in common: moved photos are the same."""
+    folders = {os.path.dirname(name) for name in _strings_in(names) if os.path.isabs(name)}
+    if not folders:
+        return names
+    common = os.path.commonpath(folders)
+
+    def shorten(value: Any) -> Any:
+        if isinstance(value, list):
+            return [shorten(item) for item in value]
+        is_path = isinstance(value, str) and os.path.isabs(value)
+        return os.path.relpath(value, common) if is_path else value
+
+    return shorten(names)
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _strings_in(item)
+    elif isinstance(value, str):
+        yield value

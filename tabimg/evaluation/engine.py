@@ -1,0 +1,262 @@
+"""The run of a study: plan every cell, leave out the finished ones, compute the rest in parallel.
+
+Methods of one fold that share their pre-training form a unit. A unit is computed by one process
+on one thread, so that scores do not depend on how many run side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from threadpoolctl import threadpool_limits
+
+from tabimg.estimators import MultiModalPretrainer
+from tabimg.evaluation.cells import CellStore, fingerprint, keep_cell
+from tabimg.evaluation.data import StudyData
+from tabimg.evaluation.encoders import Encoder, obtain_encoder
+from tabimg.evaluation.methods import Method, check_names
+from tabimg.evaluation.metrics import metric_names, score_predictions
+from tabimg.evaluation.splits import (
+    Budget,
+    Fold,
+    draw_seed,
+    labelled_rows,
+    outer_folds,
+    plan_budgets,
+)
+from tabimg.training.runtime import derive_seed, single_thread
+
+MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How often rows are split and labels drawn; parameters as in `ablation_study`."""
+
+    label_fractions: Sequence[float]
+    n_folds: int
+    n_repeats: int
+    n_draws: int | Mapping[float, int]
+    random_state: int
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedCell:
+    """A method, fitted on one draw of labels and scored on one fold."""
+
+    method: Method
+    fold: Fold
+    budget: Budget
+    draw: int
+    labelled: np.ndarray
+    seed: int
+    fingerprint: str
+
+    def place(self) -> dict[str, Any]:
+        """What the table of scores says of the cell before it is computed."""
+        return {
+            "method": self.method.name,
+            "repeat": self.fold.repeat,
+            "fold": self.fold.number,
+            "fraction": self.budget.fraction,
+            "budget": self.budget.text,
+            "draw": self.draw,
+            "n_labels": len(self.labelled),
+            "n_train": len(self.fold.train),
+            "n_test": len(self.fold.test),
+            **self.method.settings,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """Cells of one fold that share their pre-training, if there is one.
+
+    Parameters
+    ----------
+    fold : Fold
+    seed : int
+        Of the pre-training, and of the shuffling.
+    pretrainer : MultiModalPretrainer or None
+        Unfitted, with the seed as its random state.
+    shuffles_photos : bool
+    encoder_fingerprint : str
+    cells : list of PlannedCell
+    """
+
+    fold: Fold
+    seed: int
+    pretrainer: MultiModalPretrainer | None
+    shuffles_photos: bool
+    encoder_fingerprint: str
+    cells: list[PlannedCell]
+
+
+class CellError(RuntimeError):
+    """A cell could not be computed; the message names it, the cause is chained."""
+
+
+def run_study(
+    data: StudyData,
+    methods: Sequence[Method],
+    protocol: Protocol,
+    results_dir: str | Path | None,
+    n_jobs: int | None,
+    verbose: int,
+) -> pd.DataFrame:
+    """Compute all cells that are not finished yet.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell, in the order of the plan.
+
+    Raises
+    ------
+    CellError
+        If a method fails. Cells that were finished before stay finished.
+    """
+    check_names(methods)
+    units = plan_units(data, methods, protocol)
+    planned = [cell for unit in units for cell in unit.cells]
+    columns = [*metric_names(data.task), *MEASURED]
+    store = CellStore(results_dir)
+    stored = {cell.fingerprint: store.find(cell.fingerprint, columns) for cell in planned}
+    done = {name: measured for name, measured in stored.items() if measured is not None}
+    open_units = _without(units, done)
+    if verbose:
+        print(f"{len(planned)} cells, {len(done)} of them finished earlier", flush=True)
+    # Workers keep their cells at once; this process only gathers them.
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        run = Parallel(n_jobs=n_jobs, return_as="generator")
+        results = run(delayed(run_unit)(unit, data, store.folder) for unit in open_units)
+        for unit, finished in zip(open_units, results, strict=True):
+            done |= {cell["fingerprint"]: cell for cell in finished}
+            if verbose:
+                print(f"{_describe_unit(unit)}: {len(done)} of {len(planned)} cells", flush=True)
+    scores = pd.DataFrame([_row(cell, done[cell.fingerprint], columns) for cell in planned])
+    store.write_scores(scores)
+    return scores
+
+
+def plan_units(data: StudyData, methods: Sequence[Method], protocol: Protocol) -> list[Unit]:
+    """Write down everything that a study will compute, fold after fold."""
+    rule = (data.groups, data.classes)
+    seed = protocol.random_state
+    folds = outer_folds(*rule, protocol.n_folds, protocol.n_repeats, seed)
+    budgets = plan_budgets(folds, *rule, protocol.label_fractions, protocol.n_draws, seed)
+    units: list[Unit] = []
+    for fold in folds:
+        in_fold: dict[str, Unit] = {}
+        for method in methods:
+            unit = _unit_of(method, fold, data, seed)
+            unit = in_fold.setdefault(unit.encoder_fingerprint, unit)
+            for budget in budgets:
+                for draw in range(budget.n_draws):
+                    own_seed = draw_seed(seed, fold, draw)
+                    labelled = labelled_rows(fold.train, *rule, budget.fraction, own_seed)
+                    name = _cell_fingerprint(method, unit, labelled, own_seed, data)
+                    unit.cells.append(
+                        PlannedCell(method, fold, budget, draw, labelled, own_seed, name)
+                    )
+        units += in_fold.values()
+    return units
+
+
+def run_unit(unit: Unit, data: StudyData, folder: Path | None) -> list[dict[str, Any]]:
+    """Pre-train, or load the encoder, then compute the unit's cells and keep each at once."""
+    with single_thread(), threadpool_limits(1):
+        try:
+            pairs, encoder = _prepare(unit, data, folder)
+        except Exception as error:
+            raise CellError(f"pre-training failed, {_describe_unit(unit)}: {error}") from error
+        finished = []
+        for cell in unit.cells:
+            try:
+                row = _compute(cell, encoder, pairs, data)
+            except Exception as error:
+                raise CellError(f"{cell.place()} failed: {error}") from error
+            if folder is not None:
+                keep_cell(folder, row)
+            finished.append(row)
+    return finished
+
+
+def _prepare(
+    unit: Unit, data: StudyData, folder: Path | None
+) -> tuple[pd.DataFrame, Encoder | None]:
+    """Give all rows with the photos that the unit pairs them with, and the encoder."""
+    if unit.pretrainer is None:
+        return data.pairs, None
+    pairs, train = data.pairs, unit.fold.train
+    if unit.shuffles_photos:
+        pairs = data.with_shuffled_photos(train, unit.seed)
+    return pairs, obtain_encoder(unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder)
+
+
+def _compute(
+    cell: PlannedCell, encoder: Encoder | None, pairs: pd.DataFrame, data: StudyData
+) -> dict[str, Any]:
+    """Fit on the labelled rows, score on the test rows from the table alone."""
+    started = time.perf_counter()
+    fitted_encoder = None if encoder is None else encoder.pretrainer
+    model = cell.method.fit(fitted_encoder, pairs, cell.labelled, data, cell.seed)
+    seconds = time.perf_counter() - started
+    table, truth = data.table.iloc[cell.fold.test], data.target[cell.fold.test]
+    given = [model.predict(table)]
+    if data.task == "classification":
+        given += [model.predict_proba(table), model.classes_]
+    measured = {
+        **score_predictions(data.task, truth, *given),
+        "validation_loss": float(getattr(model, "validation_loss_", np.nan)),
+        "pretrain_seconds": 0.0 if encoder is None else encoder.seconds,
+        "fit_seconds": seconds,
+    }
+    return _row(cell, measured, list(measured))
+
+
+def _row(cell: PlannedCell, measured: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
+    values = {name: measured[name] for name in columns}
+    return {**cell.place(), **values, "fingerprint": cell.fingerprint}
+
+
+def _unit_of(method: Method, fold: Fold, data: StudyData, seed: int) -> Unit:
+    """Give the unit, still empty, that a method belongs to in a fold."""
+    own_seed = derive_seed(seed, fold.repeat, fold.number) % 2**31
+    if method.pretrainer is None:
+        return Unit(fold, own_seed, None, False, f"no pre-training: {method.name}", [])
+    pretrainer = clone(method.pretrainer).set_params(random_state=own_seed)
+    shuffles = method.shuffles_photos
+    name = fingerprint(data.pairs_fingerprint, fold.train, pretrainer, shuffles)
+    return Unit(fold, own_seed, pretrainer, shuffles, name, [])
+
+
+def _cell_fingerprint(
+    method: Method, unit: Unit, labelled: np.ndarray, seed: int, data: StudyData
+) -> str:
+    encoder = None if unit.pretrainer is None else unit.encoder_fingerprint
+    rows = (unit.fold.train, labelled, unit.fold.test)
+    return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed)
+
+
+def _without(units: Sequence[Unit], done: Mapping[str, Any]) -> list[Unit]:
+    """Keep what is to be computed: each open cell once, and the units that have such cells."""
+    reduced = []
+    for unit in units:
+        # Two points of a grid may be the same setting.
+        open_cells = {c.fingerprint: c for c in unit.cells if c.fingerprint not in done}
+        reduced.append(replace(unit, cells=list(open_cells.values())))
+    return [unit for unit in reduced if unit.cells]
+
+
+def _describe_unit(unit: Unit) -> str:
+    names = ", ".join(dict.fromkeys(cell.method.name for cell in unit.cells))
+    return f"repeat {unit.fold.repeat}, fold {unit.fold.number}, {names}"

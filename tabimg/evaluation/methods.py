@@ -1,0 +1,252 @@
+"""The methods that a study compares: how each is pre-trained and fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils.validation import has_fit_parameter
+
+from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.estimators.finetuned import FineTunedEstimator
+from tabimg.evaluation.baselines import make_baseline
+from tabimg.evaluation.data import StudyData
+
+# What each method changes in the pre-training.
+ABLATIONS: dict[str, dict[str, float]] = {
+    "masked_only": {"lambda_c": 0.0},
+    "contrastive_only": {"lambda_m": 0.0},
+    "mt_cmtm": {},
+    "shuffled_photos": {},
+}
+METHODS = ("scratch", *ABLATIONS)
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A row of the table of results.
+
+    Parameters
+    ----------
+    name : str
+    estimator : estimator
+        Unfitted.
+    pretrainer : MultiModalPretrainer or None
+        Unfitted; None needs no pre-training.
+    shuffles_photos : bool, default=False
+        Pair each training row with the photo of another one: the control that tells what the
+        photos' content contributes from what their mere presence does.
+    settings : mapping of str to value
+        Further columns of the table of scores.
+    """
+
+    name: str
+    estimator: Any
+    pretrainer: MultiModalPretrainer | None = None
+    shuffles_photos: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def fit(
+        self,
+        encoder: MultiModalPretrainer | None,
+        pairs: pd.DataFrame,
+        labelled: np.ndarray,
+        data: StudyData,
+        seed: int,
+    ) -> Any:
+        """Fit the estimator on the labelled rows.
+
+        Parameters
+        ----------
+        encoder : fitted MultiModalPretrainer or None
+        pairs : DataFrame of n_rows rows
+            All rows with their photos, shuffled where the method does so.
+        labelled : int array
+            Positions of the rows whose label may be used.
+        data : StudyData
+        seed : int
+
+        Returns
+        -------
+        fitted estimator
+        """
+        estimator = clone(self.estimator)
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed)
+        target = data.target[labelled]
+        if isinstance(estimator, FineTunedEstimator):
+            if encoder is not None:
+                estimator.set_params(pretrainer=FrozenEstimator(encoder))
+            return estimator.fit(pairs.iloc[labelled], target)
+        by_group = data.group_column is not None and has_fit_parameter(estimator, "groups")
+        groups = {"groups": data.groups[labelled]} if by_group else {}
+        return estimator.fit(data.table.iloc[labelled], target, **groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Prototypes:
+    """The unfitted pretrainer and estimator that all variants of a method are made from.
+
+    What the study declares, photo and group columns, is set on both. Make it with `of`.
+    """
+
+    pretrainer: MultiModalPretrainer
+    estimator: FineTunedEstimator
+
+    @classmethod
+    def of(
+        cls,
+        pretrainer: MultiModalPretrainer | None,
+        estimator: Any,
+        data: StudyData,
+        image_root: Any,
+    ) -> Prototypes:
+        """Take the user's prototypes, or the defaults, and set the columns of the data.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a prototype of another class or for the other task, or an estimator that has a
+            pretrainer of its own.
+        """
+        if pretrainer is None:
+            # A study needs the table's encoder only, and keeps many of them.
+            pretrainer = MultiModalPretrainer(keep_image_encoder=False)
+        own = MTCMTMClassifier if data.task == "classification" else MTCMTMRegressor
+        estimator = own() if estimator is None else estimator
+        _check_pretrainer(pretrainer)
+        _check_estimator(estimator, own)
+        return cls(
+            declare_on_pretrainer(pretrainer, data, image_root),
+            declare_on_estimator(estimator, data),
+        )
+
+    def built_in(self, names: Iterable[str]) -> list[Method]:
+        """Make methods by name; names as in `METHODS`."""
+        return [self._make(name) for name in names]
+
+    def grid_points(self, grid: Any) -> list[Method]:
+        """Make a method for each point of one or several grids over pre-training parameters.
+
+        Its settings are the values of all parameters of the grids, NaN for those that the point
+        leaves as they are.
+        """
+        points = list(ParameterGrid(grid))
+        varied = list(dict.fromkeys(name for point in points for name in point))
+        return [
+            replace(
+                self._pretrained(", ".join(f"{k}={v}" for k, v in point.items()), point),
+                settings={name: point.get(name, np.nan) for name in varied},
+            )
+            for point in points
+        ]
+
+    def _make(self, name: str) -> Method:
+        if name == "scratch":
+            return Method(name, self._from_scratch())
+        if name not in ABLATIONS:
+            raise ValueError(f"there is no method {name!r}; the methods are {METHODS}")
+        return self._pretrained(name, ABLATIONS[name], shuffles=name == "shuffled_photos")
+
+    def _pretrained(self, name: str, changes: Mapping[str, Any], shuffles: bool = False) -> Method:
+        pretrainer = clone(self.pretrainer).set_params(**changes)
+        return Method(name, self.estimator, pretrainer, shuffles)
+
+    def _from_scratch(self) -> FineTunedEstimator:
+        """The same network, head and budget without pre-training."""
+        estimator = clone(self.estimator)
+        estimator.set_params(
+            tabular_encoder=self.pretrainer.tabular_encoder,
+            embedding_dim=self.pretrainer.embedding_dim,
+        )
+        if estimator.finetune in ("frozen", "gradual"):  # they need a pre-trained encoder
+            estimator.set_params(finetune="full")
+        return estimator
+
+
+def baseline_methods(names: Sequence[str], task: str) -> list[Method]:
+    """Make the baselines by name."""
+    return [Method(name, make_baseline(name, task)) for name in names]
+
+
+def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> list[Method]:
+    """Make the user's own methods from pairs (pretrainer or None, estimator).
+
+    Raises
+    ------
+    TypeError
+        If a value is no such pair, or a pretrainer comes with an estimator that takes none.
+    """
+    methods = []
+    for name, pair in extras.items():
+        if not (isinstance(pair, tuple) and len(pair) == 2):
+            raise TypeError(
+                f"extra_methods[{name!r}] must be a pair (pretrainer or None, estimator)"
+            )
+        pretrainer, estimator = pair
+        is_ours = isinstance(estimator, FineTunedEstimator)
+        if pretrainer is not None:
+            _check_pretrainer(pretrainer)
+            if not is_ours:
+                raise TypeError(
+                    f"extra_methods[{name!r}] has a pretrainer: its estimator must be an "
+                    f"MTCMTMClassifier or MTCMTMRegressor, got {type(estimator).__name__}"
+                )
+            pretrainer = declare_on_pretrainer(pretrainer, data, image_root)
+        if is_ours:
+            estimator = declare_on_estimator(estimator, data)
+        methods.append(Method(str(name), clone(estimator), pretrainer))
+    return methods
+
+
+def check_names(methods: Sequence[Method]) -> None:
+    """Raise a ValueError where there is no method, or two of one name."""
+    names = [method.name for method in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        raise ValueError(
+            f"the methods {twice} are named twice: give each its own name"
+            if twice
+            else "there is no method to study: name one in methods, baselines or extra_methods"
+        )
+
+
+def declare_on_pretrainer(
+    pretrainer: MultiModalPretrainer, data: StudyData, image_root: Any
+) -> MultiModalPretrainer:
+    """Copy a pretrainer with the photo and group columns of the data."""
+    declared = clone(pretrainer).set_params(
+        image_column=data.image_columns, group_column=data.group_column
+    )
+    return declared if image_root is None else declared.set_params(image_root=image_root)
+
+
+def declare_on_estimator(estimator: FineTunedEstimator, data: StudyData) -> FineTunedEstimator:
+    """Copy an estimator with the photo columns, which it leaves out, and the group column."""
+    return clone(estimator).set_params(
+        image_column=data.image_columns, group_column=data.group_column
+    )
+
+
+def _check_pretrainer(pretrainer: Any) -> None:
+    if not isinstance(pretrainer, MultiModalPretrainer):
+        raise TypeError(
+            "pretrainer must be an unfitted MultiModalPretrainer, which the study fits in each "
+            f"fold, got {type(pretrainer).__name__}"
+        )
+
+
+def _check_estimator(estimator: Any, wanted: type[FineTunedEstimator]) -> None:
+    if not isinstance(estimator, wanted):
+        raise TypeError(
+            f"this target needs estimator={wanted.__name__}(...), got {type(estimator).__name__}; "
+            "other estimators are given as extra_methods"
+        )
+    if estimator.pretrainer is not None:
+        raise ValueError("give the estimator's pretrainer as pretrainer=... of the study")

@@ -1,0 +1,243 @@
+"""Which rows are trained on, which are labelled and which are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tabimg.training.runtime import derive_seed
+from tabimg.training.splits import grouped_folds
+
+MIN_LABELS_PER_CLASS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One outer split.
+
+    Parameters
+    ----------
+    repeat, number : int
+        Both count from 0.
+    train, test : int arrays
+        Row positions, sorted. Rows of one group stand on one side.
+    """
+
+    repeat: int
+    number: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many of the training rows may be used with their label.
+
+    Parameters
+    ----------
+    fraction : float in (0, 1]
+        Share of the training rows; the smallest of those that come to the same rows.
+    text : str
+        "5 %", or "5 % = 10 %" where both fractions come to the same rows.
+    n_draws : int
+        How many times the rows are drawn.
+    """
+
+    fraction: float
+    text: str
+    n_draws: int
+
+
+def outer_folds(
+    groups: np.ndarray,
+    classes: np.ndarray | None,
+    n_folds: int,
+    n_repeats: int,
+    random_state: int,
+) -> list[Fold]:
+    """Split rows into folds, several times over.
+
+    Parameters
+    ----------
+    groups : int array of shape (n_rows,)
+        Rows of one group never cross a split.
+    classes : int array of shape (n_rows,), or None
+        Keeps classes in proportion. A class with a single row is trained on in every fold and
+        tested in none.
+    n_folds : int, at least 2
+    n_repeats : int, at least 1
+    random_state : int
+
+    Returns
+    -------
+    list of Fold
+
+    Raises
+    ------
+    ValueError
+        If that many folds cannot be formed.
+    """
+    if n_folds < 2 or n_repeats < 1:
+        raise ValueError(
+            f"n_folds must be at least 2 and n_repeats at least 1, got {n_folds} and {n_repeats}"
+        )
+    folds = []
+    for repeat in range(n_repeats):
+        splits = grouped_folds(groups, n_folds, derive_seed(random_state, repeat), classes)
+        if len(splits) < n_folds:
+            raise ValueError(
+                f"only {len(splits)} of n_folds={n_folds} folds can be formed from "
+                f"{len(np.unique(groups))} groups"
+                + ("" if classes is None else f" and {len(np.unique(classes))} classes")
+                + ": lower n_folds"
+            )
+        folds += [
+            Fold(repeat, number, np.sort(train), np.sort(test))
+            for number, (train, test) in enumerate(splits)
+        ]
+    return folds
+
+
+def labelled_rows(
+    train: np.ndarray,
+    groups: np.ndarray,
+    classes: np.ndarray | None,
+    fraction: float,
+    seed: int,
+) -> np.ndarray:
+    """Draw the training rows whose label may be used.
+
+    Whole groups are drawn, classes in proportion, until ``fraction`` of the rows is reached, and
+    at least two rows of each class (two rows in regression) or all that it has. Draws with one
+    seed are nested: a larger fraction keeps the rows of a smaller one.
+
+    Parameters
+    ----------
+    train : int array of shape (n_train,)
+    groups : int array of shape (n_rows,)
+    classes : int array of shape (n_rows,), or None
+    fraction : float in (0, 1]
+    seed : int
+
+    Returns
+    -------
+    int array
+        Row positions, sorted. Where groups have several rows it may hold up to one group more
+        than asked for.
+    """
+    names, group = np.unique(groups[train], return_inverse=True)
+    label = np.zeros(len(train), dtype=np.int64) if classes is None else classes[train]
+    place = np.random.default_rng(seed).permutation(len(names))
+    indispensable = _hold_first_of_class(group, label, place)
+    # Along this order any beginning holds two rows a class, then the classes in proportion.
+    stratum = _main_class(group, label)
+    order = np.lexsort([place, ~indispensable])
+    urgency = (_count_before(stratum[order]) + 0.5) / np.bincount(stratum)[stratum[order]]
+    urgency[indispensable[order]] = -1.0
+    order = order[np.lexsort([place[order], urgency])]
+
+    rows_so_far = np.cumsum(np.bincount(group)[order])
+    n_wanted = round(fraction * len(train))
+    n_groups = int(np.searchsorted(rows_so_far, n_wanted)) + 1 if n_wanted else 0
+    drawn = order[: max(n_groups, int(indispensable.sum()))]
+    return np.sort(train[np.isin(group, drawn)])
+
+
+def plan_budgets(
+    folds: Sequence[Fold],
+    groups: np.ndarray,
+    classes: np.ndarray | None,
+    fractions: Sequence[float],
+    n_draws: int | Mapping[float, int],
+    random_state: int,
+) -> list[Budget]:
+    """Turn label fractions into budgets; those that come to the same rows everywhere are merged.
+
+    With few rows or many classes, two labels a class may be more than several fractions ask for.
+    A budget of all rows has one draw.
+
+    Parameters
+    ----------
+    folds : sequence of Fold
+    groups : int array of shape (n_rows,)
+    classes : int array of shape (n_rows,), or None
+    fractions : sequence of float in (0, 1]
+    n_draws : int, or mapping of fraction to int
+        Merged budgets have the largest number.
+    random_state : int
+
+    Returns
+    -------
+    list of Budget
+        The smallest first.
+
+    Raises
+    ------
+    ValueError
+        If a fraction or a number of draws is out of range or missing.
+    """
+    draws = {fraction: _draws_of(fraction, n_draws) for fraction in _checked(fractions)}
+    same: dict[tuple[int, ...], list[float]] = {}
+    for fraction in draws:
+        # Draws are nested, so equal sizes are equal rows.
+        sizes = tuple(
+            len(labelled_rows(f.train, groups, classes, fraction, draw_seed(random_state, f, 0)))
+            for f in folds
+        )
+        same.setdefault(sizes, []).append(fraction)
+    everything = tuple(len(fold.train) for fold in folds)
+    return [
+        Budget(
+            merged[0],
+            " = ".join(f"{100 * fraction:g} %" for fraction in merged),
+            1 if sizes == everything else max(draws[fraction] for fraction in merged),
+        )
+        for sizes, merged in same.items()
+    ]
+
+
+def draw_seed(random_state: int, fold: Fold, draw: int) -> int:
+    """Seed of one draw of labels; the same for all methods and fractions."""
+    return derive_seed(random_state, fold.repeat, fold.number, draw) % 2**31
+
+
+def _checked(fractions: Sequence[float]) -> list[float]:
+    values = sorted({float(fraction) for fraction in fractions})
+    if not values or values[0] <= 0 or values[-1] > 1:
+        raise ValueError(f"label_fractions must be numbers in (0, 1], got {list(fractions)}")
+    return values
+
+
+def _draws_of(fraction: float, n_draws: int | Mapping[float, int]) -> int:
+    wanted = n_draws.get(fraction) if isinstance(n_draws, Mapping) else n_draws
+    if wanted is None and fraction == 1.0:
+        return 1
+    if wanted is None or wanted < 1:
+        raise ValueError(
+            f"n_draws must be at least 1 for the label fraction {fraction:g}, got {n_draws!r}"
+        )
+    return int(wanted)
+
+
+def _hold_first_of_class(group: np.ndarray, label: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Tell the groups that hold the first rows of a class, groups taken in random order."""
+    rows = np.argsort(place[group], kind="stable")
+    is_first = _count_before(label[rows]) < MIN_LABELS_PER_CLASS
+    found = np.zeros(len(place), dtype=bool)
+    found[group[rows[is_first]]] = True
+    return found
+
+
+def _main_class(group: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """Give the most frequent class of each group; group numbers count from 0."""
+    counts = pd.DataFrame({"group": group, "label": label}).groupby(["group", "label"]).size()
+    frequent_first = counts.sort_values(ascending=False, kind="stable").reset_index()
+    return frequent_first.drop_duplicates("group").sort_values("group")["label"].to_numpy()
+
+
+def _count_before(values: np.ndarray) -> np.ndarray:
+    """Count, at each position, the equal values before it."""
+    return pd.Series(values).groupby(values).cumcount().to_numpy()
