@@ -1,8 +1,13 @@
-"""Data sets with known truth, generated on demand: no data file ships with the package."""
+"""Data sets: generated ones with known truth, and loaders of files that you have.
+
+No data file ships with the package, and nothing is downloaded.
+"""
 
 from __future__ import annotations
 
 from tabimg.datasets.cars import make_cars
+from tabimg.datasets.dvm import load_dvm
 from tabimg.datasets.membranes import make_membranes
+from tabimg.datasets.paired import load_paired
 
-__all__ = ["make_cars", "make_membranes"]
+__all__ = ["load_dvm", "load_paired", "make_cars", "make_membranes"]

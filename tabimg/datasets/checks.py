@@ -1,8 +1,11 @@
-"""Checks of the generators' parameters: one sentence that says which one is wrong, and why."""
+"""Checks of parameters: one sentence that says which one is wrong, and why."""
 
 from __future__ import annotations
 
 import numbers
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -57,6 +60,44 @@ def check_positive(name: str, value: object) -> float:
     if not 0 < number < np.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value}.")
     return number
+
+
+def check_not_negative(name: str, value: object) -> float:
+    """Return ``value`` as a finite float of at least zero.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not a real number.
+    ValueError
+        If ``value`` is not finite, or below zero.
+    """
+    number = _check_real(name, value)
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0, got {value}.")
+    return number
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Raise a ValueError unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
+def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a folder that is there.
+
+    Raises
+    ------
+    FileNotFoundError, NotADirectoryError
+        If there is nothing, or no folder.
+    """
+    folder = Path(value).expanduser().absolute()
+    if not folder.exists():
+        raise FileNotFoundError(f"{name}: there is no folder {str(folder)!r}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{name} must be a folder, but {str(folder)!r} is a file.")
+    return folder
 
 
 def _check_real(name: str, value: object) -> float:

@@ -1,0 +1,229 @@
+"""`load_paired`: a table of one's own and the folder of its photos."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import Bunch
+
+from tabimg.datasets.assembly import PHOTO_COLUMN
+from tabimg.datasets.checks import check_choice, check_folder
+from tabimg.datasets.photo_matching import find_paths, is_empty, list_photos, match_stems
+from tabimg.datasets.table_file import read_frame
+
+N_NAMED = 3
+
+
+def load_paired(
+    table: Any,
+    image_root: str | os.PathLike[str],
+    *,
+    target: Any = None,
+    image_column: Any = None,
+    key_column: Any = None,
+    group_column: Any = None,
+    on_missing: str = "raise",
+    on_unused: str = "warn",
+    return_X_y: bool = False,
+) -> Bunch | tuple[pd.DataFrame, pd.Series]:
+    """Load a table and pair its rows with the photos of a folder.
+
+    The table is read once, the folder is listed once, and no photo is opened. What does not fit
+    together is said at once, not in the middle of a training.
+
+    Parameters
+    ----------
+    table : str, path-like, or pandas, Polars or pyarrow frame
+        A ``.csv`` file (also compressed) or a ``.parquet`` file, which needs pyarrow. What needs
+        options, such as another separator or dates to be parsed, is read with pandas and passed as
+        a frame.
+    image_root : str or path-like
+        The folder of photos.
+    target : column label, default=None
+        The column to be predicted.
+    image_column : column label or list of labels, default=None
+        Columns of paths, relative to ``image_root`` or absolute. An empty cell is no photo.
+    key_column : column label, default=None
+        In place of ``image_column``: a photo's name without its suffix, such as ``"0042"`` for
+        ``0042.jpg`` in ``image_root`` or anywhere below.
+    group_column : column label, default=None
+        Rows of one group belong together, such as the visits of one patient.
+    on_missing : {"raise", "drop", "empty"}, default="raise"
+        What to do with a row whose photo is not there: an error that names the first ones, leave
+        the row out, or keep it without that photo.
+    on_unused : {"warn", "raise", "ignore"}, default="warn"
+        What to do about photos that no row names.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` in place of the Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        - ``frame``: DataFrame with the columns in their order, photos as absolute paths or None,
+          the target last. With ``key_column`` its column goes, and ``photo`` is new.
+        - ``data``: ``frame`` without the target
+        - ``target``: Series, or None
+        - ``groups``: int64 (n,), equal within a group, a row without one by itself; or None
+        - ``row_keys``: Series, the column of keys; or None
+        - ``missing_photos``: DataFrame of what was not there: ``row`` (position in the table,
+          from 0), ``column``, ``photo`` (the cell)
+        - ``unused_photos``: list of str, photos that no row names, relative to ``image_root``
+        - ``feature_names``, ``image_column``, ``group_column``, ``image_dir``
+    (data, target) : tuple
+        With ``return_X_y``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the table, ``image_root`` or, with ``on_missing="raise"``, a photo is not there.
+    ImportError
+        If pyarrow is needed and not installed; the message says how to install it.
+    TypeError, ValueError
+        If a column is not there or has two roles, an image cell is no path, a key fits several
+        photos, or, with ``on_unused="raise"``, a photo has no row.
+
+    Warns
+    -----
+    UserWarning
+        If there are photos that no row names, with ``on_unused="warn"``.
+
+    Examples
+    --------
+    >>> from tabimg import MTCMTMClassifier, MultiModalPretrainer
+    >>> from tabimg.datasets import load_paired
+    >>> cars = load_paired("cars.csv", "photos", target="model", image_column="photo")
+    ... # doctest: +SKIP
+    >>> pretrainer = MultiModalPretrainer(image_column=cars.image_column)  # doctest: +SKIP
+    >>> MTCMTMClassifier(pretrainer).fit(cars.data, cars.target)  # doctest: +SKIP
+    """
+    root = check_folder("image_root", image_root)
+    check_choice("on_missing", on_missing, ("raise", "drop", "empty"))
+    check_choice("on_unused", on_unused, ("warn", "raise", "ignore"))
+    if (image_column is None) == (key_column is None):
+        raise ValueError("Give either image_column= or key_column=: it says which photo is whose.")
+    if return_X_y and target is None:
+        raise ValueError("return_X_y needs a target=.")
+    naming = _as_list(image_column if key_column is None else key_column)
+    frame = read_frame(table, text_columns=naming)
+    _check_roles(frame, [*naming, target, group_column], key_column is not None)
+
+    photos = list_photos(root)
+    if key_column is None:
+        paths = {name: find_paths(frame[name], root, photos) for name in naming}
+    else:
+        paths = {PHOTO_COLUMN: match_stems(frame[key_column], photos)}
+    missing = _list_missing(frame, naming, paths)
+    unused = _list_unused(photos, paths, root)
+    if on_missing == "raise" and len(missing):
+        raise FileNotFoundError(_tell_missing(missing, len(frame), root))
+    _report_unused(unused, len(photos), on_unused)
+
+    paired = frame.copy(deep=False)
+    for name, column in paths.items():
+        paired[name] = pd.Series(column, index=frame.index, dtype=object)
+    if on_missing == "drop":
+        paired = paired[~np.isin(np.arange(len(frame)), missing["row"])]
+    keys = None if key_column is None else paired.pop(key_column)
+    y = None if target is None else paired.pop(target)
+    if return_X_y:
+        return paired, y
+    return Bunch(
+        frame=paired if y is None else pd.concat([paired, y], axis=1),
+        data=paired,
+        target=y,
+        groups=None if group_column is None else _number_groups(paired[group_column]),
+        row_keys=keys,
+        missing_photos=missing,
+        unused_photos=unused,
+        feature_names=[c for c in paired if c not in paths and c != group_column],
+        image_column=image_column if key_column is None else PHOTO_COLUMN,
+        group_column=group_column,
+        image_dir=str(root),
+    )
+
+
+def _as_list(columns: Any) -> list[Any]:
+    return columns if isinstance(columns, list) else [columns]
+
+
+def _check_roles(frame: pd.DataFrame, roles: Sequence[Any], makes_photo_column: bool) -> None:
+    """Check that declared columns are there, once, and have one role each."""
+    if frame.empty:
+        raise ValueError(f"The table is empty: its shape is {frame.shape}.")
+    names = list(frame.columns)
+    declared = [name for name in roles if name is not None]
+    for name in declared:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), map(str, names), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"The table has no column {name!r}.{hint} It has {names}.")
+        if names.count(name) > 1:
+            raise ValueError(f"The table has {names.count(name)} columns {name!r}: rename them.")
+        if declared.count(name) > 1:
+            raise ValueError(f"The column {name!r} is declared for two roles: give each its own.")
+    if makes_photo_column and PHOTO_COLUMN in names:
+        raise ValueError(
+            f"key_column= makes a column {PHOTO_COLUMN!r}, and the table has one already: rename "
+            "it, or give it as image_column=."
+        )
+
+
+def _list_missing(
+    frame: pd.DataFrame, naming: Sequence[Any], paths: Mapping[Any, Sequence[str | None]]
+) -> pd.DataFrame:
+    """List what rows name and no file is, row by row."""
+    missing = [
+        (row, name, cell)
+        for name, column in zip(naming, paths.values(), strict=True)
+        for row, (cell, path) in enumerate(zip(frame[name], column, strict=True))
+        if path is None and not is_empty(cell)
+    ]
+    return pd.DataFrame(missing, columns=["row", "column", "photo"]).sort_values(
+        "row", kind="stable", ignore_index=True
+    )
+
+
+def _list_unused(
+    photos: Sequence[str], paths: Mapping[Any, Sequence[str | None]], root: Path
+) -> list[str]:
+    used = {path for column in paths.values() for path in column}
+    return [os.path.relpath(path, root) for path in photos if path not in used]
+
+
+def _tell_missing(missing: pd.DataFrame, n_rows: int, root: Path) -> str:
+    first = "; ".join(
+        f"row {row}, column {column!r}: {photo!r}"
+        for row, column, photo in missing.head(N_NAMED).itertuples(index=False)
+    )
+    return (
+        f"{missing['row'].nunique()} of {n_rows} rows name photos that are not in {str(root)!r}. "
+        f"The first: {first}. Mend the names or image_root, or go on with on_missing='drop' "
+        "(without these rows) or 'empty' (without their photos)."
+    )
+
+
+def _report_unused(unused: list[str], n_photos: int, on_unused: str) -> None:
+    if not unused or on_unused == "ignore":
+        return
+    message = (
+        f"{len(unused)} of {n_photos} photos in image_root are named by no row. The first: "
+        f"{', '.join(unused[:N_NAMED])}. If that is as it should be, set on_unused='ignore'."
+    )
+    if on_unused == "raise":
+        raise ValueError(message)
+    warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _number_groups(column: pd.Series) -> np.ndarray:
+    """Number the groups; a row without one is a group by itself."""
+    numbers, names = pd.factorize(column)
+    alone = numbers < 0
+    numbers[alone] = len(names) + np.arange(alone.sum())
+    return numbers.astype(np.int64)

@@ -1,0 +1,334 @@
+"""load_paired: rows and photos that fit together, and every way in which they do not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tabimg import MTCMTMClassifier, MultiModalPretrainer
+from tabimg.datasets import load_paired
+
+TABLE = pd.DataFrame(
+    {
+        "id": ["007", "8", "012", "9"],
+        "age": [31.0, np.nan, 54.0, 61.0],
+        "site": ["arm", "leg", None, "arm"],
+        "patient": ["p1", "p2", "p1", None],
+        "photo": ["007.png", "sub/8.JPG", "012.png", np.nan],
+        "label": ["a", "b", "a", "b"],
+    }
+)
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    root = tmp_path / "photos"
+    (root / "sub").mkdir(parents=True)
+    for name in ("007.png", "sub/8.JPG", "012.png"):
+        Image.new("RGB", (8, 8), "red").save(root / name)
+    return root
+
+
+@pytest.fixture
+def csv(tmp_path) -> Path:
+    TABLE.to_csv(tmp_path / "table.csv", index=False)
+    return tmp_path / "table.csv"
+
+
+def load(table, root, **parameters):
+    return load_paired(table, root, **{"target": "label", "image_column": "photo", **parameters})
+
+
+def test_paths_pair_rows_with_photos(csv, photos):
+    data = load(csv, photos, group_column="patient")
+    expected = [
+        str(photos / "007.png"),
+        str(photos / "sub" / "8.JPG"),
+        str(photos / "012.png"),
+        None,
+    ]
+    assert data.data["photo"].tolist() == expected
+    assert list(data.frame.columns) == ["id", "age", "site", "patient", "photo", "label"]
+    assert list(data.data.columns) == ["id", "age", "site", "patient", "photo"]
+    assert data.feature_names == ["id", "age", "site"]
+    assert data.target.tolist() == TABLE["label"].tolist()
+    assert (data.image_column, data.group_column) == ("photo", "patient")
+    assert data.image_dir == str(photos)
+    assert data.row_keys is None
+    assert data.unused_photos == []
+    assert data.missing_photos.empty
+    assert list(data.missing_photos.columns) == ["row", "column", "photo"]
+    pd.testing.assert_series_equal(data.data["age"], TABLE["age"])
+
+
+def test_groups_are_equal_within_a_group_and_rows_without_one_are_alone(photos):
+    table = TABLE.assign(patient=["p1", None, "p1", None])
+    groups = load(table, photos, group_column="patient").groups
+    assert groups.dtype == np.int64
+    assert groups[0] == groups[2]
+    assert len(set(groups)) == 3
+
+
+def test_keys_pair_rows_with_photos_by_name_anywhere_below_the_folder(csv, photos):
+    table = pd.read_csv(csv, dtype=str).drop(columns="photo")[:3]
+    table.to_csv(csv, index=False)
+    data = load(csv, photos, image_column=None, key_column="id")
+    # "007" of the file is not read as the number 7.
+    assert data.row_keys.tolist() == ["007", "8", "012"]
+    expected = [str(photos / "007.png"), str(photos / "sub" / "8.JPG"), str(photos / "012.png")]
+    assert data.data["photo"].tolist() == expected
+    assert list(data.frame.columns) == ["age", "site", "patient", "photo", "label"]
+    assert data.feature_names == ["age", "site", "patient"]
+    assert data.image_column == "photo"
+
+
+@pytest.mark.parametrize("keys", [[7, 8], [7.0, 8.0], np.array([7, 8]), pd.array([7, 8], "Int64")])
+def test_numeric_keys_of_a_frame_are_whole_numbers(tmp_path, keys):
+    for name in ("7.png", "8.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    table = pd.DataFrame({"id": keys, "x": [0, 1]})
+    data = load_paired(table, tmp_path, key_column="id")
+    assert [Path(path).name for path in data.data["photo"]] == ["7.png", "8.png"]
+    assert data.target is None
+    assert list(data.frame.columns) == ["x", "photo"]
+
+
+def test_empty_key_is_no_photo_and_not_missing(photos):
+    table = TABLE.drop(columns="photo").assign(id=["007", None, "012", " "])
+    data = load(table, photos, image_column=None, key_column="id", on_unused="ignore")
+    assert data.data["photo"].isna().tolist() == [False, True, False, True]
+    assert data.missing_photos.empty
+
+
+def test_one_photo_may_belong_to_several_rows(photos):
+    table = TABLE.assign(photo="007.png")
+    data = load(table, photos, on_unused="ignore")
+    assert data.data["photo"].nunique() == 1
+    assert data.unused_photos == ["012.png", "sub/8.JPG"]
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".dcm", ".TIFF"])
+def test_keys_match_photos_that_pillow_does_not_know(tmp_path, suffix):
+    (tmp_path / f"scan.1{suffix}").write_bytes(b"no image")
+    data = load_paired(pd.DataFrame({"id": ["scan.1"], "x": [0]}), tmp_path, key_column="id")
+    assert data.data["photo"].tolist() == [str(tmp_path / f"scan.1{suffix}")]
+
+
+def test_key_of_several_photos_raises_and_names_them(photos):
+    Image.new("L", (8, 8)).save(photos / "sub" / "012.bmp")
+    table = TABLE.drop(columns="photo")[:3]
+    with pytest.raises(ValueError, match=r"row 2: its key is the name of 2 photos.*012\.png"):
+        load(table, photos, image_column=None, key_column="id")
+
+
+def test_missing_photo_raises_and_names_row_column_and_cell(csv, photos):
+    (photos / "012.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 4 rows.*row 2, column 'photo': '012\.png'"):
+        load(csv, photos)
+
+
+def test_missing_key_raises_and_names_row_column_and_key(csv, photos):
+    table = TABLE.drop(columns="photo")
+    with pytest.raises(FileNotFoundError, match=r"1 of 4 rows.*row 3, column 'id': '9'"):
+        load(table, photos, image_column=None, key_column="id")
+
+
+def test_rows_with_missing_photos_are_dropped_on_demand_and_listed(csv, photos):
+    (photos / "007.png").unlink()
+    data = load(csv, photos, on_missing="drop", group_column="patient")
+    # The index keeps the position in the file; the row without a photo is no error.
+    assert data.frame.index.tolist() == [1, 2, 3]
+    assert len(data.groups) == len(data.target) == 3
+    assert data.missing_photos.to_dict("records") == [
+        {"row": 0, "column": "photo", "photo": "007.png"}
+    ]
+
+
+def test_rows_with_missing_photos_stay_without_them_on_demand(csv, photos):
+    (photos / "007.png").unlink()
+    data = load(csv, photos, on_missing="empty")
+    assert data.data["photo"].isna().tolist() == [True, False, False, True]
+    assert data.missing_photos["row"].tolist() == [0]
+
+
+def test_drop_counts_rows_by_position_whatever_the_index(photos):
+    table = TABLE.set_axis([5, 5, 1, 0])
+    (photos / "sub" / "8.JPG").unlink()
+    data = load(table, photos, on_missing="drop")
+    assert data.frame["id"].tolist() == ["007", "012", "9"]
+
+
+def test_several_image_columns_are_paired_and_kept_apart(photos):
+    table = TABLE[:3].assign(detail=["012.png", None, "gone.png"])
+    with pytest.raises(FileNotFoundError, match=r"row 2, column 'detail': 'gone\.png'"):
+        load(table, photos, image_column=["photo", "detail"])
+    data = load(table, photos, image_column=["photo", "detail"], on_missing="empty")
+    assert data.image_column == ["photo", "detail"]
+    assert data.data["detail"].tolist() == [str(photos / "012.png"), None, None]
+    assert data.feature_names == ["id", "age", "site", "patient"]
+    dropped = load(table, photos, image_column=["photo", "detail"], on_missing="drop")
+    assert dropped.frame.index.tolist() == [0, 1]
+
+
+def test_absolute_path_and_path_outside_the_folder_are_found(photos, tmp_path):
+    outside = tmp_path / "outside.png"
+    Image.new("L", (8, 8)).save(outside)
+    table = pd.DataFrame({"photo": [str(outside), "../outside.png", "./007.png"], "x": [0, 1, 2]})
+    data = load_paired(table, photos, image_column="photo", on_unused="ignore")
+    assert data.data["photo"].tolist() == [str(outside), str(outside), str(photos / "007.png")]
+    assert data.unused_photos == ["012.png", "sub/8.JPG"]
+
+
+def test_unused_photos_warn_raise_or_are_listed(csv, photos):
+    Image.new("L", (8, 8)).save(photos / "sub" / "more.png")
+    (photos / "readme.txt").write_text("no photo")
+    (photos / "._007.png").write_bytes(b"a Mac's shadow of a file")
+    (photos / ".hidden").mkdir()
+    Image.new("L", (8, 8)).save(photos / ".hidden" / "thumb.png")
+    with pytest.warns(UserWarning, match=r"1 of 4 photos.*sub/more\.png.*on_unused='ignore'"):
+        data = load(csv, photos)
+    assert data.unused_photos == ["sub/more.png"]
+    with pytest.raises(ValueError, match="1 of 4 photos"):
+        load(csv, photos, on_unused="raise")
+
+
+def test_fitting_table_and_folder_warn_of_nothing(csv, photos, recwarn):
+    load(csv, photos)
+    assert not recwarn.list
+
+
+def test_table_and_folder_are_read_once_and_photos_not_at_all(csv, photos, monkeypatch):
+    for path in photos.rglob("*.*"):
+        path.write_bytes(b"not an image")
+    read = []
+    for place, name in ((pd, "read_csv"), (os, "walk"), (Image, "open")):
+        monkeypatch.setattr(place, name, noting(read, getattr(place, name)))
+    load(csv, photos)
+    assert read == ["read_csv", "walk"]
+
+
+def noting(calls: list[str], function: Callable) -> Callable:
+    def noted(*args, **kwargs):
+        calls.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return noted
+
+
+def test_given_frame_is_not_changed(photos):
+    table = TABLE.copy()
+    load(table, photos)
+    load(table.drop(columns="photo")[:3], photos, image_column=None, key_column="id")
+    pd.testing.assert_frame_equal(table, TABLE)
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".CSV", ".parquet", ".pq"])
+def test_other_formats_give_the_same_pairs(csv, photos, tmp_path, suffix):
+    path = tmp_path / f"other{suffix}"
+    if suffix in (".parquet", ".pq"):
+        pytest.importorskip("pyarrow")
+        TABLE.to_parquet(path)
+    else:
+        TABLE.to_csv(path, index=False)
+    expected = load(TABLE, photos)
+    found = load(path, photos)
+    assert found.data["photo"].tolist() == expected.data["photo"].tolist()
+    pd.testing.assert_frame_equal(found.data[["age"]], expected.data[["age"]])
+    assert found.target.tolist() == expected.target.tolist()
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_foreign_frames_are_taken(photos, library):
+    foreign = pytest.importorskip(library)
+    pytest.importorskip("pyarrow")
+    from_pandas = foreign.from_pandas if library == "polars" else foreign.Table.from_pandas
+    data = load(from_pandas(TABLE), photos)
+    assert data.data["photo"].tolist() == load(TABLE, photos).data["photo"].tolist()
+
+
+def test_parquet_without_pyarrow_raises_and_says_what_to_install(photos, tmp_path, monkeypatch):
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "fastparquet", None)
+    with pytest.raises(ImportError, match="pip install pyarrow"):
+        load(path, photos)
+
+
+@pytest.mark.parametrize("table", ["table.xlsx", 3, [[1, 2]], TABLE.to_dict()])
+def test_what_is_no_table_raises(photos, table):
+    with pytest.raises((TypeError, ValueError), match=r"^table"):
+        load(table, photos)
+
+
+def test_missing_files_and_folders_raise(csv, photos, tmp_path):
+    with pytest.raises(FileNotFoundError, match="table: there is no file"):
+        load(tmp_path / "none.csv", photos)
+    with pytest.raises(FileNotFoundError, match="image_root: there is no folder"):
+        load(csv, tmp_path / "none")
+    with pytest.raises(NotADirectoryError, match="image_root must be a folder"):
+        load(csv, csv)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"image_column": "foto"}, r"no column 'foto'\. Did you mean 'photo'\?"),
+        ({"target": "lable"}, r"no column 'lable'\. Did you mean 'label'\?"),
+        ({"group_column": "visit"}, "no column 'visit'"),
+        ({"group_column": "label"}, "'label' is declared for two roles"),
+        ({"image_column": None}, "Give either image_column= or key_column="),
+        ({"key_column": "id"}, "Give either image_column= or key_column="),
+        ({"image_column": None, "key_column": "id"}, "makes a column 'photo'"),
+        ({"target": None, "return_X_y": True}, "return_X_y needs a target="),
+        ({"on_missing": "skip"}, "on_missing must be one of 'raise', 'drop', 'empty'"),
+        ({"on_unused": None}, "on_unused must be one of 'warn', 'raise', 'ignore'"),
+    ],
+)
+def test_wrong_parameter_raises(csv, photos, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        load(csv, photos, **parameters)
+
+
+def test_cell_that_is_no_path_raises_and_names_row_and_key_column(photos):
+    table = TABLE.assign(photo=["007.png", 8, None, None])
+    with pytest.raises(TypeError, match=r"row 1: a photo is named by its path.*key_column="):
+        load(table, photos)
+
+
+def test_table_without_rows_or_with_a_column_twice_raises(photos):
+    with pytest.raises(ValueError, match="The table is empty"):
+        load(TABLE[:0], photos)
+    twice = pd.concat([TABLE, TABLE[["photo"]]], axis=1)
+    with pytest.raises(ValueError, match="2 columns 'photo'"):
+        load(twice, photos)
+
+
+def test_return_x_y_gives_data_and_target(csv, photos):
+    data, target = load(csv, photos, return_X_y=True)
+    expected = load(csv, photos)
+    pd.testing.assert_frame_equal(data, expected.data)
+    pd.testing.assert_series_equal(target, expected.target)
+
+
+def test_real_set_is_paired_and_learnt_from(real_data):
+    folder = real_data("leaf_species")
+    leaves = load_paired(
+        folder / "table.csv", folder, target="species", image_column="image", on_unused="ignore"
+    )
+    assert leaves.missing_photos.empty
+    assert leaves.data["image"].notna().all()
+    few = leaves.target < "B"
+    pretrainer = MultiModalPretrainer(
+        image_column=leaves.image_column, image_size=16, embedding_dim=16, max_epochs=1
+    )
+    classifier = MTCMTMClassifier(pretrainer, finetune="frozen", random_state=0)
+    classifier.fit(leaves.data[few], leaves.target[few])
+    assert set(classifier.classes_) == set(leaves.target[few])
