@@ -38,6 +38,21 @@ class Metric:
     greater_is_better: bool
     label: str
 
+    @property
+    def gain_unit(self) -> str:
+        """What one hundredth of a gain is called."""
+        return "points" if self.greater_is_better else "%"
+
+    def gain(self, score: Any, reference: Any) -> Any:
+        """Give how much better a score is than a reference; scalars or arrays.
+
+        For scores the difference, for losses the share of the reference's loss that is saved.
+        Positive is better for both.
+        """
+        if self.greater_is_better:
+            return score - reference
+        return (reference - score) / reference
+
 
 METRICS = {
     metric.name: metric
