@@ -6,6 +6,7 @@ for everything that its scores depend on, and is its name in the store.
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
 import json
@@ -20,6 +21,7 @@ import pandas as pd
 
 SCORES_FILE = "scores.csv"
 CELLS_FOLDER = "cells"
+TEXT_COLUMNS = ("method", "budget", "fingerprint")
 # To be raised when a change of the protocol gives cells another meaning.
 PROTOCOL = 1
 
@@ -168,21 +170,21 @@ def _read_cells(folder: Path) -> dict[str, Cell]:
 def _read_scores(path: Path) -> dict[str, Cell]:
     if not path.exists():
         return {}
-    text_columns = {"fingerprint": str, "method": str, "budget": str}
-    try:
-        scores = pd.read_csv(
-            path,
-            dtype=text_columns,
-            keep_default_na=False,
-            na_values=[""],
-            float_precision="round_trip",
-        )
-        return {
-            str(cell["fingerprint"]): {str(name): value for name, value in cell.items()}
-            for cell in scores.to_dict("records")
-        }
-    except (ValueError, KeyError) as error:
+    # Not through pandas: how exactly it reads decimals depends on its version.
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not all(row.get("fingerprint") for row in rows) or not rows:
         raise ValueError(
-            f"{path} is not a study's table of scores ({error}): move it away, or give another "
-            "results_dir"
-        ) from error
+            f"{path} is not a study's table of scores: it lacks fingerprints. Move it away, or "
+            "give another results_dir"
+        )
+    return {row["fingerprint"]: {k: _parse(k, v) for k, v in row.items()} for row in rows}
+
+
+def _parse(name: str, text: str) -> Any:
+    if name in TEXT_COLUMNS:
+        return text
+    try:
+        return float(text) if text else float("nan")
+    except ValueError:
+        return text

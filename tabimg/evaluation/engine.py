@@ -249,12 +249,17 @@ def _cell_fingerprint(
 
 def _without(units: Sequence[Unit], done: Mapping[str, Any]) -> list[Unit]:
     """Keep what is to be computed: each open cell once, and the units that have such cells."""
-    reduced = []
+    reduced, known = [], set(done)
     for unit in units:
-        # Two points of a grid may be the same setting.
-        open_cells = {c.fingerprint: c for c in unit.cells if c.fingerprint not in done}
-        reduced.append(replace(unit, cells=list(open_cells.values())))
-    return [unit for unit in reduced if unit.cells]
+        open_cells = []
+        for cell in unit.cells:
+            # Two points of a grid may be the same setting.
+            if cell.fingerprint not in known:
+                known.add(cell.fingerprint)
+                open_cells.append(cell)
+        if open_cells:
+            reduced.append(replace(unit, cells=open_cells))
+    return reduced
 
 
 def _describe_unit(unit: Unit) -> str:
