@@ -1,0 +1,82 @@
+"""Drawings of a study's results; matplotlib is imported when something is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: Any) -> Any:
+    """Draw means with their intervals against the number of labels.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As made by `StudyResult.summary`.
+    methods : sequence of str
+        Which to draw, in this order.
+    label : str
+        Of the vertical axis.
+    ax : matplotlib Axes or None
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = _axes(ax)
+    for place, method in enumerate(methods):
+        rows = summary[summary["method"] == method].sort_values("n_labels")
+        reach = (rows[["low", "high"]].sub(rows["mean"], axis=0)).abs().fillna(0.0)
+        # A little aside each, so that the intervals do not hide one another.
+        shift = 1.0 + 0.03 * (place - (len(methods) - 1) / 2)
+        x = rows["n_labels"] * shift
+        ax.errorbar(x, rows["mean"], reach.to_numpy().T, marker="o", capsize=2, label=method)
+    ticks = sorted(summary["n_labels"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel("Labelled rows")
+    ax.set_ylabel(label)
+    ax.legend()
+    return ax
+
+
+def draw_heat_map(grid: pd.DataFrame, label: str, ax: Any) -> Any:
+    """Draw a grid of numbers as colours, with the numbers written in.
+
+    Parameters
+    ----------
+    grid : DataFrame
+        Its index and columns, with their names, label the axes.
+    label : str
+        Of the colours.
+    ax : matplotlib Axes or None
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = _axes(ax)
+    values = grid.to_numpy(dtype=np.float64)
+    image = ax.imshow(values, origin="lower", aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if not np.isnan(value):
+            colour = "black" if image.norm(value) > 0.5 else "white"
+            ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour)
+    ax.set_xticks(range(grid.shape[1]), [str(name) for name in grid.columns])
+    ax.set_yticks(range(grid.shape[0]), [str(name) for name in grid.index])
+    ax.set_xlabel(str(grid.columns.name))
+    ax.set_ylabel(str(grid.index.name))
+    ax.figure.colorbar(image, ax=ax, label=label)
+    return ax
+
+
+def _axes(ax: Any) -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("Drawing needs matplotlib: pip install 'tabimg[plot]'") from error
+    return pyplot.subplots()[1] if ax is None else ax
