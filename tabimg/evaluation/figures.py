@@ -29,11 +29,12 @@ def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: An
     ax = _axes(ax)
     for place, method in enumerate(methods):
         rows = summary[summary["method"] == method].sort_values("n_labels")
-        reach = (rows[["low", "high"]].sub(rows["mean"], axis=0)).abs().fillna(0.0)
+        x, mean = rows["n_labels"].to_numpy(), rows["mean"].to_numpy()
+        reach = rows[["low", "high"]].to_numpy().T - mean
         # A little aside each, so that the intervals do not hide one another.
         shift = 1.0 + 0.03 * (place - (len(methods) - 1) / 2)
-        x = rows["n_labels"] * shift
-        ax.errorbar(x, rows["mean"], reach.to_numpy().T, marker="o", capsize=2, label=method)
+        bars = np.nan_to_num(np.abs(reach))
+        ax.errorbar(x * shift, mean, bars, marker="o", capsize=2, label=method)
     ticks = sorted(summary["n_labels"].unique())
     ax.set_xscale("log")
     ax.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
