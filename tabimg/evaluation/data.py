@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +20,13 @@ from tabimg.estimators.inputs import (
     as_column_list,
     group_ids,
     is_frame,
-    reject_missing_target,
     reject_paths_as_target,
     require_columns,
     take_apart,
 )
 from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.metrics import check_task
+from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows
@@ -132,9 +133,9 @@ def read_data(
     if group_column is not None:
         require_columns(pairs, [group_column], "group_column")
     reject_paths_as_target(y)
-    reject_missing_target(y)
     target = column_or_1d(np.asarray(y), warn=True)
     check_consistent_length(pairs, target)
+    _reject_missing(target)
     if task == "auto":
         task = _find_task(target)
     check_task(task)
@@ -142,9 +143,43 @@ def read_data(
         target = _as_numbers(target)
     inputs = take_apart(pairs, image_columns, group_column)
     groups = related_rows(group_ids([inputs]))
+    _reject_target_among_features(inputs.table, target)
+    _warn_of_shared_photos(inputs.image_cells or [], groups)
     return StudyData(
         pairs.reset_index(drop=True), target, task, image_columns, group_column, groups
     )
+
+
+def _reject_missing(target: np.ndarray) -> None:
+    missing = np.flatnonzero(pd.isna(target))
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(target)} rows have no target, the first is row {missing[0]}: "
+            "leave them out of the study, in X and y"
+        )
+
+
+def _reject_target_among_features(table: pd.DataFrame, target: np.ndarray) -> None:
+    for position, name in enumerate(table.columns):
+        if np.array_equal(table.iloc[:, position].to_numpy(), target):
+            raise ValueError(
+                f"column {name!r} of X is the target itself: drop it, X.drop(columns={name!r})"
+            )
+
+
+def _warn_of_shared_photos(columns: list[Sequence[Any]], groups: np.ndarray) -> None:
+    """Warn where a photo that is listed by several groups could stand on both sides of a split."""
+    images = RowImages.from_cells(columns)
+    listed = pd.DataFrame({"image": images.ids, "group": np.repeat(groups, images.counts)})
+    n_shared = int((listed.groupby("image")["group"].nunique() > 1).sum())
+    if n_shared:
+        warnings.warn(
+            f"{n_shared} photos are listed by several rows and may stand on both sides of a split; "
+            "tabimg.evaluation.image_groups(X, image_column) gives a group_column that keeps them "
+            "together",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _find_task(target: np.ndarray) -> str:

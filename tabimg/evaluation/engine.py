@@ -7,6 +7,7 @@ on one thread, so that scores do not depend on how many run side by side.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from tabimg.evaluation.metrics import metric_names, score_predictions
 from tabimg.evaluation.splits import (
     Budget,
     Fold,
-    draw_seed,
+    draw_seeds,
     labelled_rows,
     outer_folds,
     plan_budgets,
@@ -125,6 +126,7 @@ def run_study(
         If a method fails. Cells that were finished before stay finished.
     """
     check_names(methods)
+    started = time.perf_counter()
     units = plan_units(data, methods, protocol)
     planned = [cell for unit in units for cell in unit.cells]
     columns = [*metric_names(data.task), *MEASURED]
@@ -133,7 +135,7 @@ def run_study(
     done = {name: measured for name, measured in stored.items() if measured is not None}
     open_units = _without(units, done)
     if verbose:
-        print(f"{len(planned)} cells, {len(done)} of them finished earlier", flush=True)
+        print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
     # Workers keep their cells at once; this process only gathers them.
     with parallel_config(backend="loky", inner_max_num_threads=1):
         run = Parallel(n_jobs=n_jobs, return_as="generator")
@@ -141,7 +143,9 @@ def run_study(
         for unit, finished in zip(open_units, results, strict=True):
             done |= {cell["fingerprint"]: cell for cell in finished}
             if verbose:
-                print(f"{_describe_unit(unit)}: {len(done)} of {len(planned)} cells", flush=True)
+                elapsed = time.perf_counter() - started
+                state = f"{len(done)} of {len(stored)} cells, {elapsed:.0f} s"
+                print(f"{_describe_unit(unit)}: {state}", flush=True)
     scores = pd.DataFrame([_row(cell, done[cell.fingerprint], columns) for cell in planned])
     store.write_scores(scores)
     return scores
@@ -155,25 +159,27 @@ def plan_units(data: StudyData, methods: Sequence[Method], protocol: Protocol) -
     budgets = plan_budgets(folds, *rule, protocol.label_fractions, protocol.n_draws, seed)
     units: list[Unit] = []
     for fold in folds:
+        draws = [
+            (budget, draw, labelled_rows(fold.train, *rule, budget.fraction, own_seed), own_seed)
+            for budget in budgets
+            for draw, own_seed in enumerate(draw_seeds(seed, fold, budget.n_draws))
+        ]
         in_fold: dict[str, Unit] = {}
         for method in methods:
             unit = _unit_of(method, fold, data, seed)
             unit = in_fold.setdefault(unit.encoder_fingerprint, unit)
-            for budget in budgets:
-                for draw in range(budget.n_draws):
-                    own_seed = draw_seed(seed, fold, draw)
-                    labelled = labelled_rows(fold.train, *rule, budget.fraction, own_seed)
-                    name = _cell_fingerprint(method, unit, labelled, own_seed, data)
-                    unit.cells.append(
-                        PlannedCell(method, fold, budget, draw, labelled, own_seed, name)
-                    )
+            for budget, draw, labelled, own_seed in draws:
+                name = _cell_fingerprint(method, unit, labelled, own_seed, data)
+                unit.cells.append(PlannedCell(method, fold, budget, draw, labelled, own_seed, name))
         units += in_fold.values()
     return units
 
 
 def run_unit(unit: Unit, data: StudyData, folder: Path | None) -> list[dict[str, Any]]:
     """Pre-train, or load the encoder, then compute the unit's cells and keep each at once."""
-    with single_thread(), threadpool_limits(1):
+    with single_thread(), threadpool_limits(1), warnings.catch_warnings():
+        # With few labels of many classes scikit-learn asks at each fit whether these are numbers.
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         try:
             pairs, encoder = _prepare(unit, data, folder)
         except Exception as error:

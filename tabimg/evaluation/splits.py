@@ -184,8 +184,9 @@ def plan_budgets(
     for fraction in draws:
         # Draws are nested, so equal sizes are equal rows.
         sizes = tuple(
-            len(labelled_rows(f.train, groups, classes, fraction, draw_seed(random_state, f, 0)))
-            for f in folds
+            len(labelled_rows(fold.train, groups, classes, fraction, seed))
+            for fold in folds
+            for seed in draw_seeds(random_state, fold, 1)
         )
         same.setdefault(sizes, []).append(fraction)
     everything = tuple(len(fold.train) for fold in folds)
@@ -199,9 +200,10 @@ def plan_budgets(
     ]
 
 
-def draw_seed(random_state: int, fold: Fold, draw: int) -> int:
-    """Seed of one draw of labels; the same for all methods and fractions."""
-    return derive_seed(random_state, fold.repeat, fold.number, draw) % 2**31
+def draw_seeds(random_state: int, fold: Fold, n_draws: int) -> list[int]:
+    """Give the seeds of the draws in a fold; the same for all methods and budgets."""
+    keys = (fold.repeat, fold.number)
+    return [derive_seed(random_state, *keys, draw) % 2**31 for draw in range(n_draws)]
 
 
 def _checked(fractions: Sequence[float]) -> list[float]:

@@ -65,15 +65,27 @@ def test_read_data_asks_where_whole_numbers_may_be_either(frame: pd.DataFrame) -
         ({"y": np.array(["a", "b"] * 30), "task": "regression"}, ValueError, "must hold numbers"),
         ({"y": np.array([np.inf] + [0.5] * 59)}, ValueError, "infinite in row 0"),
         ({"y": [f"{i}.png" for i in range(60)]}, ValueError, "looks like file paths"),
+        ({"X": pd.DataFrame({"width": np.arange(60) / 7, "photo": None})}, ValueError, "itself"),
         ({"task": "ranking"}, ValueError, "task must be one of"),
     ],
 )
 def test_read_data_bad_input_is_error(
-    frame: pd.DataFrame, amount: np.ndarray, change: dict[str, Any], error: Any, message: str
+    frame: pd.DataFrame, change: dict[str, Any], error: Any, message: str
 ) -> None:
-    given = {"X": frame, "y": amount, "image_column": "photo", "group_column": None, "task": "auto"}
+    target = np.arange(60) / 7
+    given = {"X": frame, "y": target, "image_column": "photo", "group_column": None, "task": "auto"}
     with pytest.raises(error, match=message):
         read_data(**{**given, **change})
+
+
+def test_read_data_warns_of_photos_that_groups_share(
+    frame: pd.DataFrame, amount: np.ndarray, recwarn: pytest.WarningsRecorder
+) -> None:
+    frame["photo"] = [f"{row // 4}.png" for row in range(60)]
+    read_data(frame, amount, "photo", None, "auto")
+    assert "15 photos are listed by several rows" in str(recwarn.pop(UserWarning).message)
+    read_data(frame.assign(batch=np.arange(60) // 4), amount, "photo", "batch", "auto")
+    assert len(recwarn) == 0
 
 
 def test_fingerprint_changes_with_cells_photos_groups_target_and_order(

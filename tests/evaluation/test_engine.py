@@ -283,6 +283,7 @@ def test_shuffled_photos_pretrains_on_other_pairs_of_the_same_rows(
     assert (true["photo"] != shuffled["photo"]).mean() > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:1 photos are listed by several rows")
 def test_scratch_and_masked_only_open_no_photo(
     frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any]
 ) -> None:

@@ -117,11 +117,10 @@ def test_verbose_tells_how_far_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ablation_study(frame, amount, **small, methods=["scratch"], baselines=[], verbose=1)
-    assert capsys.readouterr().out.splitlines() == [
-        "6 cells, 0 of them finished earlier",
-        "repeat 0, fold 0, scratch: 3 of 6 cells",
-        "repeat 0, fold 1, scratch: 6 of 6 cells",
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "6 cells, 0 of them finished earlier"
+    assert lines[1].startswith("repeat 0, fold 0, scratch: 3 of 6 cells, ")
+    assert lines[2].startswith("repeat 0, fold 1, scratch: 6 of 6 cells, ")
 
 
 def test_label_curve_is_an_ablation_study_over_fractions(
