@@ -441,7 +441,7 @@ def test_folder_that_is_not_there_raises(tmp_path):
 def test_whole_path_from_files_to_predictions(whole):
     cars = load_dvm(whole, min_adverts=10)
     pretrainer = MultiModalPretrainer(
-        image_column=cars.image_column, image_size=16, embedding_dim=16, max_epochs=1
+        image_column=cars.image_column, image_size=32, embedding_dim=16, max_epochs=1
     )
     classifier = MTCMTMClassifier(pretrainer, finetune="frozen", random_state=0)
     train, test = cars.train_indices, cars.test_indices

@@ -327,7 +327,7 @@ def test_real_set_is_paired_and_learnt_from(real_data):
     assert leaves.data["image"].notna().all()
     few = leaves.target < "B"
     pretrainer = MultiModalPretrainer(
-        image_column=leaves.image_column, image_size=16, embedding_dim=16, max_epochs=1
+        image_column=leaves.image_column, image_size=32, embedding_dim=16, max_epochs=1
     )
     classifier = MTCMTMClassifier(pretrainer, finetune="frozen", random_state=0)
     classifier.fit(leaves.data[few], leaves.target[few])
