@@ -14,12 +14,14 @@ from threadpoolctl import threadpool_limits
 
 from tabimg.estimators.inputs import check_fit_rows, reject_missing_target
 from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
+from tabimg.evaluation.bagged_models import EXTRA_MODELS
 from tabimg.evaluation.inner_folds import inner_folds
 from tabimg.evaluation.metrics import check_task
-from tabimg.evaluation.tuned_models import CORE_MODELS, FittedModel, Problem
+from tabimg.evaluation.problem import FittedModel, Problem
+from tabimg.evaluation.tuned_models import CORE_MODELS
 
-CORE_BASELINES = ("linear", "random_forest", "boosting")
-EXTRA_BASELINES = ("realmlp", "tabm", "catboost")
+CORE_BASELINES = tuple(CORE_MODELS)
+EXTRA_BASELINES = tuple(EXTRA_MODELS)
 
 
 def make_baseline(
@@ -30,8 +32,9 @@ def make_baseline(
     Parameters
     ----------
     name : str
-        One of `CORE_BASELINES`: "linear" (logistic or ridge regression), "random_forest",
-        "boosting" (scikit-learn's histogram gradient boosting).
+        One of `CORE_BASELINES`, "linear" (logistic or ridge regression), "random_forest" and
+        "boosting" (scikit-learn's histogram gradient boosting), or, with the extra ``benchmarks``
+        installed, of `EXTRA_BASELINES`, "realmlp", "tabm" and "catboost".
     task : {"classification", "regression"}
     random_state : int, RandomState or None, default=0
         Seeds the inner folds and the model.
@@ -46,6 +49,22 @@ def make_baseline(
     ------
     ValueError
         For an unknown name or task.
+
+    Notes
+    -----
+    All are tuned on the same inner folds of the rows they are fitted on, five at most, and so
+    their ``validation_loss_`` compares.
+
+    - "linear" chooses its penalty out of six; it sees the columns as the networks' heads do.
+    - "random_forest" (200 trees) chooses the rows of a leaf, 1 or 3, and the columns of a split.
+    - "boosting" chooses the rows of a leaf, 5 or 20, and the number of rounds.
+    - "realmlp" is RealMLP-TD and "catboost" CatBoost-TD, with the tuned defaults of Holzmüller et
+      al. ("Better by default", NeurIPS 2024), "tabm" is TabM-D (Gorishniy et al., ICLR 2025), all
+      from the pytabkit package. Nothing of them is reduced or chosen. Each member is fitted
+      without one inner fold, which stops it early, and members are averaged: three for RealMLP
+      and CatBoost, one for TabM, which is an ensemble in itself and takes longer than the others
+      together. Their ``validation_loss_`` is that of the folds held out so, which are fewer.
+      The library wants complete numbers: missing ones become the median, with an indicator.
 
     Examples
     --------
@@ -199,7 +218,5 @@ class BaselineRegressor(RegressorMixin, _Baseline):
 
 
 def _model_fitter(name: str) -> Callable[[Problem], FittedModel]:
-    """Give the function that fits a baseline; the extra ones are imported when asked for."""
-    if name in CORE_MODELS:
-        return CORE_MODELS[name].fit
-    raise NotImplementedError(name)
+    """Give the function that fits a baseline."""
+    return (CORE_MODELS[name] if name in CORE_MODELS else EXTRA_MODELS[name]).fit

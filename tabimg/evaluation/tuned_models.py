@@ -6,7 +6,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from sklearn.ensemble import (
@@ -18,71 +18,14 @@ from sklearn.ensemble import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils import _safe_indexing
 
-from tabimg.evaluation.metrics import spread_probabilities
+from tabimg.evaluation.problem import Problem, Settings, over_all_classes, predict_all_classes
 from tabimg.table import TableCodec
-from tabimg.training.splits import Split
 
 N_TREES = 200
 STAGES = (10, 20, 40, 70, 100, 200, 300)
 # Histogram boosting has no more bins; a column of more categories is read as ordered codes.
 MAX_CODES = 255
-
-Settings = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a baseline is fitted on.
-
-    Parameters
-    ----------
-    table : DataFrame or array of shape (n_rows, n_columns)
-        As the caller gave it.
-    target : int64 or float64 array of shape (n_rows,)
-        Class numbers from 0, or numbers.
-    n_classes : int
-        0 for regression.
-    folds : list of (train, valid)
-    seed, n_threads : int
-    """
-
-    table: Any
-    target: np.ndarray
-    n_classes: int
-    folds: list[Split]
-    seed: int
-    n_threads: int
-
-    def rows(self, numbers: np.ndarray) -> Any:
-        """Take rows of the table."""
-        return _safe_indexing(self.table, numbers)
-
-    def losses(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Give each row's log loss or squared error; float64 array."""
-        if not self.n_classes:
-            return (outputs - self.target[rows]) ** 2
-        likelihood = outputs[np.arange(len(rows)), self.target[rows]]
-        return -np.log(np.maximum(likelihood, np.finfo(np.float64).eps))
-
-
-class FittedModel(Protocol):
-    """A fitted baseline: what was chosen, and how good it was on held-out rows."""
-
-    @property
-    def settings(self) -> Settings:
-        """What was chosen on the inner folds."""
-        ...
-
-    @property
-    def validation_loss(self) -> float:
-        """Mean loss of the held-out rows; NaN where none could be held out."""
-        ...
-
-    def predict(self, table: Any) -> np.ndarray:
-        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
-        ...
 
 
 class DenseView:
@@ -205,7 +148,7 @@ class Family:
             for settings in self.grid:
                 model = self._fit_one(problem, view, settings, seen, problem.target[train])
                 for changes, outputs in self.outputs(model, unseen):
-                    outputs = _spread(model, outputs, problem.n_classes)
+                    outputs = over_all_classes(model, outputs, problem.n_classes)
                     key = tuple({**settings, **changes}.items())
                     losses[key].append(problem.losses(outputs, valid))
         return [(dict(key), np.concatenate(parts).mean()) for key, parts in losses.items()]
@@ -232,14 +175,7 @@ class TunedModel:
 
     def predict(self, table: Any) -> np.ndarray:
         """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
-        _, outputs = next(final_outputs(self.model, self.view(table)))
-        return _spread(self.model, outputs, self.n_classes)
-
-
-def _spread(model: Any, outputs: np.ndarray, n_classes: int) -> np.ndarray:
-    if not n_classes:
-        return outputs
-    return spread_probabilities(outputs, model.classes_, np.arange(n_classes))
+        return predict_all_classes(self.model, self.view(table), self.n_classes)
 
 
 def _quiet_view(view: Callable[[Any], View], table: Any) -> View:
