@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import random
 import warnings
 from collections.abc import Iterator
@@ -69,6 +70,8 @@ class Rival:
         What its classes begin with.
     n_members : int
         At most so many inner folds are fitted, and averaged in prediction.
+    max_bagged_rows : float
+        With more rows to fit there is one member only.
     settings : dict
         What differs from its defaults.
     settings_of_few_rows : dict
@@ -77,6 +80,7 @@ class Rival:
 
     title: str
     n_members: int
+    max_bagged_rows: float = math.inf
     settings: Settings = field(default_factory=dict)
     settings_of_few_rows: Settings = field(default_factory=dict)
 
@@ -85,7 +89,8 @@ class Rival:
         view = PlainView(problem.table)
         every_row = np.arange(len(problem.target))
         # Where nothing can be held out, the rows themselves have to tell when to stop.
-        folds = problem.folds[: self.n_members] or [(every_row, every_row)]
+        n_members = self.n_members if len(every_row) <= self.max_bagged_rows else 1
+        folds = problem.folds[:n_members] or [(every_row, every_row)]
         members, losses = [], []
         for number, (train, valid) in enumerate(folds):
             member = self._fit_member(problem, view, number, train, valid)
@@ -178,10 +183,16 @@ def _model_class(title: str, n_classes: int) -> Any:
     return getattr(pytabkit, f"{title}_{'Classifier' if n_classes else 'Regressor'}")
 
 
-# TabM is an ensemble of 32 by itself, and a fit of it takes longer than the others' together.
-# CatBoost is a different algorithm on graphics cards, and fails where it draws no row.
+# Three members keep the cost of many small fits in bounds. TabM is an ensemble in itself, and a
+# fit of it to many rows takes minutes. CatBoost is a different algorithm on graphics cards, and
+# fails where it draws no row.
 EXTRA_MODELS = {
     "realmlp": Rival("RealMLP_TD", n_members=3),
-    "tabm": Rival("TabM_D", n_members=1),
-    "catboost": Rival("CatBoost_TD", 3, {"device": "cpu"}, {"subsample": 1.0}),
+    "tabm": Rival("TabM_D", n_members=3, max_bagged_rows=500),
+    "catboost": Rival(
+        "CatBoost_TD",
+        n_members=3,
+        settings={"device": "cpu"},
+        settings_of_few_rows={"subsample": 1.0},
+    ),
 }

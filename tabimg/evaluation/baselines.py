@@ -61,9 +61,9 @@ def make_baseline(
     - "realmlp" is RealMLP-TD and "catboost" CatBoost-TD, with the tuned defaults of Holzmüller et
       al. ("Better by default", NeurIPS 2024), "tabm" is TabM-D (Gorishniy et al., ICLR 2025), all
       from the pytabkit package. Nothing of them is reduced or chosen. Each member is fitted
-      without one inner fold, which stops it early, and members are averaged: three for RealMLP
-      and CatBoost, one for TabM, which is an ensemble in itself and takes longer than the others
-      together. Their ``validation_loss_`` is that of the folds held out so, which are fewer.
+      without one inner fold, which stops it early, and three members are averaged; one only for
+      TabM with more than 500 rows, since it is an ensemble in itself and a fit takes minutes.
+      ``validation_loss_`` is that of the folds held out so: fewer rows than for the others.
       The library wants complete numbers: missing ones become the median, with an indicator.
 
     Examples

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tabimg.evaluation import bagged_models
 from tabimg.evaluation.bagged_models import EXTRA_MODELS, PlainView
 from tabimg.evaluation.baselines import EXTRA_BASELINES, make_baseline
 from tabimg.evaluation.inner_folds import inner_folds
+from tabimg.evaluation.problem import Problem
 
 SHORT = {"realmlp": {"n_epochs": 40}, "tabm": {"n_epochs": 8}, "catboost": {"n_estimators": 20}}
 
@@ -107,6 +109,14 @@ def test_members_hold_out_the_first_inner_folds_and_are_averaged(name: str) -> N
     ]
     assert model.validation_loss_ == pytest.approx(np.mean(np.concatenate(errors)), rel=1e-4)
     np.testing.assert_allclose(model.predict(frame), outputs.mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_many_rows_are_fitted_once_where_that_is_asked_for(name: str) -> None:
+    frame, signal = raw_table(60)
+    problem = Problem(frame, signal, 0, inner_folds(signal, None, 0, 0), 0, 1)
+    single = replace(EXTRA_MODELS[name], max_bagged_rows=59).fit(problem)
+    assert len(single.members) == 1 and np.isfinite(single.validation_loss)
+    assert len(replace(EXTRA_MODELS[name], max_bagged_rows=60).fit(problem).members) == 3
 
 
 @pytest.mark.parametrize("seed", range(3))
