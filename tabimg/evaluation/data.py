@@ -98,6 +98,25 @@ class StudyData:
             shuffled[name] = pd.Series(cells, index=shuffled.index, dtype=object)
         return shuffled
 
+    def with_photo_vectors(self, rows: np.ndarray, vectors: np.ndarray | None) -> pd.DataFrame:
+        """Copy the pairs with the photos of ``rows`` as vectors, and without any other photo.
+
+        Parameters
+        ----------
+        rows : int array of shape (n,)
+        vectors : array of shape (n, d), or None
+            They go into the first photo column; rows of NaN have no photo. None gives no row one.
+        """
+        seen = self.pairs.copy()
+        for name in self.image_columns:
+            seen[name] = pd.Series([None] * len(seen), index=seen.index, dtype=object)
+        if vectors is not None:
+            cells = np.full(len(seen), None, dtype=object)
+            for row, vector in zip(rows.tolist(), vectors, strict=True):
+                cells[row] = None if np.isnan(vector).all() else vector
+            seen[self.image_columns[0]] = pd.Series(cells, index=seen.index, dtype=object)
+        return seen
+
 
 def read_data(
     X: Any,

@@ -1,10 +1,12 @@
-"""Pre-train once a fold, and keep the encoder for every budget, draw and head, and for later."""
+"""Pre-train once a fold; keep the encoder and what it saw in the photos for all that follows."""
 
 from __future__ import annotations
 
 import functools
 import json
+import os
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,23 @@ from tabimg.serialization import qualified_name, read_directory, write_directory
 ENCODERS_FOLDER = "encoders"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
-    """A fitted pretrainer and the seconds that its fit took."""
+    """A fitted pretrainer and what else its pre-training left.
+
+    Parameters
+    ----------
+    pretrainer : MultiModalPretrainer
+        Fitted, without its image encoder: nothing but the table is needed from here on.
+    photos : float32 array of shape (n_train, d'), or None
+        The embedding of each training row's first photo, NaN for rows without one. None where
+        pre-training looked at no photo.
+    seconds : float
+        What pre-training and embedding the photos took.
+    """
 
     pretrainer: MultiModalPretrainer
+    photos: np.ndarray | None
     seconds: float
 
 
@@ -50,21 +64,52 @@ def obtain_encoder(
         Of the prototype and the training rows.
     folder : Path or None
         Of the study; encoders are kept in its ``encoders`` folder, each as `tabimg.save` writes
-        it, with a JSON file beside it that holds the seconds. None keeps nothing.
+        it, with the photos' embeddings (.npy) and a note (.json) beside it. None keeps nothing.
     """
     place = None if folder is None else folder / ENCODERS_FOLDER / fingerprint
-    note = None if place is None else place.with_suffix(".json")
-    # The note is written last: without it the encoder is not finished.
-    if place is not None and note is not None and note.exists() and place.exists():
-        fitted = read_directory(place, dict(_code_of(prototype)))
-        return Encoder(fitted, json.loads(note.read_text(encoding="utf-8"))["pretrain_seconds"])
+    if place is not None and _note(place).exists() and place.exists():
+        return _load(place, prototype)
     started = time.perf_counter()
-    fitted = clone(prototype).fit(pairs.iloc[train])
-    seconds = time.perf_counter() - started
-    if place is not None and note is not None:
-        write_directory(place, fitted)
-        write_text(note, json.dumps({"pretrain_seconds": seconds}) + "\n")
-    return Encoder(fitted, seconds)
+    fitted = clone(prototype).set_params(keep_image_encoder=True).fit(pairs.iloc[train])
+    sees_photos = fitted.network_.recipe.image is not None
+    photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
+    # The image encoder is most of the size, and embeddings are all that is needed of it.
+    fitted.set_params(keep_image_encoder=False)
+    fitted._keep(fitted.network_.build(), fitted.network_.recipe)
+    encoder = Encoder(fitted, photos, time.perf_counter() - started)
+    if place is not None:
+        _save(place, encoder)
+    return encoder
+
+
+def _save(place: Path, encoder: Encoder) -> None:
+    write_directory(place, encoder.pretrainer)
+    if encoder.photos is not None:
+        scratch = place.with_name(f".{place.name}-{uuid.uuid4().hex}.npy")
+        try:
+            np.save(scratch, encoder.photos, allow_pickle=False)
+            os.replace(scratch, _photos(place))
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    # The note is written last: without it the encoder is not finished.
+    note = {"pretrain_seconds": encoder.seconds, "sees_photos": encoder.photos is not None}
+    write_text(_note(place), json.dumps(note) + "\n")
+
+
+def _load(place: Path, prototype: MultiModalPretrainer) -> Encoder:
+    note = json.loads(_note(place).read_text(encoding="utf-8"))
+    fitted = read_directory(place, dict(_code_of(prototype)))
+    photos = np.load(_photos(place), allow_pickle=False) if note["sees_photos"] else None
+    return Encoder(fitted, photos, note["pretrain_seconds"])
+
+
+def _note(place: Path) -> Path:
+    return place.with_name(f"{place.name}.json")
+
+
+def _photos(place: Path) -> Path:
+    return place.with_name(f"{place.name}.npy")
 
 
 def _code_of(value: Any) -> Iterator[tuple[str, Any]]:

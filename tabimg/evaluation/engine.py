@@ -47,6 +47,7 @@ class Protocol:
     n_repeats: int
     n_draws: int | Mapping[float, int]
     random_state: int
+    folds: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +159,7 @@ def plan_units(data: StudyData, methods: Sequence[Method], protocol: Protocol) -
     folds = outer_folds(*rule, protocol.n_folds, protocol.n_repeats, seed)
     budgets = plan_budgets(folds, *rule, protocol.label_fractions, protocol.n_draws, seed)
     units: list[Unit] = []
-    for fold in folds:
+    for fold in _chosen(folds, protocol):
         draws = [
             (budget, draw, labelled_rows(fold.train, *rule, budget.fraction, own_seed), own_seed)
             for budget in budgets
@@ -181,13 +182,13 @@ def run_unit(unit: Unit, data: StudyData, folder: Path | None) -> list[dict[str,
         # With few labels of many classes scikit-learn asks at each fit whether these are numbers.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         try:
-            pairs, encoder = _prepare(unit, data, folder)
+            encoder = _prepare(unit, data, folder)
         except Exception as error:
             raise CellError(f"pre-training failed, {_describe_unit(unit)}: {error}") from error
         finished = []
         for cell in unit.cells:
             try:
-                row = _compute(cell, encoder, pairs, data)
+                row = _compute(cell, encoder, data)
             except Exception as error:
                 raise CellError(f"{cell.place()} failed: {error}") from error
             if folder is not None:
@@ -196,25 +197,32 @@ def run_unit(unit: Unit, data: StudyData, folder: Path | None) -> list[dict[str,
     return finished
 
 
-def _prepare(
-    unit: Unit, data: StudyData, folder: Path | None
-) -> tuple[pd.DataFrame, Encoder | None]:
-    """Give all rows with the photos that the unit pairs them with, and the encoder."""
+def _chosen(folds: Sequence[Fold], protocol: Protocol) -> list[Fold]:
+    """Give the folds to run, in every repeat."""
+    if protocol.folds is None:
+        return list(folds)
+    unknown = [n for n in protocol.folds if n not in range(protocol.n_folds)]
+    if unknown or not len(protocol.folds):
+        raise ValueError(
+            f"folds must name some of the folds 0 to {protocol.n_folds - 1}, got {protocol.folds}"
+        )
+    return [fold for fold in folds if fold.number in protocol.folds]
+
+
+def _prepare(unit: Unit, data: StudyData, folder: Path | None) -> Encoder | None:
+    """Give the encoder of a unit, pre-trained on the photos that the unit pairs the rows with."""
     if unit.pretrainer is None:
-        return data.pairs, None
+        return None
     pairs, train = data.pairs, unit.fold.train
     if unit.shuffles_photos:
         pairs = data.with_shuffled_photos(train, unit.seed)
-    return pairs, obtain_encoder(unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder)
+    return obtain_encoder(unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder)
 
 
-def _compute(
-    cell: PlannedCell, encoder: Encoder | None, pairs: pd.DataFrame, data: StudyData
-) -> dict[str, Any]:
+def _compute(cell: PlannedCell, encoder: Encoder | None, data: StudyData) -> dict[str, Any]:
     """Fit on the labelled rows, score on the test rows from the table alone."""
     started = time.perf_counter()
-    fitted_encoder = None if encoder is None else encoder.pretrainer
-    model = cell.method.fit(fitted_encoder, pairs, cell.labelled, data, cell.seed)
+    model = cell.method.fit(encoder, cell.fold.train, cell.labelled, data, cell.seed)
     seconds = time.perf_counter() - started
     table, truth = data.table.iloc[cell.fold.test], data.target[cell.fold.test]
     given = [model.predict(table)]

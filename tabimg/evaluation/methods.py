@@ -7,16 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import has_fit_parameter
 
-from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.estimators import (
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+    Unlabeled,
+)
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.evaluation.baselines import make_baseline
 from tabimg.evaluation.data import StudyData
+from tabimg.evaluation.encoders import Encoder
 
 # What each method changes in the pre-training.
 ABLATIONS: dict[str, dict[str, float]] = {
@@ -54,8 +59,8 @@ class Method:
 
     def fit(
         self,
-        encoder: MultiModalPretrainer | None,
-        pairs: pd.DataFrame,
+        encoder: Encoder | None,
+        train: np.ndarray,
         labelled: np.ndarray,
         data: StudyData,
         seed: int,
@@ -64,26 +69,37 @@ class Method:
 
         Parameters
         ----------
-        encoder : fitted MultiModalPretrainer or None
-        pairs : DataFrame of n_rows rows
-            All rows with their photos, shuffled where the method does so.
+        encoder : Encoder or None
+        train : int array
+            Positions of the fold's training rows.
         labelled : int array
-            Positions of the rows whose label may be used.
+            Positions of those among them whose label may be used.
         data : StudyData
         seed : int
 
         Returns
         -------
         fitted estimator
+
+        Notes
+        -----
+        Where pre-training looked at photos, the labelled rows come with their embeddings, and the
+        training rows that are not labelled come as `Unlabeled` pairs, for ``finetune="auto"`` to
+        distil from. No other method sees a photo.
         """
         estimator = clone(self.estimator)
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed)
         target = data.target[labelled]
         if isinstance(estimator, FineTunedEstimator):
+            vectors = None if encoder is None else encoder.photos
+            pairs = data.with_photo_vectors(train, vectors)
+            others = np.setdiff1d(train, labelled)
+            teaches = vectors is not None and len(others) > 0 and estimator.finetune == "auto"
+            unlabeled = Unlabeled(pairs.iloc[others]) if teaches else None
             if encoder is not None:
-                estimator.set_params(pretrainer=FrozenEstimator(encoder))
-            return estimator.fit(pairs.iloc[labelled], target)
+                estimator.set_params(pretrainer=FrozenEstimator(encoder.pretrainer))
+            return estimator.fit(pairs.iloc[labelled], target, unlabeled=unlabeled)
         by_group = data.group_column is not None and has_fit_parameter(estimator, "groups")
         groups = {"groups": data.groups[labelled]} if by_group else {}
         return estimator.fit(data.table.iloc[labelled], target, **groups)
@@ -116,8 +132,7 @@ class Prototypes:
             pretrainer of its own.
         """
         if pretrainer is None:
-            # A study needs the table's encoder only, and keeps many of them.
-            pretrainer = MultiModalPretrainer(keep_image_encoder=False)
+            pretrainer = MultiModalPretrainer()
         own = MTCMTMClassifier if data.task == "classification" else MTCMTMRegressor
         estimator = own() if estimator is None else estimator
         _check_pretrainer(pretrainer)

@@ -43,6 +43,7 @@ def ablation_study(
     label_fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
     n_folds: int = 5,
     n_repeats: int = 1,
+    folds: Sequence[int] | None = None,
     n_draws: int | Mapping[float, int] = 3,
     results_dir: str | Path | None = None,
     n_jobs: int | None = None,
@@ -75,7 +76,8 @@ def ablation_study(
         What the result is summarised by; all metrics of the task are computed anyway. None is
         "accuracy" or "relative_mse".
     pretrainer : MultiModalPretrainer, default=None
-        Unfitted prototype; None has the defaults, without keeping the image encoder.
+        Unfitted prototype; None has the defaults. Whatever it says of ``keep_image_encoder``, no
+        image encoder is kept.
     estimator : MTCMTMClassifier or MTCMTMRegressor, default=None
         Unfitted prototype without a pretrainer; None has the defaults.
     methods : sequence of str
@@ -93,6 +95,9 @@ def ablation_study(
         that come to the same rows are merged, as the budget's name tells ("5 % = 10 %").
     n_folds, n_repeats : int
         Folds, and how often they are drawn anew.
+    folds : sequence of int, default=None
+        Numbers of the folds to run, from 0; None runs all. A part of a long study, or a shorter
+        one on the same folds.
     n_draws : int, or mapping of fraction to int, default=3
         How often labelled rows are drawn in each fold; all rows are drawn once.
     results_dir : str or Path, default=None
@@ -153,7 +158,7 @@ def ablation_study(
         *baseline_methods(baselines, data.task),
         *own_methods(extra_methods or {}, data, image_root),
     ]
-    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state)
+    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
     scored_by = _metric(metric, data.task)
     scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
     settings = _settings(data, prototypes, protocol)
@@ -209,6 +214,7 @@ def sensitivity(
     label_fractions: Sequence[float] = (0.1, 1.0),
     n_folds: int = 5,
     n_repeats: int = 1,
+    folds: Sequence[int] | None = None,
     n_draws: int | Mapping[float, int] = 3,
     results_dir: str | Path | None = None,
     n_jobs: int | None = None,
@@ -228,7 +234,7 @@ def sensitivity(
         ``lambda_c`` with ``lambda_m``, and ``mask_rate`` and ``temperature`` alone.
     image_root, group_column, task, metric, pretrainer, estimator, label_fractions, n_folds
         As in `ablation_study`.
-    n_repeats, n_draws, results_dir, n_jobs, random_state, verbose
+    n_repeats, folds, n_draws, results_dir, n_jobs, random_state, verbose
         As in `ablation_study`.
 
     Returns
@@ -240,7 +246,7 @@ def sensitivity(
     data = read_data(X, y, image_column, group_column, _task(task, estimator))
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
     chosen = [*prototypes.built_in(["scratch"]), *prototypes.grid_points(grid)]
-    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state)
+    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
     scored_by = _metric(metric, data.task)
     scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
     settings = {**_settings(data, prototypes, protocol), "grid": describe(grid)}

@@ -83,11 +83,30 @@ def test_encoder_without_folder_is_not_kept(obtain: Any, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_kept_encoder_is_a_saved_pretrainer_as_the_prototype_says(
+def test_encoder_comes_with_the_embeddings_of_its_photos(
+    obtain: Any, make_pretrainer: Make, frame: pd.DataFrame
+) -> None:
+    frame.loc[7, "photo"] = None
+    first, again = obtain(), obtain()
+    by_hand = make_pretrainer(image_column=["photo"], random_state=0).fit(frame[:30])
+    assert first.photos.dtype == np.float32
+    np.testing.assert_array_equal(first.photos, by_hand.transform_images(frame[:30]))
+    np.testing.assert_array_equal(again.photos, first.photos)
+    assert np.flatnonzero(np.isnan(first.photos).all(axis=1)).tolist() == [7]
+
+
+def test_encoder_that_looked_at_no_photo_has_no_embeddings(obtain: Any, tmp_path: Path) -> None:
+    assert [obtain(lambda_c=0.0).photos for _ in range(2)] == [None, None]
+    assert not list((tmp_path / "encoders").glob("*.npy"))
+
+
+def test_kept_encoder_is_a_saved_pretrainer_without_its_image_encoder(
     obtain: Any, tmp_path: Path
 ) -> None:
-    obtain("with", keep_image_encoder=True)
-    obtain("without", keep_image_encoder=False)
+    encoder = obtain(keep_image_encoder=True)
     load = partial(tabimg.load, custom={"tabimg.nn.resnet.ResNet": tabimg.nn.resnet.ResNet})
-    assert load(tmp_path / "encoders" / "with").network_.recipe.image is not None
-    assert load(tmp_path / "encoders" / "without").network_.recipe.image is None
+    for fitted in (encoder.pretrainer, load(tmp_path / "encoders" / "abc")):
+        assert fitted.network_.recipe.image is None
+        assert not any("image" in name for name in fitted.network_.build().state_dict())
+    names = {path.name for path in (tmp_path / "encoders").iterdir()}
+    assert names == {"abc", "abc.npy", "abc.json"}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,14 @@ from sklearn.metrics import r2_score
 
 from tabimg import MTCMTMRegressor, MultiModalPretrainer
 from tabimg.evaluation.data import StudyData, read_data
-from tabimg.evaluation.engine import CellError, Protocol, plan_units, run_study
+from tabimg.evaluation.engine import (
+    CellError,
+    Protocol,
+    _prepare,
+    plan_units,
+    run_study,
+    run_unit,
+)
 from tabimg.evaluation.methods import Method, Prototypes, baseline_methods, own_methods
 
 SECONDS = ["pretrain_seconds", "fit_seconds"]
@@ -100,6 +108,105 @@ def test_cell_equals_the_estimators_fitted_by_hand(
     expected = r2_score(amount[fold.test], regressor.predict(table))
     assert scores.loc[(1, 0.3, 1), "r2"] == pytest.approx(expected, rel=1e-12)
     assert set(cell.labelled) <= set(fold.train) and not set(fold.train) & set(fold.test)
+
+
+class Recorder:
+    """Keeps what the regressor's fit is given, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given: list[tuple[pd.DataFrame, pd.DataFrame | None]] = []
+        self.models: list[MTCMTMRegressor] = []
+        fit = MTCMTMRegressor.fit
+
+        def recorded(regressor: Any, X: pd.DataFrame, y: Any, *, unlabeled: Any = None) -> Any:
+            self.given.append((X, None if unlabeled is None else unlabeled.frame))
+            self.models.append(regressor)
+            return fit(regressor, X, y, unlabeled=unlabeled)
+
+        monkeypatch.setattr(MTCMTMRegressor, "fit", recorded)
+
+
+@pytest.fixture
+def blended(small: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a small study whose estimator may distil."""
+    return {**small, "estimator": MTCMTMRegressor(finetune="auto", max_epochs=1)}
+
+
+@pytest.mark.parametrize("name", ["mt_cmtm", "contrastive_only", "shuffled_photos"])
+def test_methods_with_photos_are_fitted_with_their_vectors_and_the_unlabelled_pairs(
+    frame: pd.DataFrame,
+    amount: np.ndarray,
+    blended: dict[str, Any],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = Study(frame, amount, blended)
+    study.protocol = Protocol((0.3, 1.0), 2, 1, 1, 0)
+    (unit, _) = plan_units(study.data, study.built_in(name), study.protocol)
+    recorder = Recorder(monkeypatch)
+    for cell in run_unit(unit, study.data, tmp_path):
+        assert np.isfinite(cell["r2"])
+    embedded = np.load(tmp_path / "encoders" / f"{unit.encoder_fingerprint}.npy")
+    vector_of = dict(zip(unit.fold.train.tolist(), embedded, strict=True))
+    for cell, (labelled, pairs) in zip(unit.cells, recorder.given, strict=True):
+        assert labelled.index.tolist() == cell.labelled.tolist()
+        others = sorted(set(unit.fold.train) - set(cell.labelled))
+        assert ([] if pairs is None else pairs.index.tolist()) == others
+        for rows in (labelled, pairs):
+            for row, vector in ({} if rows is None else rows["photo"]).items():
+                np.testing.assert_array_equal(vector, vector_of[row])
+            columns = frame.drop(columns="photo")
+            assert rows is None or rows[columns.columns].equals(columns.loc[rows.index])
+    distilled = ["distilled" in model.validation_losses_ for model in recorder.models]
+    assert distilled == [True, False]
+
+
+def test_shuffled_photos_come_to_the_fit_with_the_rows_of_pretraining(
+    frame: pd.DataFrame, amount: np.ndarray, blended: dict[str, Any], tmp_path: Path
+) -> None:
+    study = Study(frame, amount, blended)
+    methods = study.built_in("shuffled_photos")
+    (unit, _) = plan_units(study.data, methods, study.protocol)
+    encoder = _prepare(unit, study.data, None)
+    shuffled = study.data.with_shuffled_photos(unit.fold.train, unit.seed).iloc[unit.fold.train]
+    declared = {"image_column": ["photo"], "group_column": "batch", "random_state": unit.seed}
+    by_hand = clone(blended["pretrainer"]).set_params(**declared).fit(shuffled)
+    assert encoder is not None and encoder.photos is not None
+    np.testing.assert_allclose(encoder.photos, by_hand.transform_images(shuffled), rtol=1e-4)
+
+
+def test_methods_without_photos_are_fitted_without_them(
+    frame: pd.DataFrame,
+    amount: np.ndarray,
+    blended: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = Study(frame, amount, blended)
+    study.protocol = Protocol((0.3,), 2, 1, 1, 0)
+    recorder = Recorder(monkeypatch)
+    study.run(study.built_in("scratch", "masked_only"))
+    assert len(recorder.given) == 4
+    for labelled, pairs in recorder.given:
+        assert labelled["photo"].isna().all() and pairs is None
+
+
+def test_vectors_stand_in_the_first_of_several_photo_columns(
+    frame: pd.DataFrame,
+    amount: np.ndarray,
+    blended: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frame = frame.assign(photo=frame["photo"].where(frame.index != 9), back=frame["photo"])
+    study = Study(frame, amount, {**blended, "image_column": ["photo", "back"]})
+    study.protocol = Protocol((0.3,), 2, 1, 1, 0)
+    recorder = Recorder(monkeypatch)
+    scores = study.run(study.built_in("mt_cmtm"))
+    assert scores["r2"].notna().all()
+    for rows in (rows for given in recorder.given for rows in given):
+        assert rows is not None
+        assert rows["back"].isna().all()
+        assert rows["photo"].notna().all()  # row 9 has a second photo
 
 
 def test_scores_are_tidy_and_complete(study: Study) -> None:
@@ -202,6 +309,19 @@ def test_changed_data_or_parameters_are_computed_anew_and_not_mixed_in(
     # The first study's cells are still there.
     pd.testing.assert_frame_equal(study.run(counting(study.data, log), tmp_path), first)
     assert count(log) == 12
+
+
+def test_chosen_folds_alone_are_run_and_equal_those_of_the_whole(study: Study) -> None:
+    methods = baseline_methods(["linear"], "regression")
+    whole = study.run(methods)
+    study.protocol = replace(study.protocol, folds=[1])
+    part = study.run(methods).drop(columns=SECONDS)
+    expected = whole[whole["fold"] == 1].drop(columns=SECONDS).reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, expected, check_exact=True)
+    for folds in ([2], []):
+        study.protocol = replace(study.protocol, folds=folds)
+        with pytest.raises(ValueError, match="folds 0 to 1"):
+            study.run(methods)
 
 
 def test_extended_study_keeps_what_it_has(study: Study, tmp_path: Path) -> None:

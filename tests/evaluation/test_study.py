@@ -56,6 +56,23 @@ def test_ablation_study_resumed_from_committed_scores_alone_is_equal(
     assert (tmp_path / "clone" / "scores.csv").read_text() == text
 
 
+def test_two_studies_share_a_folder(
+    frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
+) -> None:
+    plain = {**small, "baselines": ["linear"], "results_dir": tmp_path}
+    first = {**plain, "methods": ["scratch", "mt_cmtm"]}
+    second = {**plain, "methods": ["mt_cmtm", "masked_only"], "label_fractions": (0.5,)}
+    scores = ablation_study(frame, amount, **first).scores
+    others = ablation_study(frame, amount, **{**second, "n_draws": 1}).scores
+    # Two folds of mt_cmtm, pre-trained once for both studies, and two of masked_only.
+    assert len(list((tmp_path / "encoders").glob("*.json"))) == 4
+    n_cells = len(list((tmp_path / "cells").glob("*.json")))
+    assert n_cells == len(scores) + len(others)
+    again = ablation_study(frame, amount, **first).scores
+    pd.testing.assert_frame_equal(again, scores, check_exact=True)
+    assert len(list((tmp_path / "cells").glob("*.json"))) == n_cells
+
+
 def test_ablation_study_same_for_polars(
     frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any]
 ) -> None:
