@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from tabimg.evaluation.tuned_models import CORE_MODELS
 
 CORE_BASELINES = tuple(CORE_MODELS)
 EXTRA_BASELINES = tuple(EXTRA_MODELS)
+MANY_CLASSES = "The number of unique classes is greater than 50%"
 
 
 def make_baseline(
@@ -55,9 +57,11 @@ def make_baseline(
     All are tuned on the same inner folds of the rows they are fitted on, five at most, and so
     their ``validation_loss_`` compares.
 
-    - "linear" chooses its penalty out of six; it sees the columns as the networks' heads do.
-    - "random_forest" (200 trees) chooses the rows of a leaf, 1 or 3, and the columns of a split.
-    - "boosting" chooses the rows of a leaf, 5 or 20, and the number of rounds.
+    - "linear" chooses its penalty out of seven; it sees the columns as the networks' heads do.
+    - "random_forest" (200 trees) chooses the rows of a leaf, 1 or 3, and the columns that a split
+      looks at: the square root of their number, or 0.7 of them, at most 30.
+    - "boosting" chooses the rows of a leaf, 5 or 20, and the number of rounds. Like CatBoost it
+      grows a tree for each class and round, which takes its time with a hundred classes.
     - "realmlp" is RealMLP-TD and "catboost" CatBoost-TD, with the tuned defaults of Holzmüller et
       al. ("Better by default", NeurIPS 2024), "tabm" is TabM-D (Gorishniy et al., ICLR 2025), all
       from the pytabkit package. Nothing of them is reduced or chosen. Each member is fitted
@@ -96,7 +100,9 @@ class _Baseline(BaseEstimator):
         seed = draw_seed(self.random_state)
         folds = inner_folds(target, groups, seed, n_classes)
         problem = Problem(X, target, n_classes, folds, seed, self.n_threads)
-        with threadpool_limits(self.n_threads):
+        with threadpool_limits(self.n_threads), warnings.catch_warnings():
+            # The task is known; that there are few rows a class is the caller's protocol.
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             self.fitted_ = _model_fitter(self.name)(problem)
         self.settings_ = self.fitted_.settings
         self.validation_loss_ = self.fitted_.validation_loss
@@ -149,7 +155,9 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
         """
         reject_missing_target(y)
         labels = column_or_1d(y)
-        check_classification_targets(labels)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
+            check_classification_targets(labels)
         self.classes_, target = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y needs at least 2 classes, got 1 class: {self.classes_[0]!r}")

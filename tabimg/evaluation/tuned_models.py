@@ -22,7 +22,10 @@ from sklearn.model_selection import ParameterGrid
 from tabimg.evaluation.problem import Problem, Settings, over_all_classes, predict_all_classes
 from tabimg.table import TableCodec
 
+STRENGTHS = [1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0]
 N_TREES = 200
+# A split of a tree looks at 0.7 of the columns, or at so many where there are more.
+WIDE_COLUMNS = 30
 STAGES = (10, 20, 40, 70, 100, 200, 300)
 # Histogram boosting has no more bins; a column of more categories is read as ordered codes.
 MAX_CODES = 255
@@ -33,6 +36,7 @@ class DenseView:
 
     def __init__(self, table: Any) -> None:
         self.codec = TableCodec().fit(table)
+        self.width = len(self.codec.matrix_names())
         self.categorical: list[int] = []
 
     def __call__(self, table: Any) -> np.ndarray:
@@ -45,6 +49,7 @@ class OrdinalView:
     def __init__(self, table: Any) -> None:
         self.codec = TableCodec().fit(table)
         first = len(self.codec.numeric_names)
+        self.width = first + len(self.codec.categorical_names)
         sizes = enumerate(self.codec.cardinalities, start=first)
         self.categorical = [column for column, size in sizes if size <= MAX_CODES]
 
@@ -76,9 +81,16 @@ def make_linear(problem: Problem, view: View, strength: float) -> Any:
     return Ridge(alpha=strength)
 
 
-def make_forest(problem: Problem, view: View, **settings: Any) -> Any:
+def make_forest(problem: Problem, view: View, wide: bool, **settings: Any) -> Any:
     forest = SmoothedForest if problem.n_classes else RandomForestRegressor
-    return forest(N_TREES, random_state=problem.seed, n_jobs=problem.n_threads, **settings)
+    share = min(0.7, WIDE_COLUMNS / view.width) if wide else "sqrt"
+    return forest(
+        N_TREES,
+        max_features=share,
+        random_state=problem.seed,
+        n_jobs=problem.n_threads,
+        **settings,
+    )
 
 
 def make_boosting(problem: Problem, view: View, **settings: Any) -> Any:
@@ -190,11 +202,9 @@ def _grid(**values: list[Any]) -> list[Settings]:
 
 
 CORE_MODELS = {
-    "linear": Family(make_linear, DenseView, _grid(strength=[1.0, 0.01, 0.1, 10.0, 100.0, 1000.0])),
+    "linear": Family(make_linear, DenseView, _grid(strength=STRENGTHS)),
     "random_forest": Family(
-        make_forest,
-        DenseView,
-        _grid(min_samples_leaf=[1, 3], max_features=["sqrt", 0.7]),
+        make_forest, DenseView, _grid(min_samples_leaf=[1, 3], wide=[False, True])
     ),
     "boosting": Family(make_boosting, OrdinalView, _grid(min_samples_leaf=[5, 20]), staged_outputs),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,6 +17,7 @@ from threadpoolctl import threadpool_info
 from tabimg.evaluation import baselines, tuned_models
 from tabimg.evaluation.baselines import CORE_BASELINES, make_baseline
 from tabimg.evaluation.inner_folds import inner_folds
+from tabimg.evaluation.problem import Problem
 from tabimg.evaluation.tuned_models import CORE_MODELS, SmoothedForest
 from tabimg.table import TableCodec
 
@@ -75,7 +78,10 @@ def test_regressor_learns_from_raw_frame(name: str) -> None:
 def test_two_labels_a_class_and_a_class_of_one_row_are_enough(name: str) -> None:
     frame, _ = raw_table(11)
     labels = np.array([0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5])
-    model = make_baseline(name, "classification").fit(frame, labels)
+    with warnings.catch_warnings():
+        # Many classes for the rows are no mistake here: nobody is told in every fold and tree.
+        warnings.simplefilter("error")
+        model = make_baseline(name, "classification").fit(frame, labels)
     assert model.predict_proba(frame).shape == (11, 6)
     assert np.isfinite(model.validation_loss_)
 
@@ -154,6 +160,16 @@ def test_other_frame_libraries_and_unseen_categories_are_read(name: str) -> None
     np.testing.assert_allclose(ours.predict(frame), theirs.predict(pl.from_pandas(frame)))
     odd = frame[:2].assign(colour=["mauve", None], length=[np.nan, 1e9])
     assert np.isfinite(ours.predict(odd)).all()
+
+
+@pytest.mark.parametrize(("n_columns", "share"), [(10, 0.7), (150, 0.2)])
+def test_forest_looks_at_a_bounded_number_of_columns(n_columns: int, share: float) -> None:
+    table = np.random.default_rng(0).normal(size=(12, n_columns))
+    problem = Problem(table, np.arange(12.0), 0, [], 0, 1)
+    forest = tuned_models.make_forest(problem, tuned_models.DenseView(table), wide=True)
+    assert forest.max_features == pytest.approx(share)
+    narrow = tuned_models.make_forest(problem, tuned_models.DenseView(table), wide=False)
+    assert narrow.max_features == "sqrt"
 
 
 def test_forest_smoothing_is_one_even_vote_more() -> None:
