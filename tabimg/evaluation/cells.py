@@ -71,6 +71,15 @@ class CellStore:
             return None
         return {name: cell[name] for name in columns}
 
+    def take_over(self, scores: str | Path) -> None:
+        """Keep the cells of a table of scores that lies elsewhere, such as a committed one."""
+        if self.folder is None:
+            raise ValueError("a store without a folder keeps no cells")
+        for fingerprint, cell in _read_scores(Path(scores)).items():
+            if fingerprint not in self._cells:
+                keep_cell(self.folder, cell)
+                self._cells[fingerprint] = cell
+
     def write_scores(self, scores: pd.DataFrame) -> None:
         """Write ``scores.csv``; cells of an earlier one that it leaves out stay in ``cells``."""
         if self.folder is None:

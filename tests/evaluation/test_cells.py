@@ -58,6 +58,19 @@ def test_scores_of_smaller_study_lose_no_cell(tmp_path: Path) -> None:
     assert_is(CellStore(tmp_path).find("b", COLUMNS), cell("b", r2=0.5))
 
 
+def test_committed_scores_are_taken_over_without_replacing_own_cells(tmp_path: Path) -> None:
+    own, other = cell("a"), cell("b", r2=0.25)
+    keep_cell(tmp_path / "own", own)
+    foreign = pd.DataFrame([{**cell("a"), "r2": 9.0}, other])
+    foreign.to_csv(tmp_path / "committed.csv", index=False)
+    CellStore(tmp_path / "own").take_over(tmp_path / "committed.csv")
+    store = CellStore(tmp_path / "own")
+    assert_is(store.find("a", COLUMNS), own)
+    assert_is(store.find("b", COLUMNS), other)
+    with pytest.raises(ValueError, match="without a folder"):
+        CellStore(None).take_over(tmp_path / "committed.csv")
+
+
 def test_half_written_files_of_a_killed_process_do_not_count(tmp_path: Path) -> None:
     keep_cell(tmp_path, cell("a"))
     (tmp_path / "cells" / ".b.json-0123").write_text('{"finger')

@@ -1,0 +1,227 @@
+"""The page of results: headline, every set, figures, configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from headline import ALL, BEST, FEW, METHOD, SCRATCH, Outcome, averages, verdicts
+from pages import (
+    as_gain,
+    computing_time,
+    configuration,
+    minutes,
+    save_figure,
+    table,
+    with_interval,
+    write_page,
+)
+from runs import Bench, read_settings
+from sets import SETS, DataSet
+
+from tabimg.evaluation import StudyResult
+from tabimg.evaluation.baselines import CORE_BASELINES, EXTRA_BASELINES
+from tabimg.evaluation.metrics import METRICS
+
+NAMES = {
+    "scratch": "scratch",
+    "mt_cmtm": "**MT-CMTM**",
+    "linear": "linear",
+    "random_forest": "random forest",
+    "boosting": "gradient boosting",
+    "realmlp": "RealMLP",
+    "tabm": "TabM",
+    "catboost": "CatBoost",
+    "best_baseline": "best baseline, by inner validation",
+}
+CELL = ["repeat", "fold", "budget", "draw"]
+
+INTRODUCTION = """\
+# Accuracy
+
+Do photos at training time make predictions from the table alone better? Real sets, each with a
+table and photos; the photos of the test rows are never seen. Written by
+
+```console
+TABIMG_DATA=... python examples/benchmarks/accuracy.py
+```
+
+from the tables of scores in `docs/benchmarks/results/`, which have one row a method, fold, label
+budget and draw.
+
+- **MT-CMTM** pre-trains on all training rows of a fold with their photos, and is fitted on the
+  labelled ones. **scratch** is the same estimator with `pretrainer=None`: the same candidates and
+  budget, and no photo.
+- Baselines are tuned on inner folds of the same labelled rows. The *best baseline* is in each cell
+  the one with the lowest inner validation loss, picked without test rows. Each is shown as well.
+- 5 folds by group and class; 5 %, 10 %, 25 % and all of a fold's training labels, at least two a
+  class. Labels of the first two are drawn twice (once for RealMLP, TabM and CatBoost). Fractions
+  that come to the same rows are merged.
+- Every set has one metric. Classification: accuracy, or AUC where a constant is right in three of
+  four rows. Regression: the MSE divided by the variance of the test rows (relative MSE; it is
+  1 − R², and lower is better).
+- A gain is positive where MT-CMTM is better, in points (hundredths) of accuracy or AUC, and in
+  percent of the reference's MSE. 95 % intervals stand in brackets: over the folds of a set the
+  corrected resampled t interval (Nadeau and Bengio, 2003), paired; over sets a bootstrap that draws
+  sets, then folds.
+- A set whose scores were looked at while defaults were chosen is a *development set*. The headline
+  is the average over the *confirmation sets*, which took no part in any choice.
+"""
+
+
+def as_outcome(data: DataSet, scores: pd.DataFrame) -> Outcome:
+    """Make a study of a table of scores, with the best baseline."""
+    present = [n for n in (*CORE_BASELINES, *EXTRA_BASELINES) if n in set(scores["method"])]
+    # Only among cells that every baseline has: the choice is then the same everywhere.
+    counts = scores[scores["method"].isin(present)].groupby(CELL)["method"].nunique()
+    shared = scores.set_index(CELL).index.isin(counts[counts == len(present)].index)
+    choice = StudyResult(scores[shared], data.metric, tuple(present)).with_best_baseline(BEST)
+    best = choice.scores[choice.scores["method"] == BEST]
+    whole = pd.concat([scores.assign(picked=None), best], ignore_index=True)
+    return Outcome(data, StudyResult(whole, data.metric, tuple(present)))
+
+
+def write(bench: Bench, outcomes: Sequence[Outcome]) -> None:
+    """Write the page and its figures from whatever there is."""
+    parts = [INTRODUCTION, *_headline(outcomes)]
+    if outcomes:
+        save_figure(
+            bench.docs / "figures" / "accuracy-gains.svg",
+            lambda figure: _draw_gains(figure, outcomes),
+            figsize=(8, 1.6 + 0.35 * len(outcomes)),
+        )
+        parts.append("![Gains over all sets](figures/accuracy-gains.svg)\n")
+    for role, title in (("confirmation", "Confirmation sets"), ("development", "Development sets")):
+        parts.append(f"## {title}\n")
+        if role == "development" and outcomes:
+            parts.append(averages([o for o in outcomes if o.data.role == role]))
+        for outcome in outcomes:
+            if outcome.data.role == role:
+                parts += _section(bench, outcome)
+    notes = {o.data.name: read_settings(bench, o.data.name) for o in outcomes}
+    parts += [
+        "## Configuration\n",
+        "The same for all sets.\n",
+        configuration({name: note for name, note in notes.items() if note}),
+    ]
+    write_page(bench.docs / "accuracy.md", parts)
+
+
+def _headline(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    confirming = [o for o in outcomes if o.data.role == "confirmation"]
+    wanted = [name for name, data in SETS.items() if data.role == "confirmation"]
+    absent = [name for name in wanted if name not in {o.data.name for o in confirming}]
+    yield "## Headline: the average over the confirmation sets\n"
+    if not confirming:
+        yield f"**Not there yet**: no results of {', '.join(absent)}.\n"
+        return
+    if absent:
+        yield f"**Preliminary**: no results of {', '.join(absent)}.\n"
+    yield averages(confirming)
+    yield "\nAgainst what was asked for beforehand:\n"
+    yield verdicts(confirming)
+    losses = list(_losses(confirming))
+    yield "\nWhere MT-CMTM is behind, on a confirmation set, on average over the folds:\n"
+    yield "\n".join(losses) + "\n" if losses else "nowhere.\n"
+
+
+def _losses(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Name every set and budget at which the method is behind."""
+    for outcome in outcomes:
+        for reference in (SCRATCH, BEST):
+            summary = outcome.study.summary(reference)
+            behind = summary[(summary["method"] == METHOD) & (summary["gain"] < 0)]
+            for row in behind.itertuples():
+                gain = as_gain(row.gain, row.gain_low, row.gain_high)
+                yield f"- {outcome.data.name}, {row.budget}, {NAMES[reference]}: {gain}"
+
+
+def _section(bench: Bench, outcome: Outcome) -> Iterator[str]:
+    data, study = outcome.data, outcome.study
+    name = f"accuracy-{data.name}.svg"
+    shown = [SCRATCH, METHOD, BEST]
+    save_figure(
+        bench.docs / "figures" / name,
+        lambda figure: study.plot(figure.subplots(), methods=shown),
+        figsize=(5, 3.2),
+    )
+    n_rows = study.scores.groupby(["repeat", "fold"])[["n_train", "n_test"]].first().sum(axis=1)
+    yield f"### {data.name}\n"
+    yield f"{data.describe()} {n_rows.iloc[0]} rows.\n"
+    yield f"{METRICS[data.metric].label}, mean over folds and its interval:\n"
+    yield _scores(study)
+    yield f"\nGain of MT-CMTM in {METRICS[data.metric].gain_unit}:\n"
+    yield _gains(study)
+    yield f"\n![Score against labels](figures/{name})\n"
+    yield _times(study.scores)
+
+
+def _scores(study: StudyResult) -> str:
+    summary = study.summary(SCRATCH)
+    cells = {
+        (row.method, row.budget): with_interval(row.mean, row.low, row.high)
+        for row in summary.itertuples()
+    }
+    labels = summary.groupby("budget")["n_labels"].mean()
+    heads = ["method", *(f"{budget} ({labels[budget]:.0f} labels)" for budget in study.budgets)]
+    methods = [name for name in NAMES if name in study.methods]
+    rows = [[NAMES[m], *(cells.get((m, b), "-") for b in study.budgets)] for m in methods]
+    return table(heads, rows)
+
+
+def _gains(study: StudyResult) -> str:
+    rows = []
+    for reference in (SCRATCH, BEST):
+        summary = study.summary(reference)
+        own = summary[summary["method"] == METHOD].set_index("budget")
+        gains = [as_gain(*own.loc[b, ["gain", "gain_low", "gain_high"]]) for b in study.budgets]
+        rows.append([f"over {NAMES[reference]}", *gains])
+    picked = study.scores[study.scores["method"] == BEST].groupby("budget")["picked"]
+    counts = picked.value_counts()
+    rows.append(
+        [
+            "picked (times)",
+            *(
+                ", ".join(f"{NAMES[name]} ({n})" for name, n in counts[budget].items())
+                for budget in study.budgets
+            ),
+        ]
+    )
+    return table(["", *study.budgets], rows)
+
+
+def _times(scores: pd.DataFrame) -> str:
+    times = computing_time(scores[scores["method"] != BEST])
+    parts = [
+        f"{NAMES[name].strip('*')} {minutes(fitting)}"
+        + (f" and {minutes(pretraining)} of pre-training" if pretraining else "")
+        for name, (pretraining, fitting) in times.items()
+    ]
+    total = sum(sum(pair) for pair in times.values())
+    return (
+        f"Computing time on one thread, all folds: {'; '.join(parts)}; {minutes(total)} in all.\n"
+    )
+
+
+def _draw_gains(figure: Any, outcomes: Sequence[Outcome]) -> None:
+    """Draw each set's gain with few and with all labels, over scratch and the best baseline."""
+    ordered = sorted(outcomes, key=lambda o: o.data.role == "confirmation")
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, reference in zip(axes, (SCRATCH, BEST), strict=True):
+        for shift, label, fractions in (
+            (0.12, "5 % and 10 % of the labels", FEW),
+            (-0.12, "all labels", ALL),
+        ):
+            found = [o.interval(fractions, reference) for o in ordered]
+            places = [n + shift for n in range(len(ordered))]
+            means = [100 * each.mean for each in found]
+            reach = [
+                [100 * (e.mean - e.low) if e.n > 1 else 0 for e in found],
+                [100 * (e.high - e.mean) if e.n > 1 else 0 for e in found],
+            ]
+            ax.errorbar(means, places, xerr=reach, fmt="o", capsize=2, markersize=4, label=label)
+        ax.axvline(0.0, color="grey", linewidth=0.8)
+        ax.set_xlabel(f"Gain over {NAMES[reference]},\npoints or % of MSE")
+    axes[0].set_yticks(range(len(ordered)), [f"{o.data.name} ({o.data.role})" for o in ordered])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

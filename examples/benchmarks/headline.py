@@ -1,0 +1,132 @@
+"""The average over several sets, against what was asked for.
+
+A gain is counted in hundredths: points of accuracy, AUC or R², percent of the mean squared error.
+Within a set and fold it is the mean over the budgets in question; then sets and folds are drawn by
+the hierarchical bootstrap of `tabimg.evaluation.pooled_difference`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from pages import as_gain, table
+from sets import DataSet
+
+from tabimg.evaluation import StudyResult, pooled_difference
+from tabimg.evaluation.statistics import Interval, corrected_interval
+
+METHOD, SCRATCH, BEST = "mt_cmtm", "scratch", "best_baseline"
+FEW, ALL = (0.05, 0.1), (1.0,)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A set and the study that was made of it."""
+
+    data: DataSet
+    study: StudyResult
+
+    def gain(self, fractions: Sequence[float], reference: str) -> pd.Series:
+        """Give the gain of `METHOD` in each fold, averaged over label fractions.
+
+        Empty where the study has none of the fractions.
+        """
+        budgets = dict.fromkeys(filter(None, (budget_of(self.study, f) for f in fractions)))
+        by_budget = [self.study.differences(METHOD, reference, budget) for budget in budgets]
+        return pd.concat(by_budget, axis=1).mean(axis=1) if by_budget else pd.Series(dtype=float)
+
+    def interval(self, fractions: Sequence[float], reference: str) -> Interval:
+        """Give that gain with the corrected resampled t interval over folds."""
+        rows = self.study.scores
+        test_share = float((rows["n_test"] / rows["n_train"]).mean())
+        return corrected_interval(self.gain(fractions, reference), test_share)
+
+
+def budget_of(study: StudyResult, fraction: float) -> str | None:
+    """Find the budget that a fraction came to; merged ones are named "5 % = 10 %"."""
+    name = f"{100 * fraction:g} %"
+    return next((budget for budget in study.budgets if name in budget.split(" = ")), None)
+
+
+def pooled(outcomes: Sequence[Outcome], fractions: Sequence[float], reference: str) -> Interval:
+    """Average a gain over sets; of a single set the interval is the one over its folds."""
+    kept = [each for each in outcomes if len(each.gain(fractions, reference))]
+    if not kept:
+        return Interval(math.nan, math.nan, math.nan, math.nan, 0)
+    if len(kept) == 1:
+        return kept[0].interval(fractions, reference)
+    return pooled_difference({o.data.name: o.gain(fractions, reference).to_numpy() for o in kept})
+
+
+def averages(outcomes: Sequence[Outcome]) -> str:
+    """Write the table of average gains."""
+    kinds = {
+        "all": list(outcomes),
+        "classification, points": [o for o in outcomes if o.data.task == "classification"],
+        "regression, % of MSE": [o for o in outcomes if o.data.task == "regression"],
+    }
+    heads = ["gain of MT-CMTM", *(f"{kind} ({len(kept)})" for kind, kept in kinds.items())]
+    asked: Mapping[str, tuple[Sequence[float], str]] = {
+        "5 % and 10 % of the labels, over scratch": (FEW, SCRATCH),
+        "all labels, over scratch": (ALL, SCRATCH),
+        "5 % of the labels, over the best baseline": ((0.05,), BEST),
+        "10 % of the labels, over the best baseline": ((0.1,), BEST),
+        "25 % of the labels, over the best baseline": ((0.25,), BEST),
+        "all labels, over the best baseline": (ALL, BEST),
+    }
+    rows = []
+    for label, (fractions, reference) in asked.items():
+        intervals = [pooled(kept, fractions, reference) for kept in kinds.values()]
+        rows.append([label, *(as_gain(each.mean, each.low, each.high) for each in intervals)])
+    return table(heads, rows)
+
+
+def verdicts(outcomes: Sequence[Outcome]) -> str:
+    """Hold the averages against what was asked for, item by item."""
+    classes = [o for o in outcomes if o.data.task == "classification"]
+    numbers = [o for o in outcomes if o.data.task == "regression"]
+    few, full = pooled(outcomes, FEW, SCRATCH), pooled(outcomes, ALL, SCRATCH)
+    rows = [
+        _row("few labels: gain over scratch, interval above zero", few, few.low > 0),
+        _aim("few labels: +5 points over scratch in classification", classes, FEW, SCRATCH, 0.05),
+        _aim("few labels: MSE 10 % below scratch in regression", numbers, FEW, SCRATCH, 0.10),
+        _row("all labels: gain over scratch, interval above zero", full, full.low > 0),
+        _aim("all labels: +2.38 points over scratch, the paper's", classes, ALL, SCRATCH, 0.0238),
+        _aim("all labels: MSE 1.48 % below scratch, the paper's", numbers, ALL, SCRATCH, 0.0148),
+        _worst(outcomes),
+        _aim("5 % of the labels: ahead of the best baseline", outcomes, (0.05,), BEST, 0.0),
+        _aim("10 % of the labels: ahead of the best baseline", outcomes, (0.1,), BEST, 0.0),
+        _aim("all labels: within 1 of the best baseline", outcomes, ALL, BEST, -0.01),
+    ]
+    return table(["asked for", "found", "reached"], rows)
+
+
+def _aim(
+    label: str, outcomes: Sequence[Outcome], fractions: Sequence[float], reference: str, bar: float
+) -> list[str]:
+    found = pooled(outcomes, fractions, reference)
+    return _row(label, found, found.mean >= bar)
+
+
+def _row(label: str, found: Interval, reached: bool) -> list[str]:
+    verdict = "-" if math.isnan(found.mean) else "yes" if reached else "**no**"
+    return [label, as_gain(found.mean, found.low, found.high), verdict]
+
+
+def _worst(outcomes: Sequence[Outcome]) -> list[str]:
+    """No set may lose more than half a point, or one percent of MSE, with all labels."""
+    label = "all labels: no set more than 0.5 points or 1 % of MSE below scratch"
+    floor = {"classification": -0.005, "regression": -0.01}
+    losses = {
+        each.data.name: mean
+        for each in outcomes
+        if (mean := float(each.gain(ALL, SCRATCH).mean())) < floor[each.data.task]
+    }
+    if math.isnan(pooled(outcomes, ALL, SCRATCH).mean):
+        return [label, "-", "-"]
+    if not losses:
+        return [label, "none", "yes"]
+    return [label, ", ".join(f"{k} {100 * v:+.1f}" for k, v in losses.items()), "**no**"]
