@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from tabimg.image.decoding import POLICIES
 from tabimg.nn import MultiModalNet
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
-from tabimg.table import EncodedTable, TableCodec
+from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
 from tabimg.training.pairs import PairedRows
@@ -103,6 +104,10 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         Weight of the contrastive and of the masked-cell loss. ``lambda_c=0`` reads no photo.
     mask_rate : float in (0, 1), default=0.3
         Probability that a cell is corrupted; at least one in each row is.
+    corruption : {"marginal", "mean", "zero", "token"}, default="marginal"
+        What takes the place of a corrupted cell: a draw from the column's training cells, as in the
+        paper; the column's mean or most frequent category; zeros; or a learned token, that of
+        missing cells.
     mask_loss : {"l1_ce", "l1"}, default="l1_ce"
         L1 on numeric and cross-entropy on categorical cells, or the paper's L1 on both.
     temperature : float, default=0.1
@@ -201,6 +206,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         lambda_c: float = 1.0,
         lambda_m: float = 1.0,
         mask_rate: float = 0.3,
+        corruption: str = "marginal",
         mask_loss: MaskLossForm = "l1_ce",
         temperature: float = 0.1,
         augmentation: Any = "default",
@@ -237,6 +243,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         self.lambda_c = lambda_c
         self.lambda_m = lambda_m
         self.mask_rate = mask_rate
+        self.corruption = corruption
         self.mask_loss = mask_loss
         self.temperature = temperature
         self.augmentation = augmentation
@@ -399,6 +406,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         check_scalar(
             self.mask_rate, "mask_rate", Real, min_val=0, max_val=1, include_boundaries="neither"
         )
+        check_choice("corruption", self.corruption, list(CORRUPTIONS))
         check_choice("mask_loss", self.mask_loss, MASK_LOSSES)
         check_positive("temperature", self.temperature)
         check_choice("on_bad_image", self.on_bad_image, POLICIES)
@@ -422,6 +430,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
             precision=self.precision,
             compile=self.compile,
             run=run_options(self, seed),
+            corruption=self.corruption,
         )
 
     def _check_continued(self, material: Material) -> None:
@@ -436,6 +445,9 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         self, rows: PairedRows, seed: int, continued: bool
     ) -> tuple[MultiModalNet, PretrainingRecipe]:
         table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
+        if self.corruption == "token":
+            # A masked cell takes the token of missing ones, so that every column needs one.
+            table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
         recipe = PretrainingRecipe(table, self._image_recipe(rows.images), int(self.projection_dim))
         if continued:
             return self.network_.build().train(), self._check_recipe(recipe)

@@ -1,11 +1,14 @@
-"""Corruption of table rows: masked cells take a value from their column's marginal."""
+"""Corruption of table rows: which cells are masked, and what takes their place."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from tabimg.table.categories import MISSING, UNKNOWN
 from tabimg.table.encoded import EncodedTable
 
 
@@ -28,18 +31,17 @@ class Corrupted:
     code_mask: np.ndarray
 
 
-class MarginalCorruption:
-    """Bernoulli masking with replacement from the columns' empirical marginals.
+class Corruption(ABC):
+    """Bernoulli masking; a subclass says what a masked cell becomes.
 
     Each observed cell is masked with probability ``mask_rate``, independently; a row in which no
-    cell was masked gets one, uniformly among its observed cells. A masked cell is replaced by the
-    observed value of a training row drawn uniformly, each cell on its own. Missing and unknown
-    cells are never masked, and never drawn.
+    cell was masked gets one, uniformly among its observed cells. Missing and unknown cells are
+    never masked, nor is a column of which the training rows show no value.
 
     Parameters
     ----------
     training : EncodedTable
-        The training rows, the source of the marginals. Not copied where all cells are observed.
+        The training rows.
     mask_rate : float
         Probability of masking a cell, in (0, 1).
 
@@ -50,8 +52,7 @@ class MarginalCorruption:
 
     Notes
     -----
-    The corruption of Roy et al., arXiv 2501.07304, after SCARF (Bahri et al., arXiv 2106.15147,
-    section 3). With m observed cells in a row, the expected share of masked cells is
+    With m observed cells in a row, the expected share of masked cells is
     ``mask_rate + (1 - mask_rate)**m / m``.
     """
 
@@ -60,10 +61,20 @@ class MarginalCorruption:
             raise ValueError(f"mask_rate must lie in (0, 1), got {mask_rate!r}.")
         if len(training) == 0:
             raise ValueError("The marginals need at least one training row, got none.")
-        numeric_observed, code_observed = training.observed()
         self.mask_rate = float(mask_rate)
-        self._numeric_pool, self._numeric_counts = _pool(training.numeric, numeric_observed)
-        self._code_pool, self._code_counts = _pool(training.codes, code_observed)
+        numeric_observed, code_observed = training.observed()
+        self._numeric_seen: np.ndarray = np.any(numeric_observed, axis=0)
+        self._code_seen: np.ndarray = np.any(code_observed, axis=0)
+
+    @abstractmethod
+    def _replace(
+        self,
+        batch: EncodedTable,
+        numeric_mask: np.ndarray,
+        code_mask: np.ndarray,
+        rng: np.random.Generator,
+    ) -> EncodedTable:
+        """Copy a batch with the masked cells replaced."""
 
     def draw(self, batch: EncodedTable, rng: np.random.Generator) -> Corrupted:
         """Corrupt a batch; the batch itself is not changed.
@@ -86,27 +97,129 @@ class MarginalCorruption:
         """
         self._check_columns(batch)
         numeric_observed, code_observed = batch.observed()
-        # A column that the training rows never show has nothing to draw from.
+        # A column that the training rows never show has nothing to learn from.
         maskable = np.hstack(
-            [numeric_observed & (self._numeric_counts > 0), code_observed & (self._code_counts > 0)]
+            [numeric_observed & self._numeric_seen, code_observed & self._code_seen]
         )
         mask = _draw_mask(maskable, self.mask_rate, rng)
         n_numeric = batch.numeric.shape[1]
         numeric_mask, code_mask = mask[:, :n_numeric], mask[:, n_numeric:]
-        numeric = _replace(
-            batch.numeric, numeric_mask, self._numeric_pool, self._numeric_counts, rng
-        )
-        codes = _replace(batch.codes, code_mask, self._code_pool, self._code_counts, rng)
-        return Corrupted(EncodedTable(numeric, codes), numeric_mask, code_mask)
+        table = self._replace(batch, numeric_mask, code_mask, rng)
+        return Corrupted(table, numeric_mask, code_mask)
 
     def _check_columns(self, batch: EncodedTable) -> None:
         got = (batch.numeric.shape[1], batch.codes.shape[1])
-        expected = (self._numeric_pool.shape[1], self._code_pool.shape[1])
+        expected = (len(self._numeric_seen), len(self._code_seen))
         if got != expected:
             raise ValueError(
                 f"The batch has {got[0]} numeric and {got[1]} categorical columns, the training "
                 f"rows have {expected[0]} and {expected[1]}."
             )
+
+
+class MarginalCorruption(Corruption):
+    """A masked cell becomes the observed value of a training row drawn uniformly.
+
+    Each cell is drawn on its own, so a replacement follows its column's empirical marginal.
+    Missing and unknown cells are never drawn.
+
+    Parameters
+    ----------
+    training : EncodedTable
+        The source of the marginals. Not copied where all cells are observed.
+    mask_rate : float
+        As in `Corruption`.
+
+    Notes
+    -----
+    The corruption of Roy et al., arXiv 2501.07304, after SCARF (Bahri et al., arXiv 2106.15147,
+    section 3).
+    """
+
+    def __init__(self, training: EncodedTable, mask_rate: float) -> None:
+        super().__init__(training, mask_rate)
+        numeric_observed, code_observed = training.observed()
+        self._numeric_pool, self._numeric_counts = _pool(training.numeric, numeric_observed)
+        self._code_pool, self._code_counts = _pool(training.codes, code_observed)
+
+    def _replace(
+        self,
+        batch: EncodedTable,
+        numeric_mask: np.ndarray,
+        code_mask: np.ndarray,
+        rng: np.random.Generator,
+    ) -> EncodedTable:
+        return EncodedTable(
+            _draw_from(self._numeric_pool, self._numeric_counts, batch.numeric, numeric_mask, rng),
+            _draw_from(self._code_pool, self._code_counts, batch.codes, code_mask, rng),
+        )
+
+
+class ConstantCorruption(Corruption):
+    """A masked cell becomes a constant of its column; for comparison with the marginal.
+
+    Parameters
+    ----------
+    training : EncodedTable
+    mask_rate : float
+        As in `Corruption`.
+    numeric : float, or float array of shape (p,)
+    codes : int, or int array of shape (q,)
+        What takes the place of masked cells.
+    """
+
+    def __init__(
+        self,
+        training: EncodedTable,
+        mask_rate: float,
+        numeric: float | np.ndarray,
+        codes: int | np.ndarray,
+    ) -> None:
+        super().__init__(training, mask_rate)
+        self._numeric = np.asarray(numeric, dtype=training.numeric.dtype)
+        self._codes = np.asarray(codes, dtype=training.codes.dtype)
+
+    def _replace(
+        self,
+        batch: EncodedTable,
+        numeric_mask: np.ndarray,
+        code_mask: np.ndarray,
+        rng: np.random.Generator,
+    ) -> EncodedTable:
+        return EncodedTable(
+            np.where(numeric_mask, self._numeric, batch.numeric),
+            np.where(code_mask, self._codes, batch.codes),
+        )
+
+
+def mean_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
+    """Replace numbers by their column's mean, categories by the most frequent one."""
+    numeric_observed, code_observed = training.observed()
+    sums = np.where(numeric_observed, training.numeric, 0.0).sum(axis=0, dtype=np.float64)
+    means = sums / np.maximum(numeric_observed.sum(axis=0), 1)
+    modes = [
+        np.bincount(codes[seen], minlength=1).argmax()
+        for codes, seen in zip(training.codes.T, code_observed.T, strict=True)
+    ]
+    return ConstantCorruption(training, mask_rate, means, np.array(modes, dtype=np.int64))
+
+
+def zero_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
+    """Replace numbers by the scaled 0, categories by the unknown one: networks see only zeros."""
+    return ConstantCorruption(training, mask_rate, 0.0, UNKNOWN)
+
+
+def token_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
+    """Make cells missing, for networks that learn a token of missing cells for every column."""
+    return ConstantCorruption(training, mask_rate, np.nan, MISSING)
+
+
+CORRUPTIONS: dict[str, Callable[[EncodedTable, float], Corruption]] = {
+    "marginal": MarginalCorruption,
+    "mean": mean_corruption,
+    "zero": zero_corruption,
+    "token": token_corruption,
+}
 
 
 def _pool(values: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,11 +241,11 @@ def _draw_mask(maskable: np.ndarray, rate: float, rng: np.random.Generator) -> n
     return mask
 
 
-def _replace(
-    values: np.ndarray,
-    mask: np.ndarray,
+def _draw_from(
     pool: np.ndarray,
     counts: np.ndarray,
+    values: np.ndarray,
+    mask: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
     rows, columns = np.nonzero(mask)

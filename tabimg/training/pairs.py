@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tabimg.image import Augmenter, ImageCache, RowImages, plain
 from tabimg.objectives import positives_from_ids
-from tabimg.table import EncodedTable, MarginalCorruption
+from tabimg.table import Corruption, EncodedTable
 from tabimg.training.net import Batch
 from tabimg.training.runtime import derive_seed
 
@@ -93,7 +93,7 @@ class BatchBuilder:
     def __init__(
         self,
         rows: PairedRows,
-        corruption: MarginalCorruption,
+        corruption: Corruption,
         image_size: int,
         device: torch.device,
     ) -> None:

@@ -14,7 +14,7 @@ from tabimg.image import Augmentation, Augmenter, image_fingerprint
 from tabimg.nn import MultiModalNet
 from tabimg.objectives import InfoNCE, MaskedCellLoss
 from tabimg.objectives.masked_cells import MaskLossForm
-from tabimg.table import MarginalCorruption
+from tabimg.table import CORRUPTIONS
 from tabimg.training.net import Batch, Terms
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, ValidationBatches
 from tabimg.training.run import History, RunOptions, optimise, parameter_groups
@@ -36,6 +36,7 @@ class PretrainingOptions:
     precision: str
     compile: bool
     run: RunOptions
+    corruption: str = "marginal"
 
 
 class PretrainingObjective(nn.Module):
@@ -130,7 +131,7 @@ def pretrain(net: MultiModalNet, rows: PairedRows, options: PretrainingOptions) 
 def _optimise(net: MultiModalNet, rows: PairedRows, options: PretrainingOptions) -> History:
     run = options.run
     train, valid = _split(rows, run)
-    corruption = MarginalCorruption(rows.table.take(train), options.mask_rate)
+    corruption = CORRUPTIONS[options.corruption](rows.table.take(train), options.mask_rate)
     builder = BatchBuilder(rows, corruption, options.image_size, run.device)
     augmenter = Augmenter(options.augmentation, options.image_size)
     validation = None

@@ -38,6 +38,7 @@ PRETRAINER = {
     "lambda_c": [-1, "high", float("nan")],
     "lambda_m": [-1, "high", float("nan")],
     "mask_rate": [0, 1, -0.1, 1.5, "some"],
+    "corruption": ["median", None],
     "mask_loss": ["l2", None],
     "temperature": [0, -0.1, "hot"],
     "augmentation": ["strong", {"flop": True}, 3],

@@ -192,6 +192,30 @@ def test_pretraining_lowers_both_losses(frame: pd.DataFrame, make_pretrainer: Ma
         assert history[-1][f"train_{term}"] < 0.9 * history[0][f"train_{term}"]
 
 
+def test_corruptions_train_different_encoders(
+    table: pd.DataFrame, frame: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    embeddings = [
+        make_pretrainer(corruption=name).fit(frame).transform(table)
+        for name in ("marginal", "mean", "zero", "token")
+    ]
+    for number, embedding in enumerate(embeddings):
+        assert np.isfinite(embedding).all()
+        for other in embeddings[:number]:
+            assert other.shape == embedding.shape and not np.array_equal(other, embedding)
+
+
+def test_token_of_masked_cells_is_learned_for_every_numeric_column(
+    frame: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    fills = {}
+    for name in ("marginal", "token"):
+        pretrainer = make_pretrainer(corruption=name, validation_fraction=None).fit(frame)
+        fills[name] = pretrainer.network_.build().row_embedding.fill_value
+    assert fills["marginal"] is None or len(fills["marginal"]) < len(fills["token"])
+    assert (fills["token"] != 0).all()
+
+
 def test_divergence_is_told_with_epoch_and_term(frame: pd.DataFrame, make_pretrainer: Make) -> None:
     with pytest.raises(FloatingPointError, match=r"pre-training diverged in epoch \d+: .* is nan"):
         make_pretrainer(lr=1e30, max_epochs=3).fit(frame)

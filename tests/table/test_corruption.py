@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tabimg.table import EncodedTable, MarginalCorruption
+from tabimg.table import CORRUPTIONS, EncodedTable, MarginalCorruption
 
 
 def encoded(numeric: np.ndarray, codes: np.ndarray) -> EncodedTable:
@@ -160,3 +160,45 @@ def test_batch_of_other_columns_raises():
         MarginalCorruption(random_table(5), 0.3).draw(
             random_table(5, p=2), np.random.default_rng(0)
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "numeric", "codes"),
+    [
+        ("mean", [2.0, 7.0], [3]),  # 2 is the mean of 1, 1 and 4; code 3 the most frequent
+        ("zero", [0.0, 0.0], [0]),
+        ("token", [np.nan, np.nan], [1]),
+    ],
+)
+def test_constants_replace_masked_cells_and_no_others(name, numeric, codes):
+    training = encoded(
+        np.array([[1.0, 7.0], [1.0, np.nan], [4.0, 7.0], [np.nan, 7.0]]),
+        np.array([[3], [0], [2], [3]]),
+    )
+    batch = encoded(np.full((500, 2), 5.0), np.full((500, 1), 4))
+    corrupted = CORRUPTIONS[name](training, 0.4).draw(batch, np.random.default_rng(4))
+    for changed, mask, constants, before in [
+        (corrupted.table.numeric, corrupted.numeric_mask, numeric, 5.0),
+        (corrupted.table.codes, corrupted.code_mask, codes, 4),
+    ]:
+        assert changed.dtype == (np.float32 if before == 5.0 else np.int64)
+        np.testing.assert_array_equal(changed, np.where(mask, constants, before))
+        assert 0.35 < mask.mean() < 0.55
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_corruptions_mask_the_same_cells(name):
+    table = random_table(200, seed=5)
+    drawn = CORRUPTIONS[name](table, 0.3).draw(table, np.random.default_rng(6))
+    expected = MarginalCorruption(table, 0.3).draw(table, np.random.default_rng(6))
+    np.testing.assert_array_equal(drawn.numeric_mask, expected.numeric_mask)
+    np.testing.assert_array_equal(drawn.code_mask, expected.code_mask)
+
+
+@pytest.mark.parametrize("name", ["mean", "zero", "token"])
+@pytest.mark.parametrize(("p", "q"), [(3, 0), (0, 2)])
+def test_constants_work_on_tables_of_one_family_of_columns(name, p, q):
+    table = random_table(20, p=p, q=q, missing=0.0)
+    corrupted = CORRUPTIONS[name](table, 0.5).draw(table, np.random.default_rng(7))
+    assert corrupted.table.numeric.shape == (20, p)
+    assert corrupted.table.codes.shape == (20, q)
