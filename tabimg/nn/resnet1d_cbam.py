@@ -47,7 +47,9 @@ class ResNet1dCBAM(nn.Module):
     -----
     Roy et al., arXiv 2501.07304 (1D-ResNet-CBAM, whose sizes the paper leaves open). Stem: linear
     expansion to C * L, batch norm, ReLU, seen as a signal of C channels. Body: ``n_blocks`` times
-    conv3-BN-ReLU-conv3-BN-attention, plus the skip, ReLU. Out: global mean and max, linear.
+    conv3-BN-ReLU-conv3-BN-attention, plus the skip, ReLU. Out: the whole signal beside its global
+    mean and max, linear. Unlike a time series, the expansion of a row means something else at each
+    position, which pooling alone would forget.
 
     The convolutions are 2-D with a (1 x 3) kernel over a channels-last image of height one. That
     is the same map as a 1-D convolution, and on CPU trains about 1.2 times and predicts 1.6 to 1.8
@@ -83,7 +85,7 @@ class ResNet1dCBAM(nn.Module):
         )
         initialise_rectified(self.stem)
         # No ReLU follows it: torch's own starting values serve.
-        self.out = nn.Linear(2 * channels, embedding_dim)
+        self.out = nn.Linear(channels * (length + 2), embedding_dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -102,7 +104,7 @@ class ResNet1dCBAM(nn.Module):
         # Reading the expansion as (L, C) makes the (B, C, 1, L) view channels-last without a copy.
         signal = expanded.view(-1, 1, self.length, self.channels).permute(0, 3, 1, 2)
         signal = self.blocks(signal).squeeze(2)
-        pooled = torch.cat([signal.mean(dim=2), signal.amax(dim=2)], dim=1)
+        pooled = torch.cat([signal.flatten(1), signal.mean(dim=2), signal.amax(dim=2)], dim=1)
         return self.dropout(self.out(pooled))
 
 

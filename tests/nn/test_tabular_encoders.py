@@ -139,7 +139,8 @@ def test_blocks_equal_one_dimensional_convolutions():
             branch = F.relu(_normalise(branch, block.norm1))
             branch = F.conv1d(branch, block.conv2.weight.squeeze(2), padding=1)
             signal = F.relu(signal + _normalise(branch, block.norm2))
-        expected = encoder.out(torch.cat([signal.mean(2), signal.max(2).values], dim=1))
+        pools = [signal.mean(2), signal.max(2).values]
+        expected = encoder.out(torch.cat([signal.reshape(6, 64), *pools], dim=1))
         torch.testing.assert_close(encoder(batch), expected, rtol=1e-10, atol=1e-12)
 
 
