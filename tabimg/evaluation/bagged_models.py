@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import random
+import signal
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -143,9 +144,10 @@ def outside_library() -> Iterator[None]:
     """Keep what the library prints and warns of quiet, and put back the state it changes.
 
     It seeds all global random streams, and sets the number of threads without a way back when a
-    fit fails.
+    fit fails. Interrupted, it leaves the process as if all were well: that is put right too.
     """
     n_threads = torch.get_num_threads()
+    on_interrupt = signal.getsignal(signal.SIGINT)
     streams = random.getstate(), np.random.get_state()
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
@@ -158,6 +160,12 @@ def outside_library() -> Iterator[None]:
         ):
             warnings.simplefilter("ignore")
             yield
+    except SystemExit as stop:
+        if stop.code == 1:  # Lightning's answer to Ctrl-C, which it then ignores for good
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from stop
+        # Its answer to the signal to end would end the process with success.
+        raise SystemExit(128 + signal.SIGTERM) from stop
     finally:
         logger.setLevel(level)
         random.setstate(streams[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import signal
 import sys
 from dataclasses import replace
 from typing import Any
@@ -182,6 +183,17 @@ def global_state() -> list[Any]:
         torch.get_rng_state().tolist(),
         torch.get_num_threads(),
     ]
+
+
+def test_signal_to_end_is_no_success_and_interrupt_no_exit() -> None:
+    with pytest.raises(SystemExit) as ended, bagged_models.outside_library():
+        raise SystemExit
+    assert ended.value.code == 143
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), bagged_models.outside_library():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise SystemExit(1)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_threads_are_those_that_were_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
