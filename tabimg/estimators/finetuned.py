@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
+from tabimg.estimators.candidates import Candidates
 from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categories
 from tabimg.estimators.inputs import (
     Inputs,
@@ -29,6 +31,7 @@ from tabimg.estimators.inputs import (
     reject_missing_target,
     reject_paths_as_target,
     require_columns,
+    stack_tables,
     take_apart,
     without_columns,
 )
@@ -39,6 +42,7 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
+from tabimg.estimators.photo_views import photo_features, row_images, why_no_teacher
 from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import (
     FitInputs,
@@ -47,22 +51,18 @@ from tabimg.estimators.source import (
     find_source,
     fit_pretrainer,
 )
-from tabimg.estimators.starts import Starts
-from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.finetuning import (
-    FinetuningOptions,
-    LabelledRows,
-    continue_training,
-)
+from tabimg.training.blending import N_FOLDS, Member, blend, predict
+from tabimg.training.finetuning import FinetuningOptions, continue_training
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
+from tabimg.training.networks import NetworkModel, reseeded, seen_rows
 from tabimg.training.recipes import TABULAR_ENCODERS, TaskRecipe, check_encoder
 from tabimg.training.run import History
 from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device
-from tabimg.training.selection import Candidate, n_selection_runs, validation_losses
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task
+from tabimg.training.views import LabelledRows, Views
 
 # Bounds the memory of one-hot columns in prediction; a multiple of the inference block.
 ROWS_AT_ONCE = 16_384
@@ -132,7 +132,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         self.random_state = random_state
         self.verbose = verbose
 
-    members_: list[FittedModule[TaskRecipe, TaskNet]]
+    members_: list[Member]
     history_: History
 
     @abstractmethod
@@ -178,7 +178,9 @@ class FineTunedEstimator(BaseEstimator, ABC):
         image_paths : sequence of length n_rows, optional
             The photos, where they are not a column of ``X``.
         unlabeled : Unlabeled, optional
-            Further rows with their photos, for pre-training.
+            Further rows with their photos: for pre-training and, under ``finetune="auto"``, for
+            distillation. That needs photos of labelled rows too, and the pretrainer's image encoder
+            or, as cells of the image column, what its ``transform_images`` made of the photos.
 
         Returns
         -------
@@ -197,6 +199,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
         reject_missing_target(y)
+        self._check_unlabeled(unlabeled)
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
         source = find_source(self.pretrainer)
@@ -217,11 +220,15 @@ class FineTunedEstimator(BaseEstimator, ABC):
             fitted = self.pretrainer_
             counted = _safe_indexing(table, np.flatnonzero(weight > 0))
             self.codec_ = TableCodec().fit(counted) if fitted is None else fitted.codec_
-        rows = self._label(table, inputs, self._encode_target(target), weight)
+            self._sees_embedding = fitted is not None and self.finetune == "auto"
+        if self.pretrainer_ is not None:
+            check_columns_of_source(self.pretrainer_, table)
+        photos, pairs = self._photos(table, inputs, weight, None if continued else unlabeled)
+        rows = self._label(table, inputs, photos, self._encode_target(target), weight)
         if continued:
             self._continue_members(rows, seed)
         else:
-            self._fit_members(rows, seed)
+            self._fit_members(rows, pairs, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -280,9 +287,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
     ) -> MultiModalPretrainer | None:
         """Give the fitted pretrainer: pre-train, or take what there is."""
         will_pretrain = source is not None and source is self.pretrainer
-        if routed.get("unlabeled") is not None and not will_pretrain:
-            state = "None" if source is None else "fitted and frozen already"
-            raise ValueError(f"unlabeled rows are for pre-training, and pretrainer is {state}")
         if source is None or not will_pretrain:
             return source
         # Photos that only our own parameter declares are none of the pretrainer's business.
@@ -308,69 +312,109 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     # --- fine-tuning ---------------------------------------------------------------------------
 
+    def _check_unlabeled(self, unlabeled: Unlabeled | None) -> None:
+        """Refuse unlabeled rows that nothing would learn from."""
+        if unlabeled is None:
+            return
+        if not isinstance(unlabeled, Unlabeled):
+            raise TypeError(
+                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
+            )
+        if self.pretrainer is None:
+            raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
+        if not isinstance(self.pretrainer, MultiModalPretrainer) and self.finetune != "auto":
+            raise ValueError(
+                "unlabeled rows are for pre-training, which is done already, and for "
+                f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
+            )
+
+    def _photos(
+        self, table: Any, inputs: Inputs, weight: np.ndarray, unlabeled: Unlabeled | None
+    ) -> tuple[np.ndarray, Views | None]:
+        """Give the photos of labelled rows as features, and the unlabelled pairs to distil from."""
+        nothing = np.zeros((len(inputs.groups), 0), dtype=np.float32), None
+        source = self.pretrainer_
+        if unlabeled is None or source is None or self.finetune != "auto":
+            return nothing
+        other = take_apart(unlabeled.frame, *self._special_columns(source), unlabeled.image_paths)
+        images = [row_images(source, part) for part in (inputs, other)]
+        lack = why_no_teacher(source, images[0].take(np.flatnonzero(weight > 0)), images[1])
+        if lack is not None:
+            # A pretrainer that was fitted here has learned from them at least.
+            if not isinstance(self.pretrainer, MultiModalPretrainer):
+                warnings.warn(f"the unlabeled rows are not used: {lack}", UserWarning, stacklevel=3)
+            return nothing
+        own, photos = photo_features(source, images)
+        encoded = self._encode_table(stack_tables(table, other.table))
+        pairs = self._views(encoded.take(np.arange(len(own), len(encoded))))
+        pairs = replace(pairs, photos=photos)
+        return own, pairs.take(np.flatnonzero(pairs.has_photo()))
+
     def _label(
-        self, table: Any, inputs: Inputs, target: np.ndarray, weight: np.ndarray
+        self,
+        table: Any,
+        inputs: Inputs,
+        photos: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
     ) -> LabelledRows:
         """Encode the rows that have a weight, with their target."""
-        if self.pretrainer_ is not None:
-            check_columns_of_source(self.pretrainer_, table)
         encoded = self._encode_table(table)
         groups = related_rows(encoded.row_keys(), group_ids([inputs]))
-        rows = LabelledRows(
-            encoded, self._columns(encoded), target, weight.astype(np.float32), groups
-        )
+        views = replace(self._views(encoded), photos=photos)
+        rows = LabelledRows(views, target, weight.astype(np.float32), groups)
         return rows if (weight > 0).all() else rows.take(np.flatnonzero(weight > 0))
 
-    def _fit_members(self, rows: LabelledRows, seed: int) -> None:
-        """Fit the networks of a new estimator: choose how, then fit each member from its seed."""
+    def _fit_members(self, rows: LabelledRows, pairs: Views | None, seed: int) -> None:
+        """Fit the members of a new estimator: networks alone, or all that is blended."""
         task = self._make_task()
         pretrained = None if self.pretrainer_ is None else self.pretrainer_.network_
-        starts = Starts(self._recipe(task, rows), pretrained)
-        candidates = starts.candidates(self.finetune, seed)
-        n_runs = n_selection_runs(len(candidates), len(rows)) + self.n_members
+        n_runs = self.n_members * (N_FOLDS if self.finetune == "auto" else 1)
         options = self._options(seed, n_runs)
-        self.finetune_ = self._choose(candidates, rows, task, options)
-        self.members_, self.history_ = [], []
-        for number in range(self.n_members):
-            member_seed = derive_seed(seed, number)
-            fit = starts.candidate(self.finetune_, member_seed)
-            net, history = fit.fit(rows, task, _reseeded(options, member_seed))
-            self._keep_member(starts.recipe, net, history)
+        candidates = Candidates(self._recipe(task, rows), pretrained, options, self.n_members)
+        self.validation_losses_: dict[str, float] = {}
+        if self.finetune == "auto":
+            self.members_, self.validation_losses_ = blend(candidates.all(pairs), rows, task, seed)
+        else:
+            models = candidates.network(self.finetune).fit_members(rows, task)
+            self.members_ = [Member(self.finetune, 1.0 / len(models), model) for model in models]
+        self._note_members()
 
     def _continue_members(self, rows: LabelledRows, seed: int) -> None:
         """Train the networks of the last fit further."""
         task = self._make_task()
         options = self._options(seed, len(self.members_))
-        if self._recipe(task, rows) != self.members_[0].recipe:
+        recipe = self._recipe(task, rows)
+        if not all(isinstance(member.model, NetworkModel) for member in self.members_):
+            raise ValueError(
+                "warm_start goes on with networks, and the last fit made a blend "
+                "(finetune='auto'): set warm_start=False"
+            )
+        if any(recipe != member.model.module.recipe for member in self.members_):
             raise ValueError(
                 "warm_start goes on with the networks of the last fit, but head, dropout, "
                 "tabular_encoder or embedding_dim have changed since: set them back, or set "
                 "warm_start=False"
             )
-        earlier, self.members_, self.history_ = self.members_, [], []
-        for number, member in enumerate(earlier):
-            net = member.build()
-            own = _reseeded(options, derive_seed(seed, number))
-            history = continue_training(net, rows, task, own)
-            self._keep_member(member.recipe, net, history)
+        seen = seen_rows(rows, recipe)
+        members = []
+        for number, member in enumerate(self.members_):
+            net = member.model.module.build()
+            own = reseeded(options, derive_seed(seed, number))
+            history = continue_training(net, seen, task, own)
+            model = NetworkModel(FittedModule.from_module(recipe, net), history)
+            members.append(replace(member, model=model))
+        self.members_ = members
+        self._note_members()
 
-    def _keep_member(self, recipe: TaskRecipe, net: TaskNet, history: History) -> None:
-        self.history_ += [{"member": len(self.members_), **epoch} for epoch in history]
-        self.members_.append(FittedModule.from_module(recipe, net))
-
-    def _choose(
-        self,
-        candidates: dict[str, Candidate],
-        rows: LabelledRows,
-        task: Task,
-        options: FinetuningOptions,
-    ) -> str:
-        """Choose the candidate with the lowest validation loss; the first where none can be had."""
-        self.validation_losses_ = {}
-        if len(candidates) > 1:
-            self.validation_losses_ = validation_losses(candidates, rows, task, options)
-        losses = self.validation_losses_ or dict.fromkeys(candidates, 0.0)
-        return min(losses, key=losses.__getitem__)
+    def _note_members(self) -> None:
+        """Set the attributes that describe the members."""
+        self.weights_: dict[str, float] = {}
+        self.history_ = []
+        for number, member in enumerate(self.members_):
+            self.weights_[member.name] = self.weights_.get(member.name, 0.0) + member.weight
+            history = getattr(member.model, "history", [])
+            self.history_ += [{"member": number, **epoch} for epoch in history]
 
     def _recipe(self, task: Task, rows: LabelledRows) -> TaskRecipe:
         if self.pretrainer_ is None:
@@ -379,7 +423,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
             table = self.pretrainer_.network_.recipe.table
         return TaskRecipe(
             replace(table, dropout=float(self.dropout)),
-            rows.columns.shape[1],
+            rows.columns.shape[1] if "columns" in self.head else 0,
             task.n_outputs,
             float(self.dropout),
         )
@@ -406,6 +450,11 @@ class FineTunedEstimator(BaseEstimator, ABC):
         check_positive_int("patience", self.patience)
         check_positive("encoder_lr_ratio", self.encoder_lr_ratio)
         check_scalar(self.dropout, "dropout", Real, min_val=0, max_val=1, include_boundaries="left")
+        if self.warm_start and self.finetune == "auto":
+            raise ValueError(
+                "warm_start goes on with networks, and finetune='auto' blends them with other "
+                "models: set finetune='full', or warm_start=False"
+            )
         if self.pretrainer is None and self.finetune in ("frozen", "gradual"):
             raise ValueError(
                 f"finetune={self.finetune!r} needs a pre-trained encoder, and pretrainer is None"
@@ -427,25 +476,22 @@ class FineTunedEstimator(BaseEstimator, ABC):
             table = table[list(names)]
         return self.codec_.encode(table)
 
-    def _columns(self, encoded: EncodedTable) -> np.ndarray:
-        """Give the raw columns that the head sees beside the embedding."""
-        if self.head == "embedding":
-            return np.zeros((len(encoded), 0), dtype=np.float32)
-        return self.codec_.to_matrix(encoded)
+    def _views(self, encoded: EncodedTable) -> Views:
+        """Give what members see of rows at prediction: no photos."""
+        nothing = np.zeros((len(encoded), 0), dtype=np.float32)
+        embedding = nothing
+        if self.pretrainer_ is not None and self._sees_embedding:
+            device = resolve_device(self.device)
+            network = self.pretrainer_.network_.on(device)
+            embedding = apply_to_table(network, encoded, device=device)
+        return Views(encoded, self.codec_.to_matrix(encoded), embedding, nothing)
 
-    def _outputs(self, X: Any) -> list[np.ndarray]:
-        """Give each member's head outputs, float64 (n_rows, n_outputs)."""
+    def _predictions(self, X: Any) -> np.ndarray:
+        """Mix the members' predictions, float64 (n_rows, n_outputs)."""
         encoded = self._encode(X)
-        device = resolve_device(self.device)
-        nets = [member.on(device) for member in self.members_]
-        parts: list[list[np.ndarray]] = [[] for _ in nets]
+        task, device = self._make_task(), resolve_device(self.device)
+        parts = []
         for start in range(0, len(encoded), ROWS_AT_ONCE):
             part = encoded.take(np.arange(start, min(start + ROWS_AT_ONCE, len(encoded))))
-            columns = self._columns(part)
-            for net, outputs in zip(nets, parts, strict=True):
-                outputs.append(apply_to_table(net.predict, part, columns, device=device))
-        return [np.concatenate(outputs) for outputs in parts]
-
-
-def _reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:
-    return replace(options, run=replace(options.run, seed=seed))
+            parts.append(predict(self.members_, self._views(part), task, device))
+        return np.concatenate(parts)

@@ -20,7 +20,7 @@ HEAD_ROWS = 100
 
 
 class Unlabeled:
-    """Extra rows, with photos, that have no target: for pre-training only.
+    """Extra rows, with photos, that have no target: for pre-training and distillation.
 
     Parameters
     ----------

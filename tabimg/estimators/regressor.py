@@ -22,16 +22,17 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
     """Predict numbers from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
-    `MultiModalPretrainer` is fine-tuned under a linear head. The target, of one or several outputs,
-    is standardised inside. Without a pretrainer it is the paper's baseline, the same network from
-    scratch.
+    `MultiModalPretrainer` is fine-tuned under a linear head and, by default, blended with simpler
+    models of the same rows. The target, of one or several outputs, is standardised inside. Without
+    a pretrainer the network is trained from scratch; with ``finetune="full"`` that is the paper's
+    baseline.
 
     Parameters
     ----------
     pretrainer : MultiModalPretrainer, FrozenEstimator, str, Path or None, default=None
         Where the table encoder comes from. An unfitted `MultiModalPretrainer` is cloned and fitted
         on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
-        a saved one is used as it is, and is never changed. None is the from-scratch baseline.
+        a saved one is used as it is, and is never changed. None trains from scratch.
     image_column : column label, list of labels or None, default=None
         Columns with photos, to be left out. It serves where ``pretrainer`` names none.
     group_column : column label, default=None
@@ -44,21 +45,24 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
         "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
         trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"
-        compares "frozen", "full" and training from scratch by inner cross-validation and takes
-        the best, so that a pre-training that does not pay does no harm.
+        blends: networks fine-tuned in full, a linear model of columns and embedding, a linear model
+        and two forests of the columns alone and, where `fit` is given `Unlabeled` rows and photos,
+        students of those photos. Their shares follow from how well they predict inner held-out
+        rows, so that a pre-training that does not pay does no harm.
     head : {"embedding+columns", "embedding"}, default="embedding+columns"
-        What the head sees: the embedding with the encoded columns beside it, or alone.
+        What the networks' heads see: the embedding with the encoded columns beside it, or alone.
     n_members : int, default=1
-        Number of networks, fine-tuned from different seeds, whose predictions are averaged.
+        Number of networks, fine-tuned from different seeds, whose predictions are averaged; under
+        "auto" for each inner fold.
     dropout : float in [0, 1), default=0.1
         Inside the encoder and before the head, in fine-tuning.
-    max_epochs : int, default=100
+    max_epochs : int, default=30
         At most; training stops early where rows can be split off for validation.
-    patience : int, default=20
+    patience : int, default=10
         Epochs without a lower validation loss after which training stops.
     batch_size : int, default=64
         At least 4.
-    lr : float, default=1e-3
+    lr : float, default=2e-3
         Peak learning rate of the head, one-cycle schedule stepped per batch.
     encoder_lr_ratio : float, default=0.3
         The encoder's learning rate as a share of ``lr``.
@@ -68,7 +72,8 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         Share of the rows, by group and class, that early stopping looks at. None never splits.
     callbacks : list of skorch callbacks, default=None
     loss : {"mse", "l1", "huber"}, default="mse"
-        Loss on the standardised target. The linear head of "frozen" is always a ridge regression.
+        Loss on the standardised target, of networks and of the shares in a blend. Linear models
+        are always ridge regressions, and trees always minimise squared errors.
     device : str, default="auto"
         "auto" takes CUDA where it is there.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -80,9 +85,10 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
     time_limit : float, default=None
         Seconds for fine-tuning, inner validation included, shared out to the networks that are
-        trained; linear heads are not counted. The pretrainer has its own.
+        trained; linear models and forests are not counted. The pretrainer has its own.
     warm_start : bool, default=False
-        Go on from the weights of the last fit; pre-training is not repeated.
+        Go on from the networks of the last fit; pre-training is not repeated. A blend ("auto")
+        cannot go on.
     random_state : int, RandomState or None, default=None
         Also seeds a pretrainer whose own ``random_state`` is None.
     verbose : int, default=0
@@ -94,14 +100,18 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         The fitted pretrainer.
     codec_ : TableCodec
         Turns tables into numbers.
-    members_ : list of FittedModule
-        The fine-tuned networks.
-    finetune_ : {"frozen", "full", "gradual", "scratch"}
-        What was done in the end.
+    members_ : list
+        The fitted models, each with the ``name`` of what it is and its ``weight``, its share in the
+        prediction.
+    weights_ : dict of str to float
+        The shares by name, of sum 1: "columns", "random_forest", "extra_trees", "network",
+        "embedding" (with a pretrainer) and "distilled" (with photos to distil from); without "auto"
+        just the way of fine-tuning.
     validation_losses_ : dict of str to float
-        Inner validation loss of each candidate of ``finetune="auto"``; else empty.
+        Mean loss of each of these alone on inner held-out rows; empty without "auto", or where the
+        rows cannot be split.
     history_ : list of dict
-        One entry per member and epoch; empty where only a linear head was fitted.
+        One entry per trained network, ``member`` being its place in ``members_``, and epoch.
     n_features_in_ : int
         Number of columns, without image and group columns.
     feature_names_in_ : ndarray of str
@@ -140,10 +150,10 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         head: str = "embedding+columns",
         n_members: int = 1,
         dropout: float = 0.1,
-        max_epochs: int = 100,
-        patience: int = 20,
+        max_epochs: int = 30,
+        patience: int = 10,
         batch_size: int = 64,
-        lr: float = 1e-3,
+        lr: float = 2e-3,
         encoder_lr_ratio: float = 0.3,
         weight_decay: float = 1e-4,
         validation_fraction: float | None = 0.15,
@@ -199,7 +209,7 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
         -------
         float64 array of shape (n_rows,), or (n_rows, n_outputs) if the target had two dimensions
         """
-        standardised = np.mean(self._outputs(X), axis=0)
+        standardised = self._predictions(X)
         prediction = standardised * self._target_scale + self._target_mean
         return prediction if self._target_is_2d else prediction[:, 0]
 

@@ -11,51 +11,19 @@ import torch
 from torch import nn
 
 from tabimg.nn.task import TaskNet
-from tabimg.table import EncodedTable
 from tabimg.training.inference import apply_to_table
+from tabimg.training.linear import choose_penalty, fit_head, standardisation
 from tabimg.training.net import Batch, Terms
 from tabimg.training.run import History, RunOptions, optimise, parameter_groups
 from tabimg.training.runtime import seeded, single_thread
-from tabimg.training.splits import Split, validation_split
-from tabimg.training.tasks import Task, standardisation
+from tabimg.training.splits import Split, grouped_folds, validation_split
+from tabimg.training.tasks import Task
+from tabimg.training.views import LabelledRows
 
 # Share of the schedule after which the whole encoder takes part in gradual fine-tuning.
 GRADUAL_END = 0.5
-
-
-@dataclass(frozen=True)
-class LabelledRows:
-    """Encoded rows with their target.
-
-    Parameters
-    ----------
-    table : EncodedTable of n_rows rows
-    columns : float32 array of shape (n_rows, n_columns)
-        The raw columns for the head; n_columns is 0 where it sees the embedding alone.
-    target : int64 array (n_rows,) of class numbers, or float32 array (n_rows, n_outputs)
-    weight : float32 array of shape (n_rows,), positive
-    groups : int array of shape (n_rows,)
-        Rows of one group never stand on both sides of a split.
-    """
-
-    table: EncodedTable
-    columns: np.ndarray
-    target: np.ndarray
-    weight: np.ndarray
-    groups: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def take(self, index: np.ndarray) -> LabelledRows:
-        """Give the rows of an index array."""
-        return LabelledRows(
-            self.table.take(index),
-            self.columns[index],
-            self.target[index],
-            self.weight[index],
-            self.groups[index],
-        )
+# Folds that choose the penalty of a linear head.
+N_FOLDS = 3
 
 
 @dataclass(frozen=True)
@@ -86,10 +54,12 @@ def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: Finetuning
     features = apply_to_table(extract, rows.table, rows.columns, device=device)
     net.cpu()
     mean, scale = standardisation(features, rows.weight)
-    net.mean.copy_(mean)
-    net.scale.copy_(scale)
-    standardised = (features - mean.numpy()) / scale.numpy()
-    weight, bias = task.fit_head(standardised, rows.target, rows.weight, rows.groups)
+    net.mean.copy_(torch.from_numpy(mean))
+    net.scale.copy_(torch.from_numpy(scale))
+    standardised = ((features - net.mean.numpy()) / net.scale.numpy()).astype(np.float64)
+    folds = grouped_folds(rows.groups, N_FOLDS, 0, task.classes(rows.target))
+    _, penalty = choose_penalty(standardised, rows.target, rows.weight, folds, task)
+    weight, bias = fit_head(standardised, rows.target, rows.weight, penalty, task)
     with torch.no_grad():
         net.head.out.weight.copy_(torch.from_numpy(weight))
         net.head.out.bias.copy_(torch.from_numpy(bias))
@@ -131,17 +101,6 @@ def continue_training(
         rows.groups, options.run.validation_fraction, options.run.seed, task.classes(rows.target)
     )
     return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
-
-
-def row_losses(
-    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
-) -> np.ndarray:
-    """Loss of each row under a fitted network, float64 (n_rows,)."""
-    device = options.run.device
-    predict = net.to(device).eval().predict
-    outputs = apply_to_table(predict, rows.table, rows.columns, device=device)
-    net.cpu()
-    return task.row_losses(torch.from_numpy(outputs), torch.from_numpy(rows.target)).numpy()
 
 
 def _train(

@@ -1,57 +1,117 @@
-"""What classification and regression ask of fine-tuning: a row's loss, and a linear head."""
+"""What classification and regression ask of fine-tuning: losses, predictions, simple models."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.metrics import log_loss
+from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 from torch.nn import functional as F
-
-from tabimg.training.splits import Split, grouped_folds
 
 REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {
     "mse": F.mse_loss,
     "l1": F.l1_loss,
     "huber": F.huber_loss,
 }
+# Weight (n_outputs, n_features) and bias (n_outputs,).
 Head = tuple[np.ndarray, np.ndarray]
-RIDGE_ALPHAS = np.logspace(-1, 5, 13)
-LOGISTIC_CS = np.logspace(-4, 1, 6)
-# Without a second row of each class there is nothing to choose C on.
-DEFAULT_C = 0.1
-MAX_SELECTION_ROWS = 5000
-N_FOLDS = 3
+# Probabilities below it are as good as zero.
+MIN_PROBABILITY = 1e-7
+# Soft labels keep the classes that hold at least this share.
+MIN_SHARE = 0.02
 
 
 class Task(Protocol):
-    """A kind of target."""
+    """A kind of target.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Number of classes, or of target columns.
+    penalties : ndarray
+        What linear models choose from, the strongest first.
+    forests : mapping of str to class
+        The scikit-learn forests for this target.
+    """
 
     n_outputs: int
+    penalties: np.ndarray
+    forests: Mapping[str, type]
 
     def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Loss of each row, (B,)."""
+        """Loss of each row under a network's outputs, (B,)."""
         ...
 
-    def fit_head(
-        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, groups: np.ndarray
-    ) -> Head:
-        """Fit a penalised linear head: weight (n_outputs, f) and bias (n_outputs,)."""
+    def predictions(self, outputs: Tensor) -> Tensor:
+        """Turn a network's outputs into class probabilities, or leave them, (B, n_outputs)."""
+        ...
+
+    def losses(self, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Loss of each row under predictions, float64 (n_rows,)."""
+        ...
+
+    def mixing_slope(self, parts: np.ndarray, mixed: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Derivative of each row's loss by the weight of each of the parts mixed.
+
+        Parameters
+        ----------
+        parts : array of shape (n_members, n_rows, n_outputs)
+        mixed : array of shape (n_rows, n_outputs)
+        target : array of n_rows rows
+
+        Returns
+        -------
+        array of shape (n_members, n_rows)
+        """
         ...
 
     def classes(self, target: np.ndarray) -> np.ndarray | None:
         """Give the labels to stratify by, or None."""
         ...
 
+    def linear_path(
+        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
+    ) -> list[Head]:
+        """Fit a linear model under each of the first penalties."""
+        ...
+
+    def soft(self, target: np.ndarray) -> np.ndarray:
+        """Write a target as predictions that are certain, float64 (n_rows, n_outputs)."""
+        ...
+
+    def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
+        """Fit a linear model to predictions that somebody else made."""
+        ...
+
+    def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
+        """Predictions at the nodes of a fitted tree, float64 (n_nodes, n_outputs)."""
+        ...
+
+    def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
+        """Take away the certainty that a forest's votes only seem to have."""
+        ...
+
 
 class Classification:
     """Cross-entropy over ``n_outputs`` classes; the target holds class numbers."""
+
+    # Inverse strengths, as scikit-learn counts: C.
+    penalties = np.logspace(-4, 1, 6)
+    forests: Mapping[str, type] = {
+        "random_forest": RandomForestClassifier,
+        "extra_trees": ExtraTreesClassifier,
+    }
 
     def __init__(self, n_outputs: int) -> None:
         self.n_outputs = n_outputs
@@ -59,41 +119,58 @@ class Classification:
     def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(outputs, target, reduction="none")
 
+    def predictions(self, outputs: Tensor) -> Tensor:
+        return outputs.softmax(dim=1)
+
+    def losses(self, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return -np.log(np.maximum(_picked(predictions, target), MIN_PROBABILITY))
+
+    def mixing_slope(self, parts: np.ndarray, mixed: np.ndarray, target: np.ndarray) -> np.ndarray:
+        picked = np.stack([_picked(part, target) for part in parts])
+        return -picked / np.maximum(_picked(mixed, target), MIN_PROBABILITY)
+
     def classes(self, target: np.ndarray) -> np.ndarray:
         return target
 
-    def fit_head(
-        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, groups: np.ndarray
-    ) -> Head:
-        """Multinomial logistic regression; its C is chosen by grouped cross-validation."""
+    def linear_path(
+        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
+    ) -> list[Head]:
+        """Multinomial logistic regression, each fit warm-started by the one before."""
         if len(np.unique(target)) < 2:
-            return self._constant_head(features.shape[1], target)
-        C = self._choose_c(features, target, weight, groups)
-        model = _fit_logistic(C, features, target, weight)
+            return [self._constant_head(features.shape[1], target)] * n_penalties
+        model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
+        path = []
+        for C in self.penalties[:n_penalties]:
+            _fit_quietly(model.set_params(C=C), features, target, weight)
+            path.append(self._spread(model.coef_, model.intercept_, model.classes_))
+        return path
+
+    def soft(self, target: np.ndarray) -> np.ndarray:
+        return np.eye(self.n_outputs)[target]
+
+    def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
+        """Logistic regression; a row counts once for each class, by the class's share."""
+        rows, labels = np.nonzero(soft >= MIN_SHARE)
+        if len(np.unique(labels)) < 2:
+            return self._constant_head(features.shape[1], labels)
+        model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3)
+        _fit_quietly(model, features[rows], labels, weight[rows] * soft[rows, labels])
         return self._spread(model.coef_, model.intercept_, model.classes_)
+
+    def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
+        counts = tree.value[:, 0, :]
+        values = np.zeros((len(counts), self.n_outputs))
+        values[:, classes] = counts / counts.sum(axis=1, keepdims=True)
+        return values
+
+    def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
+        """Add one vote that is split evenly over the classes."""
+        return (predictions * n_trees + 1.0 / self.n_outputs) / (n_trees + 1.0)
 
     def _constant_head(self, n_features: int, target: np.ndarray) -> Head:
         bias = np.full(self.n_outputs, -10.0)
         bias[target[0]] = 10.0
         return np.zeros((self.n_outputs, n_features)), bias
-
-    def _choose_c(
-        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, groups: np.ndarray
-    ) -> float:
-        folds = _selection_folds(target, groups)
-        if not folds:
-            return DEFAULT_C
-        losses = np.zeros(len(LOGISTIC_CS))
-        for train, valid in folds:
-            for k, C in enumerate(LOGISTIC_CS):
-                model = _fit_logistic(C, features[train], target[train], weight[train])
-                losses[k] += log_loss(
-                    target[valid],
-                    model.predict_proba(features[valid]),
-                    labels=model.classes_,
-                    sample_weight=weight[valid],
-                )
-        return float(LOGISTIC_CS[np.argmin(losses)])
 
     def _spread(self, coef: np.ndarray, intercept: np.ndarray, classes: np.ndarray) -> Head:
         """Lay the model's classes out over all classes, as one logit each."""
@@ -108,6 +185,13 @@ class Classification:
 class Regression:
     """A standardised target of ``n_outputs`` columns under one of three losses."""
 
+    # Strengths, as scikit-learn counts: alpha.
+    penalties = np.logspace(5, -1, 13)
+    forests: Mapping[str, type] = {
+        "random_forest": RandomForestRegressor,
+        "extra_trees": ExtraTreesRegressor,
+    }
+
     def __init__(self, n_outputs: int, loss: str) -> None:
         self.n_outputs = n_outputs
         self.loss = loss
@@ -115,54 +199,61 @@ class Regression:
     def row_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
         return REGRESSION_LOSSES[self.loss](outputs, target, reduction="none").mean(dim=1)
 
+    def predictions(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    def losses(self, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
+        outputs, truth = torch.from_numpy(predictions), torch.from_numpy(target)
+        return self.row_losses(outputs, truth.double()).numpy()
+
+    def mixing_slope(self, parts: np.ndarray, mixed: np.ndarray, target: np.ndarray) -> np.ndarray:
+        outputs = torch.tensor(mixed, requires_grad=True)
+        self.row_losses(outputs, torch.from_numpy(target).double()).sum().backward()
+        assert outputs.grad is not None
+        return np.einsum("mno,no->mn", parts, outputs.grad.numpy())
+
     def classes(self, target: np.ndarray) -> None:
         return None
 
-    def fit_head(
-        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, groups: np.ndarray
+    def linear_path(
+        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
+    ) -> list[Head]:
+        """Ridge regression."""
+        return [
+            self._ridge(features, target, weight, alpha) for alpha in self.penalties[:n_penalties]
+        ]
+
+    def soft(self, target: np.ndarray) -> np.ndarray:
+        return target.astype(np.float64)
+
+    def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
+        """Ridge regression, penalised by one row in ten."""
+        return self._ridge(features, soft, weight, alpha=0.1 * len(soft))
+
+    def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
+        return tree.value[:, :, 0]
+
+    def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
+        return predictions
+
+    def _ridge(
+        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, alpha: float
     ) -> Head:
-        """Ridge regression; its alpha is chosen by leave-one-out or, with groups, by group."""
-        n_groups = len(np.unique(groups))
-        if n_groups < N_FOLDS:
-            model = Ridge(alpha=1.0)
-        elif n_groups == len(groups):
-            model = RidgeCV(RIDGE_ALPHAS)
-        else:
-            model = RidgeCV(RIDGE_ALPHAS, cv=grouped_folds(groups, N_FOLDS, 0))
-        model.fit(features.astype(np.float64), target, sample_weight=weight)
+        model = Ridge(alpha=alpha).fit(features, target, sample_weight=weight)
         return model.coef_.reshape(self.n_outputs, -1), np.reshape(model.intercept_, -1)
 
 
-def _fit_logistic(
-    C: float, features: np.ndarray, target: np.ndarray, weight: np.ndarray
-) -> LogisticRegression:
-    model = LogisticRegression(C=C, max_iter=300, tol=1e-4)
+def _picked(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Give each row's probability of its own class."""
+    return predictions[np.arange(len(target)), target]
+
+
+def _fit_quietly(
+    model: LogisticRegression, features: np.ndarray, target: np.ndarray, weight: np.ndarray
+) -> None:
     with warnings.catch_warnings():
-        # A start for fine-tuning and a strongly penalised head need no last digit.
+        # A start for fine-tuning and a strongly penalised model need no last digit.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # The estimator's own check has said so already.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
-        return model.fit(features, target, sample_weight=weight)
-
-
-def _selection_folds(target: np.ndarray, groups: np.ndarray) -> list[Split]:
-    """Folds to choose C on, over at most ``MAX_SELECTION_ROWS`` rows."""
-    rows = np.arange(len(target))
-    if len(rows) > MAX_SELECTION_ROWS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, MAX_SELECTION_ROWS, replace=False))
-    folds = []
-    for train, valid in grouped_folds(groups[rows], N_FOLDS, 0, target[rows]):
-        train, valid = rows[train], rows[valid]
-        # A class that this fold's training rows lack cannot be scored.
-        valid = valid[np.isin(target[valid], target[train])]
-        if len(valid) and len(np.unique(target[train])) > 1:
-            folds.append((train, valid))
-    return folds
-
-
-def standardisation(features: np.ndarray, weight: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Weighted mean and standard deviation of each feature; a constant one gets scale 1."""
-    mean = np.average(features, axis=0, weights=weight)
-    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weight))
-    scale = np.where(scale > 1e-6 * np.maximum(1.0, np.abs(mean)), scale, 1.0)
-    return torch.tensor(mean, dtype=torch.float32), torch.tensor(scale, dtype=torch.float32)
+        model.fit(features, target, sample_weight=weight)

@@ -17,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.nn.resnet import ResNet
+from tabimg.training import forest
 
 N_ROWS = 40
 PRETRAINER_PARAMS = {
@@ -36,6 +37,12 @@ FINETUNED_PARAMS = {
     "batch_size": 16,
     "random_state": 0,
 }
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blend small forests: what is tested here holds for any number of trees."""
+    monkeypatch.setattr(forest, "N_TREES", forest.TREES_AT_ONCE)
 
 
 @pytest.fixture(scope="session")
@@ -135,12 +142,20 @@ def weights() -> Callable[[Any], dict[str, np.ndarray]]:
     """Copy all weights of a fitted pretrainer or fine-tuned estimator."""
 
     def collect(estimator: Any) -> dict[str, np.ndarray]:
-        modules = getattr(estimator, "members_", None) or [estimator.network_]
+        models = [member.model for member in getattr(estimator, "members_", [])]
         return {
             f"{number}.{name}": copy.deepcopy(array)
-            for number, module in enumerate(modules)
-            for name, array in module.arrays.items()
+            for number, arrays in enumerate(map(arrays_of, models or [estimator.network_]))
+            for name, array in arrays.items()
         }
+
+    def arrays_of(model: Any) -> dict[str, np.ndarray]:
+        """Give the arrays of a network, or of the plain models that a blend holds beside it."""
+        found = getattr(getattr(model, "module", model), "arrays", None)
+        if found is None:
+            found = {k: v for k, v in vars(model).items() if isinstance(v, np.ndarray)}
+        assert found
+        return found
 
     return collect
 

@@ -25,11 +25,11 @@ SMALL: dict[str, Any] = {"embedding_dim": 8, "tabular_encoder": "mlp", "max_epoc
 CHEAP: list[BaseEstimator] = [
     MultiModalPretrainer(embedding_dim=8, max_epochs=2, projection_dim=8),
     MultiModalPretrainer(**SMALL, passthrough=True, validation_fraction=None),
-    MTCMTMClassifier(embedding_dim=8, max_epochs=4),
+    MTCMTMClassifier(**SMALL),
     MTCMTMClassifier(
         pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2, n_members=2
     ),
-    MTCMTMRegressor(embedding_dim=8, max_epochs=4),
+    MTCMTMRegressor(**SMALL),
     MTCMTMRegressor(pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2),
 ]
 DEFAULT: list[BaseEstimator] = [

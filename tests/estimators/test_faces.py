@@ -110,7 +110,7 @@ def test_classifier_without_pretrainer_trains_from_scratch(
 ) -> None:
     classifier = MTCMTMClassifier(max_epochs=2, random_state=0).fit(table, labels)
     assert classifier.pretrainer_ is None
-    assert classifier.finetune_ == "scratch"
+    assert "network" in classifier.weights_ and "embedding" not in classifier.weights_
     assert set(classifier.predict(table)) <= set(labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ Make = Callable[..., MultiModalPretrainer]
 MakeRegressor = Callable[..., MTCMTMRegressor]
 MakeClassifier = Callable[..., MTCMTMClassifier]
 MODES = ["frozen", "full", "gradual", "auto"]
+BLENDED = {"columns", "random_forest", "extra_trees", "network", "embedding"}
 
 
 @pytest.mark.parametrize("finetune", MODES)
@@ -33,30 +35,36 @@ def test_every_mode_says_what_it_did(
     regressor = make_regressor(pretrainer=frozen, finetune=finetune).fit(table, target)
     assert np.isfinite(regressor.predict(table)).all()
     if finetune == "auto":
-        losses = regressor.validation_losses_
-        assert set(losses) == {"frozen", "full", "scratch"}
-        assert losses[regressor.finetune_] == min(losses.values())
+        assert set(regressor.weights_) == BLENDED
+        assert set(regressor.validation_losses_) == BLENDED
+        assert min(regressor.weights_.values()) > 0
     else:
-        assert regressor.finetune_ == finetune
+        assert set(regressor.weights_) == {finetune}
         assert regressor.validation_losses_ == {}
-    assert bool(regressor.history_) is (regressor.finetune_ != "frozen")
+    assert sum(regressor.weights_.values()) == pytest.approx(1.0)
+    assert bool(regressor.history_) is (finetune != "frozen")
 
 
-def test_auto_trains_from_scratch_where_the_encoder_is_useless(
+def test_auto_does_not_lean_on_an_encoder_that_is_useless(
     make_pretrainer: Make, make_regressor: MakeRegressor
 ) -> None:
-    rows = np.random.default_rng(0).normal(size=(200, 2))
+    rows = np.random.default_rng(0).normal(size=(400, 2))
     y = rows[:, 0] * rows[:, 1]
+    rows, y, new_rows, new_y = rows[:200], y[:200], rows[200:], y[200:]
     pre = make_pretrainer(image_column=None).fit(rows)
     # Zero weights give every row one embedding, and no gradient comes through them.
     for name, array in pre.network_.arrays.items():
         if name.startswith("tabular_encoder"):
             array[...] = 0
-    regressor = make_regressor(
-        pretrainer=FrozenEstimator(pre), max_epochs=12, batch_size=32, lr=1e-2
-    ).fit(rows, y)
-    assert regressor.finetune_ == "scratch"
-    assert regressor.validation_losses_["scratch"] < regressor.validation_losses_["frozen"]
+    frozen = FrozenEstimator(pre)
+    regressor = make_regressor(pretrainer=frozen).fit(rows, y)
+    assert regressor.weights_["embedding"] == pytest.approx(regressor.weights_["columns"], rel=0.01)
+    assert regressor.weights_["embedding"] < 0.05
+    losses = regressor.validation_losses_
+    assert losses["extra_trees"] < 0.5 * losses["embedding"]
+    linear = make_regressor(pretrainer=frozen, finetune="frozen").fit(rows, y)
+    assert linear.score(new_rows, new_y) < 0.1
+    assert regressor.score(new_rows, new_y) > 0.5
 
 
 @pytest.mark.parametrize("finetune", ["frozen", "gradual"])
@@ -76,12 +84,13 @@ def test_head_embedding_sees_no_columns(
     width = {}
     for head in ("embedding", "embedding+columns"):
         regressor = make_regressor(pretrainer=frozen, finetune="frozen", head=head)
-        width[head] = regressor.fit(table, target).members_[0].arrays["head.out.weight"].shape[1]
+        arrays = regressor.fit(table, target).members_[0].model.module.arrays
+        width[head] = arrays["head.out.weight"].shape[1]
     # width, its missing indicator, pressure, and three materials
     assert width == {"embedding": 8, "embedding+columns": 8 + 6}
 
 
-@pytest.mark.parametrize("finetune", ["frozen", "full"])
+@pytest.mark.parametrize("finetune", ["frozen", "full", "auto"])
 def test_rows_of_weight_zero_are_as_good_as_absent(
     finetune: str,
     table: pd.DataFrame,
@@ -139,16 +148,16 @@ def test_members_are_averaged(
         outputs = []
         for member in estimator.members_:
             alone = copy.copy(estimator)
-            alone.members_ = [member]
+            alone.members_ = [replace(member, weight=1.0)]
             outputs.append(getattr(alone, method)(table))
         assert not np.array_equal(outputs[0], outputs[1])
         return np.mean(outputs, axis=0)
 
-    regressor = make_regressor(n_members=3).fit(table, target)
+    regressor = make_regressor(finetune="full", n_members=3).fit(table, target)
     assert len(regressor.members_) == 3
     assert {epoch["member"] for epoch in regressor.history_} == {0, 1, 2}
     np.testing.assert_allclose(regressor.predict(table), of_each_member(regressor, "predict"))
-    classifier = make_classifier(n_members=3).fit(table, labels)
+    classifier = make_classifier(finetune="full", n_members=3).fit(table, labels)
     np.testing.assert_allclose(
         classifier.predict_proba(table), of_each_member(classifier, "predict_proba")
     )
@@ -161,8 +170,8 @@ def test_first_member_does_not_depend_on_their_number(
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
-    one = weights(make_regressor(n_members=1).fit(table, target))
-    two = weights(make_regressor(n_members=2).fit(table, target))
+    one = weights(make_regressor(finetune="full", n_members=1).fit(table, target))
+    two = weights(make_regressor(finetune="full", n_members=2).fit(table, target))
     assert_equal_weights(one, {k: v for k, v in two.items() if k.startswith("0.")})
 
 
@@ -201,23 +210,50 @@ def test_warm_start_refuses_what_it_does_not_know(
     make_regressor: MakeRegressor,
     make_classifier: MakeClassifier,
 ) -> None:
-    classifier = make_classifier(warm_start=True).fit(table, labels)
+    classifier = make_classifier(finetune="full", warm_start=True).fit(table, labels)
     with pytest.raises(ValueError, match=r"warm_start.*enormous"):
         classifier.fit(table, np.where(labels == "high", "enormous", labels))
     classifier.fit(table[labels != "high"], labels[labels != "high"])
     assert list(classifier.classes_) == ["high", "low", "middle"]
-    regressor = make_regressor(warm_start=True).fit(table, target)
+    regressor = make_regressor(finetune="full", warm_start=True).fit(table, target)
     with pytest.raises(ValueError, match="outputs"):
         regressor.fit(table, np.column_stack([target, target]))
     with pytest.raises(ValueError, match="feature names"):
         regressor.fit(table.rename(columns={"width": "height"}), target)
 
 
+def test_warm_start_and_a_blend_do_not_go_together(
+    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+) -> None:
+    with pytest.raises(ValueError, match=r"warm_start.*finetune='auto'.*finetune='full'"):
+        make_regressor(warm_start=True).fit(table, target)
+    blended = make_regressor().fit(table, target).set_params(warm_start=True, finetune="full")
+    with pytest.raises(ValueError, match=r"the last fit made a blend.*warm_start=False"):
+        blended.fit(table, target)
+
+
+def test_parameters_set_after_fit_do_not_change_predictions(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    regressor = make_regressor(pretrainer=frozen).fit(table, target)
+    expected = regressor.predict(table)
+    regressor.set_params(finetune="frozen", head="embedding", n_members=5)
+    np.testing.assert_array_equal(regressor.predict(table), expected)
+
+
 def test_time_limit_shortens_the_training(
     table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
 ) -> None:
     regressor = make_regressor(
-        max_epochs=1_000_000, patience=1_000_000, time_limit=1.0, n_members=2, lr=1e-3
+        finetune="full",
+        max_epochs=1_000_000,
+        patience=1_000_000,
+        time_limit=1.0,
+        n_members=2,
+        lr=1e-3,
     ).fit(table, target)
     epochs = [[e for e in regressor.history_ if e["member"] == m] for m in range(2)]
     for of_member in epochs:
@@ -229,7 +265,7 @@ def test_callbacks_are_called_and_stay_as_they_were(
     table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
 ) -> None:
     callback = CountEpochs()
-    make_regressor(callbacks=[callback], max_epochs=3).fit(table, target)
+    make_regressor(finetune="full", callbacks=[callback], max_epochs=3).fit(table, target)
     assert CountEpochs.numbers[-3:] == [1, 2, 3]
     assert vars(callback) == {}
 
@@ -242,7 +278,12 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
-    params = {"max_epochs": 6, "checkpoint_dir": tmp_path, "dropout": 0.3}
+    params = {
+        "finetune": "full",
+        "max_epochs": 6,
+        "checkpoint_dir": tmp_path,
+        "dropout": 0.3,
+    }
     whole = make_regressor(**{**params, "checkpoint_dir": None}).fit(table, target)
     with pytest.raises(RuntimeError, match="power cut"):
         make_regressor(callbacks=[PowerCut()], **params).fit(table, target)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.objectives import InfoNCE
-from tabimg.training import finetuning, pretraining, selection
+from tabimg.training import blending, finetuning, pretraining
 
 Make = Callable[..., MultiModalPretrainer]
 MakeRegressor = Callable[..., MTCMTMRegressor]
@@ -452,15 +452,19 @@ def test_groups_never_cross_the_inner_splits(
     for module, name in (
         (pretraining, "validation_split"),
         (finetuning, "validation_split"),
-        (selection, "grouped_folds"),
+        (finetuning, "grouped_folds"),
+        (blending, "grouped_folds"),
     ):
         monkeypatch.setattr(module, name, recording(getattr(module, name)))
     pre = make_pretrainer(group_column="lot", validation_fraction=0.4, batch_size=8)
     make_classifier(pretrainer=pre, finetune=finetune, validation_fraction=0.3).fit(
         frame.assign(lot=lot), labels
     )
-    # Pre-training and fine-tuning; with "auto" three folds and the splits inside them besides.
-    assert len(seen) >= {"full": 2, "auto": 1 + 3 + 6}[finetune]
+    # Pre-training and fine-tuning, which also chooses a penalty by folds; with "auto" the folds of
+    # the blend, and the fine-tuning of a network in each of them.
+    of_one_network = 1 + finetuning.N_FOLDS
+    expected = {"full": of_one_network, "auto": blending.N_FOLDS * (1 + of_one_network)}
+    assert len(seen) == 1 + expected[finetune]
     for groups, train, valid in seen:
         assert not set(groups[train]) & set(groups[valid])
         # Nested splits see fewer rows, but rows of one lot keep one common number.

@@ -238,20 +238,30 @@ def test_unlabeled_rows_may_be_of_another_dtype_but_not_of_another_kind(
 
 
 def test_unlabeled_rows_without_holder_are_refused(
-    frame: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    frozen: Any,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
 ) -> None:
+    for pretrainer in (frozen, make_pretrainer(), None):
+        with pytest.raises(TypeError, match=r"tabimg\.Unlabeled\(frame\), got DataFrame"):
+            make_regressor(pretrainer=pretrainer).fit(frame, target, unlabeled=frame)
     with pytest.raises(TypeError, match=r"tabimg\.Unlabeled\(frame\), got DataFrame"):
         make_pretrainer().fit(frame, unlabeled=frame)
 
 
-def test_unlabeled_rows_without_pretrainer_are_refused(
+def test_unlabeled_rows_that_nothing_would_learn_from_are_refused(
     frame: pd.DataFrame,
     table: pd.DataFrame,
     target: np.ndarray,
     frozen: Any,
     make_regressor: MakeRegressor,
 ) -> None:
-    with pytest.raises(ValueError, match=r"unlabeled.*pretrainer"):
+    with pytest.raises(ValueError, match=r"unlabeled.*pretrainer is None"):
         make_regressor().fit(table, target, unlabeled=Unlabeled(table))
-    with pytest.raises(ValueError, match=r"unlabeled.*pretrainer"):
-        make_regressor(pretrainer=frozen).fit(frame, target, unlabeled=Unlabeled(frame))
+    for finetune in ("full", "frozen", "gradual"):
+        with pytest.raises(ValueError, match=r"unlabeled.*pretrainer is frozen"):
+            make_regressor(pretrainer=frozen, finetune=finetune).fit(
+                frame, target, unlabeled=Unlabeled(frame)
+            )

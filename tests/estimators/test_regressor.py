@@ -70,7 +70,9 @@ def test_constant_target_is_predicted(
 def test_every_loss_learns(
     loss: str, table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
 ) -> None:
-    regressor = make_regressor(loss=loss, max_epochs=30, lr=1e-2, validation_fraction=None)
+    regressor = make_regressor(
+        finetune="full", loss=loss, max_epochs=30, lr=1e-2, validation_fraction=None
+    )
     prediction = regressor.fit(table, target).predict(table)
     assert np.corrcoef(prediction, target)[0, 1] > 0.9
     assert regressor.history_[-1]["train_task"] < regressor.history_[0]["train_task"]
@@ -80,7 +82,9 @@ def test_losses_differ(
     table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
 ) -> None:
     predictions = [
-        make_regressor(loss=loss, validation_fraction=None).fit(table, target).predict(table)
+        make_regressor(finetune="full", loss=loss, validation_fraction=None)
+        .fit(table, target)
+        .predict(table)
         for loss in LOSSES
     ]
     assert not np.allclose(predictions[0], predictions[1])

@@ -52,7 +52,8 @@ classifier = MTCMTMClassifier(
     pretrainer=pretrainer, finetune="full", n_members=2, max_epochs=3, random_state=7
 )
 classifier.fit(frame, labels)
-arrays = [classifier.pretrainer_.network_.arrays, *(m.arrays for m in classifier.members_)]
+modules = [classifier.pretrainer_.network_, *(m.model.module for m in classifier.members_)]
+arrays = [module.arrays for module in modules]
 with open(sys.argv[2], "wb") as file:
     pickle.dump((arrays, classifier.predict_proba(frame)), file)
 """

@@ -59,7 +59,7 @@ def test_encoder_is_trained_unless_frozen(
         validation_fraction=None,
         max_epochs=4,
     ).fit(table, labels)
-    member = classifier.members_[0].arrays
+    member = classifier.members_[0].model.module.arrays
     encoder = {k: v for k, v in fitted.network_.arrays.items() if f"encoder.{k}" in member}
     assert len(encoder) > 5
     moved = [k for k, v in encoder.items() if not np.array_equal(member[f"encoder.{k}"], v)]

@@ -15,11 +15,12 @@ from tabimg.image import Augmentation, RowImages, build_image_cache
 from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
-from tabimg.training.finetuning import FinetuningOptions, LabelledRows
+from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions
 from tabimg.training.recipes import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
 from tabimg.training.run import RunOptions
+from tabimg.training.views import LabelledRows, Views
 
 IMAGE_SIZE = 16
 
@@ -163,9 +164,9 @@ def labelled(encoded: Callable[[int], EncodedTable]) -> Callable[..., LabelledRo
         table = encoded(n_rows)
         score = np.nan_to_num(table.numeric) @ np.array([1.0, -1.0, 0.5], dtype=np.float32)
         target = (score > 0).astype(np.int64) if kind == "classes" else score[:, None]
+        nothing = np.zeros((n_rows, 0), dtype=np.float32)
         rows = LabelledRows(
-            table,
-            np.nan_to_num(table.numeric),
+            Views(table, np.nan_to_num(table.numeric), nothing, nothing),
             target,
             np.ones(n_rows, dtype=np.float32),
             np.arange(n_rows),

@@ -9,22 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import cross_val_predict
 from skorch.callbacks import Callback
 
 from tabimg.nn.task import TaskNet
 from tabimg.training.finetuning import (
+    N_FOLDS,
     FinetuningOptions,
-    LabelledRows,
     continue_training,
     fit_frozen,
     fit_full,
     fit_gradual,
-    row_losses,
 )
 from tabimg.training.inference import apply_to_table
-from tabimg.training.selection import Candidate, n_selection_runs, validation_losses
-from tabimg.training.tasks import RIDGE_ALPHAS, Classification, Regression
+from tabimg.training.splits import grouped_folds
+from tabimg.training.tasks import Classification, Regression
+from tabimg.training.views import LabelledRows
 
 CPU = torch.device("cpu")
 Rows = Callable[..., LabelledRows]
@@ -49,8 +50,14 @@ def test_frozen_is_ridge_on_standardised_embedding_and_columns(
     before = encoder_weights(net)
     assert fit_frozen(net, rows, Regression(1, "mse"), finetuning_options()) == []
     standardised = (features - features.mean(axis=0)) / features.std(axis=0)
-    reference = RidgeCV(RIDGE_ALPHAS).fit(standardised, rows.target)
-    assert np.allclose(outputs_of(net, rows)[:, 0], reference.predict(standardised), atol=1e-3)
+    folds = grouped_folds(rows.groups, N_FOLDS, 0)
+    errors = {}
+    for alpha in Regression.penalties:
+        held_out = cross_val_predict(Ridge(alpha), standardised, rows.target, cv=folds)
+        errors[alpha] = ((held_out.reshape(-1, 1) - rows.target) ** 2).sum()
+    reference = Ridge(min(errors, key=errors.__getitem__)).fit(standardised, rows.target)
+    expected = reference.predict(standardised).reshape(-1, 1)
+    assert np.allclose(outputs_of(net, rows), expected, atol=1e-3)
     for name, tensor in net.encoder.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -122,7 +129,7 @@ def test_full_never_ends_worse_on_validation_rows_than_it_began(
     with_start = replace(options, run=replace(options.run, callbacks=[Start()]))
     history = fit_full(net, rows, Regression(1, "mse"), with_start)
     assert min(epoch["valid_loss"] for epoch in history) > seen[0]
-    losses = row_losses(net, rows, Regression(1, "mse"), options)
+    losses = (outputs_of(net, rows) - rows.target) ** 2
     assert losses.mean() < 3 * seen[0] + 0.1
 
 
@@ -130,18 +137,22 @@ def test_head_does_not_see_the_validation_rows(
     labelled: Rows, build_task_net: Build, finetuning_options: Options
 ) -> None:
     rows = labelled(40, "numbers")
+    assert len(np.unique(rows.target)) == 40
     seen: list[np.ndarray] = []
 
     class Spy(Regression):
-        def fit_head(self, features: Any, target: Any, weight: Any, groups: Any) -> Any:
-            seen.append(groups)
-            return super().fit_head(features, target, weight, groups)
+        def linear_path(self, features: Any, target: Any, weight: Any, n_penalties: Any) -> Any:
+            seen.append(np.flatnonzero(np.isin(rows.target[:, 0], target)))
+            return super().linear_path(features, target, weight, n_penalties)
 
     groups = np.arange(40) // 2
     fit_full(build_task_net(1), replace(rows, groups=groups), Spy(1, "mse"), finetuning_options())
-    assert len(seen) == 1
-    assert 0.5 * 40 <= len(seen[0]) < 40
-    assert set(np.bincount(seen[0])) <= {0, 2}
+    *of_folds, last = seen
+    assert len(of_folds) == N_FOLDS
+    assert 0.5 * 40 <= len(last) < 40
+    assert set().union(*of_folds) == set(last)
+    for index in seen:
+        assert set(np.bincount(groups[index])) <= {0, 2}
 
 
 def test_two_rows_and_one_row_are_fitted(
@@ -184,17 +195,6 @@ def test_continue_training_goes_on_from_the_weights(
     assert np.allclose(outputs_of(net, rows), before, atol=1e-2)
 
 
-def test_row_losses_are_those_of_the_task(
-    labelled: Rows, build_task_net: Build, finetuning_options: Options
-) -> None:
-    rows, task, net = labelled(70), Classification(2), build_task_net()
-    fit_frozen(net, rows, task, finetuning_options())
-    scores = outputs_of(net, rows)
-    log_total = np.log(np.exp(scores).sum(axis=1))
-    expected = log_total - scores[np.arange(70), rows.target]
-    assert np.allclose(row_losses(net, rows, task, finetuning_options()), expected, atol=1e-5)
-
-
 def test_bfloat16_training_gives_finite_float32_weights(
     labelled: Rows, build_task_net: Build, finetuning_options: Options
 ) -> None:
@@ -214,53 +214,3 @@ def test_finetuning_leaves_global_streams_and_threads_alone(
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(np.random.get_state()[1], numpy_before)
     assert torch.get_num_threads() == threads
-
-
-def test_selection_prefers_what_predicts_and_does_not_see_the_held_out_rows(
-    labelled: Rows, build_task_net: Build, finetuning_options: Options
-) -> None:
-    rows = labelled(60, "numbers")
-    blind = replace(rows, columns=np.zeros_like(rows.columns))
-    assert np.isfinite(blind.columns).all()
-
-    def ruined() -> TaskNet:
-        net = build_task_net(1)
-        with torch.no_grad():
-            for parameter in net.encoder.parameters():
-                parameter.zero_()
-        return net
-
-    candidates = {
-        "good": Candidate("frozen", lambda: build_task_net(1)),
-        "ruined": Candidate("frozen", ruined),
-    }
-    losses = validation_losses(candidates, blind, Regression(1, "mse"), finetuning_options())
-    assert set(losses) == {"good", "ruined"}
-    assert losses["good"] < 0.5 * losses["ruined"]
-    # A constant feature predicts the mean: the loss is the variance.
-    assert losses["ruined"] == pytest.approx(rows.target.var(), rel=0.2)
-
-
-def test_selection_weighs_rows(
-    labelled: Rows, build_task_net: Build, finetuning_options: Options
-) -> None:
-    rows = labelled(60, "numbers")
-    weight = np.where(np.arange(60) < 30, 1e6, 1e-6).astype(np.float32)
-    target = np.where(np.arange(60)[:, None] < 30, 0.0, 100.0).astype(np.float32)
-    candidates = {"one": Candidate("frozen", lambda: build_task_net(1))}
-    weighted = replace(rows, weight=weight, target=target)
-    losses = validation_losses(candidates, weighted, Regression(1, "mse"), finetuning_options())
-    assert losses["one"] < 1e-3
-
-
-def test_selection_without_two_groups_is_empty(
-    labelled: Rows, build_task_net: Build, finetuning_options: Options
-) -> None:
-    rows = labelled(20, "numbers", groups=np.zeros(20, dtype=int))
-    candidates = {"one": Candidate("frozen", lambda: build_task_net(1))}
-    assert validation_losses(candidates, rows, Regression(1, "mse"), finetuning_options()) == {}
-
-
-def test_selection_counts_its_runs() -> None:
-    assert n_selection_runs(2, 100) == 6
-    assert n_selection_runs(2, 10_000) == 2

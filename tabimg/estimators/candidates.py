@@ -1,0 +1,78 @@
+"""The ways to predict that an estimator's parameters leave open, as candidates of a blend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tabimg.nn import MultiModalNet
+from tabimg.nn.task import TaskNet
+from tabimg.training.blending import Candidate
+from tabimg.training.distillation import DistilledCandidate
+from tabimg.training.finetuning import FinetuningOptions
+from tabimg.training.forest import ForestCandidate
+from tabimg.training.linear import LinearCandidate
+from tabimg.training.modules import FittedModule
+from tabimg.training.networks import NetworkCandidate
+from tabimg.training.recipes import PretrainingRecipe, TaskRecipe
+from tabimg.training.runtime import derive_seed, seeded
+from tabimg.training.views import COLUMNS, EMBEDDING, Views
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Builds networks with a pre-trained or a random encoder, and the candidates around them.
+
+    Parameters
+    ----------
+    recipe : TaskRecipe
+    pretrained : FittedModule or None
+        The pre-training network; it is copied, never changed.
+    options : FinetuningOptions
+    n_members : int
+    """
+
+    recipe: TaskRecipe
+    pretrained: FittedModule[PretrainingRecipe, MultiModalNet] | None
+    options: FinetuningOptions
+    n_members: int
+
+    def network(self, mode: str) -> NetworkCandidate:
+        """Give a way to fine-tune; without a pre-trained encoder it starts at random."""
+        start = self._random if self.pretrained is None else self._pretrained
+        return NetworkCandidate(mode, self.recipe, start, self.options, self.n_members)
+
+    def all(self, pairs: Views | None) -> dict[str, Candidate]:
+        """Name everything that ``finetune="auto"`` blends.
+
+        Parameters
+        ----------
+        pairs : Views or None
+            Unlabelled rows with photos, to distil from.
+        """
+        seed = self.options.run.seed
+        candidates: dict[str, Candidate] = {
+            "columns": LinearCandidate((COLUMNS,)),
+            "random_forest": ForestCandidate("random_forest", derive_seed(seed, 201)),
+            "extra_trees": ForestCandidate("extra_trees", derive_seed(seed, 202)),
+            "network": self.network("full"),
+        }
+        if self.pretrained is not None:
+            beside = (COLUMNS,) if self.recipe.n_columns else ()
+            candidates["embedding"] = LinearCandidate((EMBEDDING, *beside))
+        if pairs is not None:
+            candidates["distilled"] = DistilledCandidate(pairs, derive_seed(seed, 203))
+        return candidates
+
+    def _random(self, seed: int) -> TaskNet:
+        with seeded(seed, torch.device("cpu")):
+            return self.recipe.build()
+
+    def _pretrained(self, seed: int) -> TaskNet:
+        net = self._random(seed)
+        assert self.pretrained is not None
+        weights = self.pretrained.build().state_dict()
+        wanted = net.encoder.state_dict()
+        net.encoder.load_state_dict({k: v for k, v in weights.items() if k in wanted})
+        return net

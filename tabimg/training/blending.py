@@ -1,0 +1,194 @@
+"""Blending: several ways to predict, weighted by how well they predict held-out rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from tabimg.serialization import register
+from tabimg.training.splits import Split, grouped_folds
+from tabimg.training.tasks import Task
+from tabimg.training.views import LabelledRows, Views
+
+N_FOLDS = 4
+# With many rows one fold already tells the candidates apart.
+ONE_FOLD_ROWS = 10_000
+# How many rows' worth of evidence an even blend counts.
+PRIOR_ROWS = 5.0
+# The prior's slope has no end at 0.
+MIN_WEIGHT = 1e-9
+TOLERANCE = 1e-10
+
+
+class Model(Protocol):
+    """Something fitted that predicts."""
+
+    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+        """Predict class probabilities or standardised targets, float64 (n_rows, n_outputs)."""
+        ...
+
+
+class Candidate(Protocol):
+    """A way to predict that takes part in a blend."""
+
+    def cross_fit(
+        self, rows: LabelledRows, folds: Sequence[Split], task: Task
+    ) -> tuple[np.ndarray, Sequence[Model]]:
+        """Fit for prediction, and predict each held-out row without having seen it.
+
+        Returns
+        -------
+        held_out : float64 array of shape (n_rows, n_outputs)
+            NaN in rows that no fold holds out.
+        models : sequence of Model
+            Their mean is the candidate's prediction.
+        """
+        ...
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model of a blend.
+
+    Parameters
+    ----------
+    name : str
+        Of the candidate that it came from.
+    weight : float
+        Its share in the prediction; the shares of all members sum to 1.
+    model : Model
+    """
+
+    name: str
+    weight: float
+    model: Any
+
+
+def blend(
+    candidates: Mapping[str, Candidate], rows: LabelledRows, task: Task, seed: int
+) -> tuple[list[Member], dict[str, float]]:
+    """Fit candidates and weigh them by their predictions of held-out rows.
+
+    Parameters
+    ----------
+    candidates : mapping of str to Candidate
+    rows : LabelledRows
+        Folds keep their groups together.
+    task : Task
+    seed : int
+
+    Returns
+    -------
+    members : list of Member
+    validation_losses : dict of str to float
+        Mean loss of each candidate on held-out rows; empty where the rows cannot be split.
+    """
+    folds = grouped_folds(rows.groups, N_FOLDS, seed, task.classes(rows.target))
+    if len(rows) >= ONE_FOLD_ROWS:
+        folds = folds[:1]
+    fitted = {name: c.cross_fit(rows, folds, task) for name, c in candidates.items()}
+    parts = np.stack([held_out for held_out, _ in fitted.values()])
+    weights = held_out_weights(parts, rows, task)
+    losses = {}
+    known = _known(parts)
+    if len(known):
+        target, weight = rows.target[known], rows.weight[known]
+        losses = {
+            name: float(np.average(task.losses(part[known], target), weights=weight))
+            for name, part in zip(fitted, parts, strict=True)
+        }
+    members = [
+        Member(name, float(share) / len(models), model)
+        for (name, (_, models)), share in zip(fitted.items(), weights, strict=True)
+        for model in models
+    ]
+    return members, losses
+
+
+def held_out_weights(parts: np.ndarray, rows: LabelledRows, task: Task) -> np.ndarray:
+    """Weigh members by the rows that were held out from all of them; evenly if there are none.
+
+    Parameters
+    ----------
+    parts : float64 array of shape (n_members, n_rows, n_outputs)
+        NaN in rows that no fold held out.
+    rows : LabelledRows of n_rows rows
+    task : Task
+
+    Returns
+    -------
+    float64 array of shape (n_members,), non-negative, sum 1
+    """
+    known = _known(parts)
+    if len(known) == 0:
+        return np.full(len(parts), 1.0 / len(parts))
+    return blend_weights(parts[:, known], rows.target[known], rows.weight[known], task)
+
+
+def blend_weights(
+    parts: np.ndarray, target: np.ndarray, weight: np.ndarray, task: Task
+) -> np.ndarray:
+    """Find the weights under which the mixed predictions of held-out rows lose least.
+
+    Parameters
+    ----------
+    parts : float64 array of shape (n_members, n_rows, n_outputs)
+        Predictions of rows that the members have not seen.
+    target, weight : arrays of n_rows rows
+    task : Task
+
+    Returns
+    -------
+    float64 array of shape (n_members,), non-negative, sum 1
+
+    Notes
+    -----
+    Minimises the mean loss plus ``PRIOR_ROWS / n_rows`` times the Kullback-Leibler divergence from
+    an even blend, so that few rows can shift the weights but little. The sum is convex, and
+    sequential quadratic programming finds its minimum. Without the prior it is stacking with convex
+    weights (Breiman, "Stacked regressions", 1996).
+    """
+    n_members = len(parts)
+    share, prior = weight / weight.sum(), PRIOR_ROWS / len(target)
+
+    def value_and_slope(weights: np.ndarray, scale: float = 1.0) -> tuple[float, np.ndarray]:
+        mixed = np.einsum("m,mno->no", weights, parts)
+        surprise = np.log(weights * n_members)
+        value = task.losses(mixed, target) @ share + prior * (weights @ surprise)
+        slope = task.mixing_slope(parts, mixed, target) @ share + prior * (surprise + 1.0)
+        return float(value) / scale, slope / scale
+
+    even = np.full(n_members, 1.0 / n_members)
+    found = minimize(
+        value_and_slope,
+        even,
+        # A member that is far out makes the first value huge, which the search does not survive.
+        args=(max(1.0, value_and_slope(even)[0]),),
+        method="SLSQP",
+        jac=True,
+        bounds=[(MIN_WEIGHT, 1.0)] * n_members,
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1.0},
+        options={"ftol": TOLERANCE},
+    ).x
+    return found / found.sum()
+
+
+def predict(
+    members: Sequence[Member], views: Views, task: Task, device: torch.device
+) -> np.ndarray:
+    """Mix the members' predictions, float64 (n_rows, n_outputs)."""
+    total = np.zeros((len(views), task.n_outputs))
+    for member in members:
+        total += member.weight * member.model.predict(views, task, device)
+    return total
+
+
+def _known(parts: np.ndarray) -> np.ndarray:
+    """Find the rows that were held out from all members."""
+    return np.flatnonzero(~np.isnan(parts).any(axis=(0, 2)))

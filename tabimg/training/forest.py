@@ -1,0 +1,168 @@
+"""Forests of decision trees as plain arrays, which pickle, hash and save like any other state."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array, vstack
+
+from tabimg.serialization import register
+from tabimg.training.runtime import derive_seed
+from tabimg.training.splits import Split
+from tabimg.training.tasks import Task
+from tabimg.training.views import COLUMNS, LabelledRows, Views
+
+N_TREES = 100
+TREES_AT_ONCE = 25
+MAX_ROWS_A_TREE = 10_000
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ForestModel:
+    """Trees on the encoded columns.
+
+    Nodes of all trees stand below each other. An inner node sends a row to ``left`` where its
+    ``feature`` is at most ``threshold``, else to ``right``; a leaf has feature -1.
+
+    Parameters
+    ----------
+    roots : int64 array of shape (n_trees,)
+    feature : int32 array of shape (n_nodes,)
+    threshold : float64 array of shape (n_nodes,)
+    left, right : int64 array of shape (n_nodes,)
+    values, indices, pointers : arrays
+        The prediction of each node, as a sparse matrix of shape (n_nodes, n_outputs): a leaf mostly
+        holds a single class.
+    """
+
+    roots: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    values: np.ndarray
+    indices: np.ndarray
+    pointers: np.ndarray
+
+    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+        """Average the trees' leaves, on the CPU; see `Member`."""
+        leaves = self._leaves(views.columns)
+        n_rows, n_trees = leaves.shape
+        shape = (len(self.feature), task.n_outputs)
+        values = csr_array((self.values, self.indices, self.pointers), shape=shape)
+        pointers = np.arange(0, leaves.size + 1, n_trees)
+        ones = np.ones(leaves.size)
+        visits = csr_array((ones, leaves.ravel(), pointers), shape=(n_rows, len(self.feature)))
+        return task.smoothed((visits @ values).toarray() / n_trees, n_trees)
+
+    def _leaves(self, columns: np.ndarray) -> np.ndarray:
+        """Find the leaf of each row in each tree, int64 (n_rows, n_trees)."""
+        rows = np.arange(len(columns))[:, None]
+        nodes = np.repeat(self.roots[None], len(columns), axis=0)
+        while True:
+            feature = self.feature[nodes]
+            inner = feature >= 0
+            if not inner.any():
+                return nodes
+            goes_left = columns[rows, feature] <= self.threshold[nodes]
+            below = np.where(goes_left, self.left[nodes], self.right[nodes])
+            nodes = np.where(inner, below, nodes)
+
+
+def fit_forest(
+    kind: str,
+    features: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    task: Task,
+    seed: int,
+    **settings: Any,
+) -> ForestModel:
+    """Fit a scikit-learn forest and take it apart, by the public attributes of its trees.
+
+    Parameters
+    ----------
+    kind : {"random_forest", "extra_trees"}
+    features : float32 array of shape (n_rows, n_features)
+    target : array of n_rows rows
+    weight : array of shape (n_rows,)
+    task : Task
+    seed : int
+    **settings
+        Further parameters of the scikit-learn forest.
+    """
+    if target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]  # scikit-learn warns of a single column
+    trees, values = [], []
+    # A tree of scikit-learn holds a dense row of outputs a node: a few trees at a time.
+    for first in range(0, N_TREES, TREES_AT_ONCE):
+        forest = _new_forest(kind, len(features), task, derive_seed(seed, first))
+        forest.set_params(**settings)
+        with warnings.catch_warnings():
+            # The estimator's own check has said so already.
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+            forest.fit(features, target, sample_weight=weight)
+        for estimator in forest.estimators_:
+            trees.append(estimator.tree_)
+            classes = getattr(forest, "classes_", None)
+            values.append(csr_array(task.tree_values(estimator.tree_, classes)))
+    return _stacked(trees, vstack(values, format="csr"))
+
+
+def _new_forest(kind: str, n_rows: int, task: Task, seed: int) -> Any:
+    # Beyond so many rows deeper trees cost memory and hardly gain.
+    draws = {"bootstrap": True, "max_samples": MAX_ROWS_A_TREE} if n_rows > MAX_ROWS_A_TREE else {}
+    return task.forests[kind](n_estimators=TREES_AT_ONCE, random_state=seed % 2**31, **draws)
+
+
+def _stacked(trees: list[Any], values: csr_array) -> ForestModel:
+    roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
+    return ForestModel(
+        roots=roots.astype(np.int64),
+        feature=np.concatenate([np.maximum(tree.feature, -1) for tree in trees]).astype(np.int32),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        left=_shifted([tree.children_left for tree in trees], roots),
+        right=_shifted([tree.children_right for tree in trees], roots),
+        values=values.data,
+        indices=values.indices,
+        pointers=values.indptr,
+    )
+
+
+@dataclass(frozen=True)
+class ForestCandidate:
+    """A forest on the encoded columns.
+
+    Parameters
+    ----------
+    kind : {"random_forest", "extra_trees"}
+    seed : int
+    """
+
+    kind: str
+    seed: int
+
+    def cross_fit(
+        self, rows: LabelledRows, folds: Sequence[Split], task: Task
+    ) -> tuple[np.ndarray, list[ForestModel]]:
+        """See `tabimg.training.blending.Candidate`."""
+        held_out = np.full((len(rows), task.n_outputs), np.nan)
+        for train, valid in folds:
+            model = self._fit(rows.take(train), task)
+            held_out[valid] = model.predict(rows.views.take(valid), task, torch.device("cpu"))
+        return held_out, [self._fit(rows, task)]
+
+    def _fit(self, rows: LabelledRows, task: Task) -> ForestModel:
+        features = rows.views.matrix((COLUMNS,))
+        return fit_forest(self.kind, features, rows.target, rows.weight, task, self.seed)
+
+
+def _shifted(children: list[np.ndarray], roots: np.ndarray) -> np.ndarray:
+    shifted = [part + root for part, root in zip(children, roots, strict=True)]
+    return np.concatenate(shifted).astype(np.int64)

@@ -1,0 +1,114 @@
+"""Fine-tuned networks as members of a blend: one for each fold, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from tabimg.nn.task import TaskNet
+from tabimg.serialization import register
+from tabimg.training.finetuning import FIT_MODES, FinetuningOptions
+from tabimg.training.inference import apply_to_table
+from tabimg.training.modules import FittedModule
+from tabimg.training.recipes import TaskRecipe
+from tabimg.training.run import History
+from tabimg.training.runtime import derive_seed
+from tabimg.training.splits import Split
+from tabimg.training.tasks import Task
+from tabimg.training.views import LabelledRows, Views
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class NetworkModel:
+    """A fine-tuned network.
+
+    Parameters
+    ----------
+    module : FittedModule
+    history : list of dict
+        One entry an epoch of its training.
+    """
+
+    module: FittedModule[TaskRecipe, TaskNet]
+    history: History
+
+    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+        """Predict in blocks of one size; see `Member`."""
+        net = self.module.on(device)
+        columns = views.columns[:, : self.module.recipe.n_columns]
+
+        def apply(*inputs: torch.Tensor) -> torch.Tensor:
+            return task.predictions(net.predict(*inputs))
+
+        return apply_to_table(apply, views.table, columns, device=device)
+
+
+@dataclass(frozen=True)
+class NetworkCandidate:
+    """A way to fine-tune: a mode, and where its network starts.
+
+    Parameters
+    ----------
+    mode : str
+        A key of ``FIT_MODES``.
+    recipe : TaskRecipe
+    start : callable
+        From a seed to a new network to fit; with the pre-trained or with a random encoder.
+    options : FinetuningOptions
+    n_members : int
+        Networks from different seeds; in a blend, for each fold.
+    """
+
+    mode: str
+    recipe: TaskRecipe
+    start: Callable[[int], TaskNet]
+    options: FinetuningOptions
+    n_members: int
+
+    def fit_members(self, rows: LabelledRows, task: Task) -> list[NetworkModel]:
+        """Fit networks from different seeds on the same rows."""
+        seed = self.options.run.seed
+        return [self.fit(rows, task, derive_seed(seed, n)) for n in range(self.n_members)]
+
+    def fit(self, rows: LabelledRows, task: Task, seed: int) -> NetworkModel:
+        """Fit a new network."""
+        net = self.start(seed)
+        options = reseeded(self.options, seed)
+        history = FIT_MODES[self.mode](net, seen_rows(rows, self.recipe), task, options)
+        return NetworkModel(FittedModule.from_module(self.recipe, net), history)
+
+    def cross_fit(
+        self, rows: LabelledRows, folds: Sequence[Split], task: Task
+    ) -> tuple[np.ndarray, list[NetworkModel]]:
+        """Fit networks on each fold and keep them all, so that none is trained in vain.
+
+        Where there is but one fold, or none, networks are fitted on all rows. See
+        `tabimg.training.blending.Candidate`.
+        """
+        held_out = np.full((len(rows), task.n_outputs), np.nan)
+        models: list[NetworkModel] = []
+        for number, (train, valid) in enumerate(folds):
+            fold = self._reseeded(derive_seed(self.options.run.seed, 100, number))
+            fitted = fold.fit_members(rows.take(train), task)
+            views, device = rows.views.take(valid), self.options.run.device
+            held_out[valid] = np.mean([m.predict(views, task, device) for m in fitted], axis=0)
+            models += fitted
+        return held_out, models if len(folds) > 1 else self.fit_members(rows, task)
+
+    def _reseeded(self, seed: int) -> NetworkCandidate:
+        return replace(self, options=reseeded(self.options, seed))
+
+
+def seen_rows(rows: LabelledRows, recipe: TaskRecipe) -> LabelledRows:
+    """Leave out the columns that a network's head does not see."""
+    columns = rows.columns[:, : recipe.n_columns]
+    return replace(rows, views=replace(rows.views, columns=columns))
+
+
+def reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:
+    """Give the same options under another seed."""
+    return replace(options, run=replace(options.run, seed=seed))

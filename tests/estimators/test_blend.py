@@ -1,0 +1,349 @@
+"""What `finetune="auto"` blends, with and without photos to distil from."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.frozen import FrozenEstimator
+
+import tabimg
+from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer, Unlabeled
+from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
+from tabimg.image import ImageReadError
+
+Make = Callable[..., MultiModalPretrainer]
+MakeRegressor = Callable[..., MTCMTMRegressor]
+MakeClassifier = Callable[..., MTCMTMClassifier]
+FROM_SCRATCH = {"columns", "random_forest", "extra_trees", "network"}
+PRETRAINED = FROM_SCRATCH | {"embedding"}
+DISTILLED = PRETRAINED | {"distilled"}
+
+
+def as_vectors(pre: MultiModalPretrainer, frame: pd.DataFrame) -> pd.DataFrame:
+    """Put what the image encoder makes of photos in their place."""
+    vectors = list(pre.transform_images(frame))
+    return frame.assign(photo=pd.Series(vectors, index=frame.index, dtype=object))
+
+
+def test_blend_from_scratch_needs_no_pretrainer(
+    table: pd.DataFrame,
+    target: np.ndarray,
+    labels: np.ndarray,
+    make_regressor: MakeRegressor,
+    make_classifier: MakeClassifier,
+) -> None:
+    for fitted in (make_regressor().fit(table, target), make_classifier().fit(table, labels)):
+        assert set(fitted.weights_) == FROM_SCRATCH
+        assert {member.name for member in fitted.members_} == FROM_SCRATCH
+        assert sum(member.weight for member in fitted.members_) == pytest.approx(1.0)
+        trained = {epoch["member"] for epoch in fitted.history_}
+        networks = {n for n, m in enumerate(fitted.members_) if m.name == "network"}
+        assert trained == networks
+
+
+# --- distillation --------------------------------------------------------------------------------
+
+
+def test_pretrainer_that_is_fitted_along_teaches_by_photos_too(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    make_pretrainer: Make,
+    make_classifier: MakeClassifier,
+) -> None:
+    classifier = make_classifier(pretrainer=make_pretrainer())
+    classifier.fit(frame[:20], labels[:20], unlabeled=Unlabeled(frame[20:]))
+    assert set(classifier.weights_) == DISTILLED
+    assert set(classifier.validation_losses_) == DISTILLED
+    probabilities = classifier.predict_proba(table)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
+    np.testing.assert_array_equal(classifier.predict_proba(frame), probabilities)
+
+
+@pytest.mark.parametrize("convert", [lambda X: X, pl.from_pandas], ids=["pandas", "polars"])
+def test_frozen_pretrainer_distils_from_paths(
+    convert: Callable[[pd.DataFrame], Any],
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+    weights: Any,
+    assert_equal_weights: Any,
+) -> None:
+    before = weights(frozen.estimator)
+    regressor = make_regressor(pretrainer=frozen)
+    more = frame[20:][["photo", "support", "pressure", "width"]].assign(secret=1.0)
+    regressor.fit(convert(frame[:20]), target[:20], unlabeled=Unlabeled(convert(more)))
+    assert set(regressor.weights_) == DISTILLED
+    assert_equal_weights(weights(frozen.estimator), before)
+    plain = make_regressor(pretrainer=frozen).fit(frame[:20], target[:20])
+    assert set(plain.weights_) == PRETRAINED
+    assert not np.allclose(plain.predict(table), regressor.predict(convert(table)), atol=1e-6)
+
+
+def test_frozen_pretrainer_distils_from_vectors_as_from_photos(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    fitted: MultiModalPretrainer,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    vectors = as_vectors(fitted, frame)
+    # The same encoder of the table, its image encoder dropped.
+    light = make_pretrainer(keep_image_encoder=False).fit(frame)
+    predictions = []
+    for pre, given in ((fitted, frame), (fitted, vectors), (light, vectors)):
+        regressor = make_regressor(pretrainer=FrozenEstimator(pre))
+        regressor.fit(given[:20], target[:20], unlabeled=Unlabeled(given[20:]))
+        assert set(regressor.weights_) == DISTILLED
+        predictions.append(regressor.predict(table))
+    np.testing.assert_allclose(predictions[1], predictions[0], atol=1e-5)
+    np.testing.assert_allclose(predictions[2], predictions[0], atol=1e-5)
+
+
+def test_photos_may_come_as_image_paths(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    paths = list(frame["photo"])
+    regressor = make_regressor(pretrainer=frozen)
+    more = Unlabeled(table[20:], image_paths=paths[20:])
+    regressor.fit(table[:20], target[:20], image_paths=paths[:20], unlabeled=more)
+    by_column = make_regressor(pretrainer=frozen)
+    by_column.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
+    np.testing.assert_array_equal(regressor.predict(table), by_column.predict(table))
+
+
+def test_frozen_pretrainer_without_image_encoder_says_that_it_needs_one(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    light = FrozenEstimator(make_pretrainer(keep_image_encoder=False).fit(frame))
+    regressor = make_regressor(pretrainer=light)
+    with pytest.warns(UserWarning, match=r"not used.*keep_image_encoder=True.*transform_images"):
+        regressor.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
+    assert set(regressor.weights_) == PRETRAINED
+
+
+@pytest.mark.parametrize("few", ["labelled", "unlabeled"])
+def test_too_few_photos_are_reported(
+    few: str,
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    labelled, pairs = frame[:20].copy(), frame[20:].copy()
+    part, n_least = (labelled, MIN_LABELLED) if few == "labelled" else (pairs, MIN_PAIRS)
+    part.iloc[n_least - 1 :, part.columns.get_loc("photo")] = None
+    regressor = make_regressor(pretrainer=frozen)
+    with pytest.warns(UserWarning, match=rf"not used.*\b{n_least - 1} {few}"):
+        regressor.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
+    assert set(regressor.weights_) == PRETRAINED
+    with warnings.catch_warnings():  # pre-training has used them
+        warnings.simplefilter("error", UserWarning)
+        fresh = make_regressor(pretrainer=make_pretrainer())
+        fresh.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
+    assert set(fresh.weights_) == PRETRAINED
+
+
+def test_rows_without_a_photo_take_part(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    frozen: FrozenEstimator,
+    make_classifier: MakeClassifier,
+) -> None:
+    some = frame.assign(photo=frame["photo"].where(np.arange(40) % 3 > 0, None))
+    classifier = make_classifier(pretrainer=frozen)
+    classifier.fit(some[:20], labels[:20], unlabeled=Unlabeled(some[20:]))
+    assert set(classifier.weights_) == DISTILLED
+    assert np.isfinite(classifier.predict_proba(table)).all()
+
+
+def test_only_rows_of_weight_zero_with_photos_teach_nothing_by_them(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    weight = (np.arange(20) >= 8).astype(float)
+    labelled = frame[:20].assign(photo=frame["photo"][:20].where(weight == 0, None))
+    regressor = make_regressor(pretrainer=frozen)
+    with pytest.warns(UserWarning, match=r"not used.*\b0 labelled"):
+        regressor.fit(labelled, target[:20], sample_weight=weight, unlabeled=Unlabeled(frame[20:]))
+    assert np.isfinite(regressor.predict(table)).all()
+
+
+def test_unlabeled_frame_that_does_not_fit_is_refused(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    regressor = make_regressor(pretrainer=frozen)
+    for wrong, message in (
+        (frame.drop(columns="pressure"), r"unlabeled.*'pressure'"),
+        (frame.assign(pressure="much"), r"'pressure' is numeric in X and categorical"),
+        (pl.from_pandas(frame), r"one library.*pandas.*polars"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            regressor.fit(frame, target, unlabeled=Unlabeled(wrong))
+
+
+def test_labelled_columns_that_the_pretrainer_does_not_know_are_named(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+) -> None:
+    other = frame.rename(columns={"width": "height"})
+    with pytest.raises(ValueError, match=r"missing: \['width'\], not known to it: \['height'\]"):
+        make_regressor(pretrainer=frozen).fit(other, target, unlabeled=Unlabeled(other))
+
+
+def test_photo_that_cannot_be_read_is_treated_as_the_pretrainer_says(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    make_pretrainer: Make,
+    make_regressor: MakeRegressor,
+) -> None:
+    broken = frame.assign(photo=frame["photo"].where(np.arange(40) != 30, "nowhere.png"))
+    strict = FrozenEstimator(make_pretrainer().fit(frame))
+    with pytest.raises(ImageReadError, match=r"nowhere\.png"):
+        make_regressor(pretrainer=strict).fit(
+            broken[:20], target[:20], unlabeled=Unlabeled(broken[20:])
+        )
+    lenient = FrozenEstimator(make_pretrainer(on_bad_image="warn").fit(frame))
+    with pytest.warns(UserWarning, match=r"1 of 40"):
+        regressor = make_regressor(pretrainer=lenient).fit(
+            broken[:20], target[:20], unlabeled=Unlabeled(broken[20:])
+        )
+    assert set(regressor.weights_) == DISTILLED
+
+
+def test_photos_that_show_the_target_teach_more_than_few_labels(
+    make_regressor: MakeRegressor, make_pretrainer: Make
+) -> None:
+    """Thirty columns add up to the target, and the photo, here a vector, shows it."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(700, 30)), columns=[f"c{n}" for n in range(30)])
+    y = rows.sum(axis=1).to_numpy() / np.sqrt(30)
+    vectors = list(y[:, None] + rng.normal(0.0, 0.2, size=(700, 6)))
+    frame = rows.assign(photo=pd.Series(vectors, dtype=object))
+    frozen = FrozenEstimator(make_pretrainer(max_epochs=1).fit(frame[:500]))
+    labelled, pairs, test = frame[:20], frame[20:500], rows[500:]
+    taught = make_regressor(pretrainer=frozen).fit(labelled, y[:20], unlabeled=Unlabeled(pairs))
+    alone = make_regressor(pretrainer=frozen).fit(labelled, y[:20])
+    assert taught.weights_["distilled"] == max(taught.weights_.values())
+    assert taught.score(test, y[500:]) > alone.score(test, y[500:]) + 0.05
+
+
+# --- a blend as an estimator ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def blends(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    labels: np.ndarray,
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+    make_classifier: MakeClassifier,
+) -> list[tuple[Any, str]]:
+    """A regressor and a classifier with everything in their blend."""
+    more = Unlabeled(frame[20:])
+    return [
+        (
+            make_regressor(pretrainer=frozen).fit(frame[:20], target[:20], unlabeled=more),
+            "predict",
+        ),
+        (
+            make_classifier(pretrainer=frozen).fit(frame[:20], labels[:20], unlabeled=more),
+            "predict_proba",
+        ),
+    ]
+
+
+LOAD = """
+import pickle, sys
+
+import tabimg
+from tabimg.nn.resnet import ResNet
+
+table, result, *directories = sys.argv[1:]
+with open(table, "rb") as file:
+    rows = pickle.load(file)
+found = []
+for directory in directories:
+    back = tabimg.load(directory, custom={"tabimg.nn.resnet.ResNet": ResNet})
+    predictions = getattr(back, "predict_proba", back.predict)(rows)
+    found.append((predictions, back.weights_, back.validation_losses_))
+with open(result, "wb") as file:
+    pickle.dump(found, file)
+"""
+
+
+def test_blend_predicts_the_same_after_loading_in_a_new_process(
+    blends: list[tuple[Any, str]], table: pd.DataFrame, tmp_path: Path
+) -> None:
+    script, given, result = tmp_path / "load.py", tmp_path / "table.pkl", tmp_path / "result.pkl"
+    script.write_text(LOAD)
+    given.write_bytes(pickle.dumps(table))
+    directories = [tmp_path / f"model-{number}" for number in range(len(blends))]
+    for (estimator, _), directory in zip(blends, directories, strict=True):
+        tabimg.save(estimator, directory)
+    subprocess.run([sys.executable, script, given, result, *directories], check=True, timeout=120)
+    found = pickle.loads(result.read_bytes())
+    for (estimator, method), (predictions, weights, losses) in zip(blends, found, strict=True):
+        np.testing.assert_array_equal(predictions, getattr(estimator, method)(table))
+        assert set(weights) == DISTILLED
+        assert weights == estimator.weights_ and losses == estimator.validation_losses_
+        copy = pickle.loads(pickle.dumps(estimator))
+        np.testing.assert_array_equal(getattr(copy, method)(table), predictions)
+
+
+def test_row_alone_is_predicted_as_in_a_batch(
+    blends: list[tuple[Any, str]], table: pd.DataFrame
+) -> None:
+    many = pd.concat([table] * 5, ignore_index=True)
+    for estimator, method in blends:
+        predict = getattr(estimator, method)
+        together = predict(many)
+        for row in (0, 3, 39, 63, 64, 199):
+            np.testing.assert_array_equal(predict(many.iloc[[row]])[0], together[row])
+        np.testing.assert_array_equal(predict(many[::-1])[::-1], together)
+
+
+def test_equal_seeds_give_equal_blends(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    blends: list[tuple[Any, str]],
+    frozen: FrozenEstimator,
+    make_regressor: MakeRegressor,
+    weights: Any,
+    assert_equal_weights: Any,
+) -> None:
+    again = make_regressor(pretrainer=frozen)
+    again.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
+    assert again.weights_ == blends[0][0].weights_
+    assert_equal_weights(weights(again), weights(blends[0][0]))
