@@ -62,10 +62,11 @@ def main() -> None:
     )
     regressor = MTCMTMRegressor(pretrainer=pretrainer, random_state=0, verbose=1)
     regressor.fit(pairs[labeled], permeance[labeled], unlabeled=Unlabeled(pairs[unlabeled]))
-    print(f"Inner validation chose finetune={regressor.finetune_!r}.\n")
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in regressor.weights_.items())
+    print(f"Blended by inner validation: {shares}.\n")
 
     rivals = {
-        "the same network from scratch": MTCMTMRegressor(random_state=0),
+        "the same blend without photos": MTCMTMRegressor(random_state=0),
         "random forest": make_pipeline(
             one_hot(), RandomForestRegressor(n_estimators=300, random_state=0)
         ),
