@@ -57,8 +57,9 @@ from tabimg.training.recipes import (
 from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
 
 MASK_LOSSES = ("l1_ce", "l1")
-# Below it a ResNet sees a single position, and bfloat16 gradients overflow.
-MIN_IMAGE_SIZE = 16
+# At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
+# of a strided convolution of one position is wrong on the CPU: training diverges.
+MIN_IMAGE_SIZE = 32
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 register(Augmentation)
@@ -87,7 +88,7 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         Rows of one group are never negatives of each other and never cross the validation split.
         It is not a feature, and may be absent when transforming.
     image_size : int, default=64
-        Height and width that photos are trained on, in pixels; at least 16.
+        Height and width that photos are trained on, in pixels; at least 32.
     image_encoder : {"resnet18"} or callable, default="resnet18"
         A callable ``factory() -> nn.Module``; its module maps float32 (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None

@@ -32,7 +32,7 @@ PRETRAINER = {
     **TRAINING,
     "image_root": [3],
     "image_loader": ["pillow", 3],
-    "image_size": [0, -3, 32.5, "small"],
+    "image_size": [0, -3, 31, 32.5, "small"],
     "image_encoder": ["resnet50", 3, None],
     "projection_dim": [0, 1.5],
     "lambda_c": [-1, "high", float("nan")],
