@@ -13,8 +13,8 @@ from pages import (
     configuration,
     minutes,
     save_figure,
+    score_table,
     table,
-    with_interval,
     write_page,
 )
 from runs import Bench, read_settings
@@ -150,24 +150,11 @@ def _section(bench: Bench, outcome: Outcome) -> Iterator[str]:
     yield f"### {data.name}\n"
     yield f"{data.describe()} {n_rows.iloc[0]} rows.\n"
     yield f"{METRICS[data.metric].label}, mean over folds and its interval:\n"
-    yield _scores(study)
+    yield score_table(study, NAMES)
     yield f"\nGain of MT-CMTM in {METRICS[data.metric].gain_unit}:\n"
     yield _gains(study)
     yield f"\n![Score against labels](figures/{name})\n"
     yield _times(study.scores)
-
-
-def _scores(study: StudyResult) -> str:
-    summary = study.summary(SCRATCH)
-    cells = {
-        (row.method, row.budget): with_interval(row.mean, row.low, row.high)
-        for row in summary.itertuples()
-    }
-    labels = summary.groupby("budget")["n_labels"].mean()
-    heads = ["method", *(f"{budget} ({labels[budget]:.0f} labels)" for budget in study.budgets)]
-    methods = [name for name in NAMES if name in study.methods]
-    rows = [[NAMES[m], *(cells.get((m, b), "-") for b in study.budgets)] for m in methods]
-    return table(heads, rows)
 
 
 def _gains(study: StudyResult) -> str:

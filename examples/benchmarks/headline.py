@@ -29,20 +29,22 @@ class Outcome:
     data: DataSet
     study: StudyResult
 
-    def gain(self, fractions: Sequence[float], reference: str) -> pd.Series:
-        """Give the gain of `METHOD` in each fold, averaged over label fractions.
+    def gain(self, fractions: Sequence[float], reference: str, method: str = METHOD) -> pd.Series:
+        """Give the gain of a method in each fold, averaged over label fractions.
 
         Empty where the study has none of the fractions.
         """
         budgets = dict.fromkeys(filter(None, (budget_of(self.study, f) for f in fractions)))
-        by_budget = [self.study.differences(METHOD, reference, budget) for budget in budgets]
+        by_budget = [self.study.differences(method, reference, budget) for budget in budgets]
         return pd.concat(by_budget, axis=1).mean(axis=1) if by_budget else pd.Series(dtype=float)
 
-    def interval(self, fractions: Sequence[float], reference: str) -> Interval:
+    def interval(
+        self, fractions: Sequence[float], reference: str, method: str = METHOD
+    ) -> Interval:
         """Give that gain with the corrected resampled t interval over folds."""
         rows = self.study.scores
         test_share = float((rows["n_test"] / rows["n_train"]).mean())
-        return corrected_interval(self.gain(fractions, reference), test_share)
+        return corrected_interval(self.gain(fractions, reference, method), test_share)
 
 
 def budget_of(study: StudyResult, fraction: float) -> str | None:
@@ -51,14 +53,20 @@ def budget_of(study: StudyResult, fraction: float) -> str | None:
     return next((budget for budget in study.budgets if name in budget.split(" = ")), None)
 
 
-def pooled(outcomes: Sequence[Outcome], fractions: Sequence[float], reference: str) -> Interval:
+def pooled(
+    outcomes: Sequence[Outcome],
+    fractions: Sequence[float],
+    reference: str,
+    method: str = METHOD,
+) -> Interval:
     """Average a gain over sets; of a single set the interval is the one over its folds."""
-    kept = [each for each in outcomes if len(each.gain(fractions, reference))]
+    gains = {each: each.gain(fractions, reference, method) for each in outcomes}
+    kept = [each for each in outcomes if len(gains[each])]
     if not kept:
         return Interval(math.nan, math.nan, math.nan, math.nan, 0)
     if len(kept) == 1:
-        return kept[0].interval(fractions, reference)
-    return pooled_difference({o.data.name: o.gain(fractions, reference).to_numpy() for o in kept})
+        return kept[0].interval(fractions, reference, method)
+    return pooled_difference({each.data.name: gains[each].to_numpy() for each in kept})
 
 
 def averages(outcomes: Sequence[Outcome]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from tabimg.evaluation import StudyResult
 from tabimg.evaluation.cells import write_text
 
 # What is declared of a set, and so may differ between sets.
@@ -35,6 +36,27 @@ def as_gain(mean: float, low: float, high: float) -> str:
         return "-"
     text = f"{100 * mean:+.1f}"
     return text if math.isnan(low) else f"{text} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def score_table(study: StudyResult, labels: Mapping[str, str]) -> str:
+    """Write mean scores with their intervals: a row a method, a column a budget.
+
+    Parameters
+    ----------
+    study : StudyResult
+    labels : mapping of str to str
+        What methods are called; those that the study has are shown, in this order.
+    """
+    summary = study.summary()
+    cells = {
+        (row.method, row.budget): with_interval(row.mean, row.low, row.high)
+        for row in summary.itertuples()
+    }
+    n_labels = summary.groupby("budget")["n_labels"].mean()
+    heads = ["method", *(f"{budget} ({n_labels[budget]:.0f} labels)" for budget in study.budgets)]
+    methods = [name for name in labels if name in study.methods]
+    rows = [[labels[m], *(cells.get((m, b), "-") for b in study.budgets)] for m in methods]
+    return table(heads, rows)
 
 
 def minutes(seconds: float) -> str:

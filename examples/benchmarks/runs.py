@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from tabimg.evaluation.cells import CellStore, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "skorch")
+QUICK_ROWS = 300
 # The parts of the package that decide what a fit gives.
 FITTING = ("table", "image", "nn", "objectives", "training", "estimators")
 
@@ -76,15 +77,21 @@ class Bench:
             estimator.set_params(max_epochs=1)
         return {"pretrainer": pretrainer, "estimator": estimator}
 
-    def at_hand(self) -> list[tuple[DataSet, Loaded]]:
-        """Read the sets that are to be run; say which are not there."""
+    def at_hand(
+        self, generated: Mapping[str, Callable[[], Loaded]] | None = None
+    ) -> list[tuple[DataSet, Loaded]]:
+        """Read, or generate, the sets that are to be run; say which are not there."""
         found = []
-        for data in self.sets if not self.only_page else []:
+        for data in [] if self.only_page else self.sets:
             folder = find_folder(data.name)
-            if folder is None:
-                print(f"{data.name}: not found, TABIMG_DATA names no folder that holds it")
+            if data.name in (generated or {}):
+                rows = generated[data.name]()
+            elif folder is not None:
+                rows = load(data, folder)
             else:
-                found.append((data, load(data, folder)))
+                print(f"{data.name}: not found, TABIMG_DATA names no folder that holds it")
+                continue
+            found.append((data, rows.sample(QUICK_ROWS) if self.quick else rows))
         return found
 
     def run(self, stem: str, name: str, study: Any, **parameters: Any) -> StudyResult:
@@ -115,7 +122,7 @@ def make_parser(description: str, sets: Sequence[str] = tuple(SETS)) -> argparse
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--sets", nargs="+", choices=sets, default=list(sets), metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="processes, on one thread each")
-    parser.add_argument("--quick", action="store_true", help="does it run? Figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="does it run? One fold of 300 rows")
     parser.add_argument("--page", action="store_true", help="write the page only, from the tables")
     parser.add_argument("--work", type=Path, default=ROOT / ".benchmarks", help="cells, encoders")
     parser.add_argument(
@@ -127,9 +134,9 @@ def make_parser(description: str, sets: Sequence[str] = tuple(SETS)) -> argparse
     return parser
 
 
-def begin(given: argparse.Namespace) -> Bench:
+def begin(given: argparse.Namespace, sets: Mapping[str, DataSet] = SETS) -> Bench:
     """Turn a parsed command line into places and choices; a quick run starts from nothing."""
-    chosen = [SETS[name] for name in given.sets]
+    chosen = [sets[name] for name in given.sets]
     work, docs = given.work, ROOT / "docs" / "benchmarks"
     if given.quick:
         work = work / "quick"

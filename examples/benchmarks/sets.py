@@ -73,7 +73,7 @@ class DataSet:
     def describe(self) -> str:
         """Say what is predicted from what, in a sentence or two."""
         target = f"log(1 + {self.target})" if self.log_target else self.target
-        parts = [f"{target} from {', '.join(_shortened(self.columns))}"]
+        parts = [f"{target} from {', '.join(_shortened(self.columns)) or 'all columns'}"]
         if self.group is not None:
             which = "the same photo" if self.group == "image" else f"one {self.group}"
             parts.append(f"rows of {which} stay together")
@@ -91,6 +91,13 @@ class Loaded:
     table: pd.DataFrame
     target: np.ndarray
     columns: dict[str, Any]
+
+    def sample(self, n_rows: int) -> Loaded:
+        """Draw some of the rows; all where there are no more."""
+        rng = np.random.default_rng(0)
+        drawn = np.sort(rng.permutation(len(self.table))[:n_rows])
+        table = self.table.iloc[drawn].reset_index(drop=True)
+        return Loaded(table, self.target[drawn], self.columns)
 
 
 def find_folder(name: str) -> Path | None:
