@@ -17,6 +17,8 @@ from tabimg.training.runtime import resolve_device
 from tabimg.training.splits import check_validation_fraction
 
 MIN_BATCH_SIZE = 4
+ROWS_SEEN = 40_000
+EPOCHS_RANGE = (15, 100)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -76,15 +78,28 @@ def draw_seed(random_state: Any) -> int:
         raise ValueError(f"random_state={random_state!r}: {error}") from error
 
 
-def run_options(estimator: Any, seed: int) -> RunOptions:
+def auto_epochs(n_rows: int) -> int:
+    """Choose the number of pre-training epochs by the number of rows.
+
+    Few rows need many epochs to be seen often enough, many rows few: about ``ROWS_SEEN`` rows are
+    shown in all, within ``EPOCHS_RANGE`` epochs.
+    """
+    low, high = EPOCHS_RANGE
+    return min(max(round(ROWS_SEEN / n_rows), low), high)
+
+
+def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions:
     """Check and collect the training parameters that all estimators share.
+
+    ``max_epochs`` takes the place of the estimator's own, which may leave it open.
 
     Raises
     ------
     TypeError, ValueError
         Naming the parameter.
     """
-    check_positive_int("max_epochs", estimator.max_epochs)
+    max_epochs = estimator.max_epochs if max_epochs is None else max_epochs
+    check_positive_int("max_epochs", max_epochs)
     check_positive_int("batch_size", estimator.batch_size, low=MIN_BATCH_SIZE)
     check_positive("lr", estimator.lr)
     check_non_negative("weight_decay", estimator.weight_decay)
@@ -99,7 +114,7 @@ def run_options(estimator: Any, seed: int) -> RunOptions:
     _check_callbacks(estimator.callbacks)
     directory = estimator.checkpoint_dir
     return RunOptions(
-        max_epochs=int(estimator.max_epochs),
+        max_epochs=int(max_epochs),
         batch_size=int(estimator.batch_size),
         lr=float(estimator.lr),
         weight_decay=float(estimator.weight_decay),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.estimators.parameters import auto_epochs
 
 TRAINING = {
     "max_epochs": [0, -1, 1.5, "many", None],
@@ -143,3 +144,10 @@ def test_values_are_not_looked_at_before_fit(
     make_pretrainer: Callable[..., MultiModalPretrainer],
 ) -> None:
     assert make_pretrainer(mask_rate="some", lambda_c=-1).get_params()["mask_rate"] == "some"
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(2, 100), (400, 100), (800, 50), (1600, 25), (2667, 15), (10**6, 15)]
+)
+def test_auto_epochs_show_few_rows_often_and_many_seldom(n_rows: int, expected: int) -> None:
+    assert auto_epochs(n_rows) == expected

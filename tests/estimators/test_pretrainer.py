@@ -398,3 +398,10 @@ def test_warm_start_with_another_network_is_refused(
     pre = make_pretrainer(warm_start=True).fit(frame)
     with pytest.raises(ValueError, match="set them back"):
         pre.set_params(**change).fit(frame)
+
+
+def test_auto_epochs_are_what_is_trained(table: pd.DataFrame, make_pretrainer: Make) -> None:
+    pre = make_pretrainer(image_column=None, max_epochs="auto").fit(table)
+    assert len(pre.history_) == 100  # 40 rows
+    with pytest.raises(TypeError, match="max_epochs"):
+        make_pretrainer(image_column=None, max_epochs="many").fit(table)
