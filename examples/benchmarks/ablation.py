@@ -64,7 +64,7 @@ def findings(outcomes: list[Outcome]) -> Iterator[str]:
         if kept:
             yield f"## Average over {title} ({len(kept)})\n"
             yield ABLATION.gains(kept, [m for m in ABLATION.labels if m != "scratch"])
-            yield "\nMT-CMTM against each of the others:\n"
+            yield "MT-CMTM against each of the others:\n"
             yield _against_parts(kept)
 
 

@@ -33,7 +33,7 @@ NAMES = {
     "realmlp": "RealMLP",
     "tabm": "TabM",
     "catboost": "CatBoost",
-    "best_baseline": "best baseline, by inner validation",
+    "best_baseline": "best baseline",
 }
 CELL = ["repeat", "fold", "budget", "draw"]
 
@@ -119,10 +119,10 @@ def _headline(outcomes: Sequence[Outcome]) -> Iterator[str]:
     if absent:
         yield f"**Preliminary**: no results of {', '.join(absent)}.\n"
     yield averages(confirming)
-    yield "\nAgainst what was asked for beforehand:\n"
+    yield "Against what was asked for beforehand:\n"
     yield verdicts(confirming)
     losses = list(_losses(confirming))
-    yield "\nWhere MT-CMTM is behind, on a confirmation set, on average over the folds:\n"
+    yield "Where MT-CMTM is behind, on a confirmation set, on average over the folds:\n"
     yield "\n".join(losses) + "\n" if losses else "nowhere.\n"
 
 
@@ -151,9 +151,9 @@ def _section(bench: Bench, outcome: Outcome) -> Iterator[str]:
     yield f"{data.describe()} {n_rows.iloc[0]} rows.\n"
     yield f"{METRICS[data.metric].label}, mean over folds and its interval:\n"
     yield score_table(study, NAMES)
-    yield f"\nGain of MT-CMTM in {METRICS[data.metric].gain_unit}:\n"
+    yield f"Gain of MT-CMTM in {METRICS[data.metric].gain_unit}:\n"
     yield _gains(study)
-    yield f"\n![Score against labels](figures/{name})\n"
+    yield f"![Score against labels](figures/{name})\n"
     yield _times(study.scores)
 
 

@@ -142,7 +142,6 @@ def findings(bench: Any, outcomes: list[Outcome]) -> Iterator[str]:
         which = "The default blend" if fit == "blend" else "One network alone"
         yield f"{which}:\n"
         yield page.gains(outcomes, [name for name in page.labels if name != page.reference])
-        yield "\n"
     notes = {o.data.name: read_settings(bench, f"encoders-{o.data.name}") for o in outcomes}
     counts = {name: note["settings"]["n_parameters"] for name, note in notes.items() if note}
     yield "Parameters of the encoder:\n"

@@ -126,8 +126,9 @@ def configuration(notes: Mapping[str, Mapping[str, Any] | None]) -> str:
 
 
 def write_page(path: Path, parts: Iterable[str]) -> None:
-    """Write a page whole or not at all."""
-    write_text(path, "\n".join(part.rstrip("\n") + "\n" for part in parts))
+    """Write a page, a blank line between its parts, whole or not at all."""
+    kept = [part.strip("\n") for part in parts]
+    write_text(path, "\n\n".join(part for part in kept if part) + "\n")
     print(f"wrote {path}")
 
 

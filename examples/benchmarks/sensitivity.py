@@ -125,7 +125,7 @@ def _section(bench: Bench, data: DataSet, study: StudyResult) -> Iterator[str]:
         for method, rate in varied["mask_rate"].dropna().items()
     ]
     yield table(["mask rate", *study.budgets], [*rows, ["scratch", *scratch]])
-    yield f"\n{_spread(varied, summary, study.budgets)}\n"
+    yield f"{_spread(varied, summary, study.budgets)}\n"
     total = sum(sum(pair) for pair in computing_time(study.scores).values())
     yield f"Computing time on one thread: {minutes(total)}.\n"
 

@@ -171,16 +171,17 @@ def run(bench: Bench, data: DataSet, rows: Loaded) -> None:
 def findings(bench: Bench, outcomes: list[Outcome]) -> Iterator[str]:
     """Say what moves where, and average the gains."""
     yield "## What moves, and the average gain\n"
+    lines = []
     for outcome in outcomes:
         name = outcome.data.name
         noted = (read_settings(bench, f"transfer-{name}") or {})["settings"]
         seconds = noted["pretrain_seconds"]
-        yield (
+        lines.append(
             f"- **{name}**: {WHAT_MOVES[name]}. {noted['n_pairs']} pairs, then a table of "
             f"{noted['n_moved_to']} rows. Pre-training took {minutes(seconds['masked_body'])} "
             f"without and {minutes(seconds['photo_body'])} with photos."
         )
-    yield "\n"
+    yield "\n".join(lines)
     yield TRANSFER.gains(outcomes, ["masked_body", "photo_body"])
 
 

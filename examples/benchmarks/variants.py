@@ -130,7 +130,7 @@ class Variants:
         yield f"{data.describe()} ({data.role} set.) {METRICS[data.metric].label}:\n"
         yield score_table(study, self.labels)
         total = sum(sum(pair) for pair in computing_time(study.scores).values())
-        yield f"\nComputing time on one thread: {minutes(total)}.\n"
+        yield f"Computing time on one thread: {minutes(total)}.\n"
 
     def _figure(self, bench: Bench, outcomes: Sequence[Outcome]) -> Iterator[str]:
         name = f"{self.page}-gains.svg"
@@ -140,7 +140,7 @@ class Variants:
             lambda figure: self._draw(figure, outcomes),
             figsize=(8, height),
         )
-        yield f"\n![Gains on each set](figures/{name})\n"
+        yield f"![Gains on each set](figures/{name})\n"
 
     def _draw(self, figure: Any, outcomes: Sequence[Outcome]) -> None:
         """Draw the gain of each method on each set, one panel a label fraction."""
