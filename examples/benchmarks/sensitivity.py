@@ -13,6 +13,7 @@ Without ``TABIMG_DATA`` it runs the generated set alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ GRID = (
     {"lambda_c": WEIGHTS, "lambda_m": WEIGHTS},
     {"mask_rate": [0.1, 0.3, 0.5, 0.7]},
 )
+# What is fitted on an encoder, and the end of the names of its tables.
+FITS = {"default blend": ("auto", ""), "one network alone": ("full", "-network")}
 FRACTIONS, DRAWS, N_FOLDS, FOLDS = (0.1, 1.0), {0.1: 2, 1.0: 1}, 5, (0, 1)
 
 INTRODUCTION = """\
@@ -55,6 +58,8 @@ TABIMG_DATA=... python examples/benchmarks/sensitivity.py
 
 - Everything else is default; the defaults are `lambda_c=1`, `lambda_m=1`, `mask_rate=0.3`. Weights
   of 0 are on the [ablation page](ablation.md).
+- Each encoder is judged by the *default blend* (`finetune="auto"`), in which it is one voice of
+  several, and by *one network alone* (`finetune="full"`), which shows more of it.
 - The first 2 of 5 folds; 10 % of the labels, drawn twice, and all of them.
 - These are test scores. They show how flat or steep the ground is; picking the best entry and
   reporting it would be choosing on test rows.
@@ -69,65 +74,75 @@ def membranes() -> Loaded:
 
 
 def run(bench: Bench, data: DataSet, rows: Loaded) -> None:
-    """Run the grid on a set."""
+    """Run the grid on a set, with both fits; what is pre-trained for one serves the other."""
     some: dict[str, Any] = {"folds": FOLDS, "label_fractions": FRACTIONS, "n_draws": DRAWS}
     grid: Any = GRID
     if bench.quick:
         some = {"folds": FOLDS[:1], "label_fractions": FRACTIONS[:1], "n_draws": 1}
         grid = ({"lambda_c": [0.1, 1.0], "lambda_m": [0.1, 1.0]}, {"mask_rate": [0.3, 0.5]})
-    stem = f"sensitivity-{data.name}"
-    result = bench.run(
-        stem,
-        data.name,
-        sensitivity,
-        X=rows.table,
-        y=rows.target,
-        **rows.columns,
-        **bench.prototypes(data),
-        task=data.task,
-        metric=data.metric,
-        grid=grid,
-        n_folds=N_FOLDS,
-        **some,
-    )
-    keep_results(bench, stem, result.scores, result.settings)
+    for finetune, ending in FITS.values():
+        prototypes = bench.prototypes(data)
+        prototypes["estimator"].set_params(finetune=finetune)
+        stem = f"sensitivity-{data.name}{ending}"
+        result = bench.run(
+            stem,
+            data.name,
+            sensitivity,
+            X=rows.table,
+            y=rows.target,
+            **rows.columns,
+            **prototypes,
+            task=data.task,
+            metric=data.metric,
+            grid=grid,
+            n_folds=N_FOLDS,
+            **some,
+        )
+        keep_results(bench, stem, result.scores, result.settings)
 
 
 def write(bench: Bench) -> None:
     """Write the page from the results that there are."""
     parts, notes = [INTRODUCTION], {}
     for name, data in STUDIED.items():
-        scores = read_scores(bench, f"sensitivity-{name}")
+        studies = {}
+        for fit, (_, ending) in FITS.items():
+            scores = read_scores(bench, f"sensitivity-{name}{ending}")
+            if scores is not None:
+                studies[fit] = StudyResult(scores, data.metric)
         parts.append(f"## {name}\n")
-        if scores is None:
+        if not studies:
             parts.append("**No results yet.**\n")
             continue
+        # The two fits differ in one parameter, which the introduction tells.
         notes[name] = read_settings(bench, f"sensitivity-{name}")
-        parts += _section(bench, data, StudyResult(scores, data.metric))
+        parts += _section(bench, data, studies)
     write_page(bench.docs / "sensitivity.md", [*parts, "## Configuration\n", configuration(notes)])
 
 
-def _section(bench: Bench, data: DataSet, study: StudyResult) -> Iterator[str]:
-    figure_name = f"sensitivity-{data.name}.svg"
-    save_figure(
-        bench.docs / "figures" / figure_name,
-        lambda figure: _draw(figure, study),
-        figsize=(4.2 * len(study.budgets), 3.4),
-    )
+def _section(bench: Bench, data: DataSet, studies: dict[str, StudyResult]) -> Iterator[str]:
     label = METRICS[data.metric].label
-    yield f"{data.title}. {data.source} {label}, mean over folds:\n"
-    yield f"![Heat maps of the weights](figures/{figure_name})\n"
-    summary = study.summary().set_index(["method", "budget"])
-    varied = study.scores.drop_duplicates("method").set_index("method")
-    scratch = [f"{summary.loc[('scratch', b), 'mean']:.3f}" for b in study.budgets]
-    rows = [
-        [f"{rate:g}", *(f"{summary.loc[(method, b), 'mean']:.3f}" for b in study.budgets)]
-        for method, rate in varied["mask_rate"].dropna().items()
-    ]
-    yield table(["mask rate", *study.budgets], [*rows, ["scratch", *scratch]])
-    yield f"{_spread(varied, summary, study.budgets)}\n"
-    total = sum(sum(pair) for pair in computing_time(study.scores).values())
-    yield f"Computing time on one thread: {minutes(total)}.\n"
+    yield f"{data.title}. {data.source} {label}, mean over folds.\n"
+    for fit, study in studies.items():
+        figure_name = f"sensitivity-{data.name}{FITS[fit][1]}.svg"
+        save_figure(
+            bench.docs / "figures" / figure_name,
+            partial(_draw, study=study),
+            figsize=(4.2 * len(study.budgets), 3.4),
+        )
+        yield f"### {data.name}, {fit}\n"
+        yield f"![Heat maps of the weights](figures/{figure_name})\n"
+        summary = study.summary().set_index(["method", "budget"])
+        varied = study.scores.drop_duplicates("method").set_index("method")
+        named = {f"mask rate {rate:g}": m for m, rate in varied["mask_rate"].dropna().items()}
+        rows = [
+            [label, *(f"{summary.loc[(method, b), 'mean']:.3f}" for b in study.budgets)]
+            for label, method in {**named, "scratch": "scratch"}.items()
+        ]
+        yield table(["", *study.budgets], rows)
+        yield _spread(varied, summary, study.budgets)
+        total = sum(sum(pair) for pair in computing_time(study.scores).values())
+        yield f"Computing time on one thread: {minutes(total)}.\n"
 
 
 def _spread(varied: pd.DataFrame, summary: pd.DataFrame, budgets: list[str]) -> str:
@@ -137,9 +152,9 @@ def _spread(varied: pd.DataFrame, summary: pd.DataFrame, budgets: list[str]) -> 
     for budget in budgets:
         means = np.array([summary.loc[(method, budget), "mean"] for method in weighted])
         sd = np.mean([summary.loc[(method, budget), "sd"] for method in weighted])
-        noise = "" if np.isnan(sd) else f" (deviation between folds {sd:.3f})"
-        parts.append(f"{budget}: {means.min():.3f} to {means.max():.3f}{noise}")
-    return f"Over all weights of the losses the score goes from, at {'; at '.join(parts)}.\n"
+        noise = "" if np.isnan(sd) else f" (standard deviation between folds {sd:.3f})"
+        parts.append(f"at {budget} from {means.min():.3f} to {means.max():.3f}{noise}")
+    return f"Over all weights of the losses the score goes {', '.join(parts)}.\n"
 
 
 def _draw(figure: Any, study: StudyResult) -> None:
