@@ -64,13 +64,12 @@ def test_prototypes_declare_columns_and_leave_the_users_objects_alone(data: Stud
     assert (pretrainer.image_column, estimator.group_column) == (None, None)
 
 
-def test_prototypes_by_default_suit_the_task_and_keep_no_image_encoder(
+def test_prototypes_by_default_suit_the_task(
     frame: pd.DataFrame, kind: np.ndarray, data: StudyData
 ) -> None:
     assert isinstance(prototypes(data).estimator, MTCMTMRegressor)
     classes = read_data(frame, kind, "photo", None, "auto")
     assert isinstance(prototypes(classes).estimator, MTCMTMClassifier)
-    assert not prototypes(data).pretrainer.keep_image_encoder
 
 
 @pytest.mark.parametrize(
