@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from headline import ALL, BEST, FEW, METHOD, SCRATCH, Outcome, averages, verdicts
+from headline import ALL, BEST, FEW, METHOD, SCRATCH, Outcome, averages, distances, verdicts
 from pages import (
     as_gain,
     computing_time,
@@ -69,6 +69,13 @@ budget and draw.
   is the average over the *confirmation sets*, which took no part in any choice.
 """
 
+DISTANCES = """\
+How much was there to gain? No use of photos puts more into the columns than they hold, and labels
+without end would teach all of it. The way from 5 % of the labels to all of them says what twenty
+times the labels are worth; the *share* is what photos bring of it, without a further label (below
+zero: a loss; above 100 %: more than all the labels).
+"""
+
 
 def as_outcome(data: DataSet, scores: pd.DataFrame) -> Outcome:
     """Make a study of a table of scores, with the best baseline."""
@@ -95,7 +102,8 @@ def write(bench: Bench, outcomes: Sequence[Outcome]) -> None:
     for role, title in (("confirmation", "Confirmation sets"), ("development", "Development sets")):
         parts.append(f"## {title}\n")
         if role == "development" and outcomes:
-            parts.append(averages([o for o in outcomes if o.data.role == role]))
+            developing = [o for o in outcomes if o.data.role == role]
+            parts += [averages(developing), distances(developing)]
         for outcome in outcomes:
             if outcome.data.role == role:
                 parts += _section(bench, outcome)
@@ -121,6 +129,8 @@ def _headline(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield averages(confirming)
     yield "Against what was asked for beforehand:\n"
     yield verdicts(confirming)
+    yield DISTANCES
+    yield distances(confirming)
     losses = list(_losses(confirming))
     yield "Where MT-CMTM is behind, on a confirmation set, on average over the folds:\n"
     yield "\n".join(losses) + "\n" if losses else "nowhere.\n"

@@ -68,10 +68,18 @@ class Bench:
         """Give the place of a table of scores, or of its configuration (".json")."""
         return self.docs / "results" / f"{stem}{suffix}"
 
-    def prototypes(self, data: DataSet) -> dict[str, Any]:
-        """Give the unfitted pretrainer and estimator: the defaults, and what is declared."""
+    def prototypes(self, data: DataSet, **changes: Any) -> dict[str, Any]:
+        """Give the unfitted pretrainer and estimator: the defaults, and what is declared.
+
+        Parameters
+        ----------
+        data : DataSet
+        **changes
+            Parameters of the pretrainer, for programs that say so on their page.
+        """
         own = MTCMTMClassifier if data.task == "classification" else MTCMTMRegressor
-        pretrainer, estimator = MultiModalPretrainer(augmentation=data.augmentation), own()
+        pretrainer = MultiModalPretrainer(augmentation=data.augmentation, **changes)
+        estimator = own()
         if self.quick:
             pretrainer.set_params(max_epochs=1)
             estimator.set_params(max_epochs=1)

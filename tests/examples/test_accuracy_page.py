@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.evaluation import pooled_difference
+from tabimg.evaluation import StudyResult, pooled_difference
 
 PROGRAMS = Path(__file__).parents[2] / "examples" / "benchmarks"
 METHODS = ("scratch", "mt_cmtm", "linear", "random_forest", "boosting")
@@ -84,13 +84,25 @@ def test_page_of_some_sets_is_preliminary_and_keeps_the_roles_apart(
     headline, rest = page.split("## Confirmation sets")
     assert "**Preliminary**: no results of derm_ham10000, derm_isic2017." in headline
     # 4 points and 10 % of the MSE; the 50 points of the development set do not count.
-    assert "| 5 % and 10 % of the labels, over scratch | +7.0 [+4.0, +10.0] | +4.0" in headline
+    few = "| 5 % and 10 % of the labels, over scratch | +4.0 [+4.0, +4.0] | +10.0 [+10.0, +10.0] |"
+    assert f"{few} +7.0 [+4.0, +10.0] |" in headline
     assert "| few labels: +5 points over scratch in classification | +4.0" in headline
     assert rest.index("### food_ecustfd") < rest.index("## Development sets")
     assert rest.index("### leaf_species") > rest.index("## Development sets")
     for figure in ("accuracy-gains", "accuracy-derm_ph2"):
         assert (bench.docs / "figures" / f"{figure}.svg").exists()
     assert "5.0 min of pre-training" in rest  # a minute in each of five folds
+
+
+def test_page_says_what_of_the_way_to_all_labels_is_gained(bench: Any, programs: Any) -> None:
+    scores = make_scores("accuracy").query("method in ['scratch', 'mt_cmtm']")
+    scores["accuracy"] = np.where(scores["method"] == "mt_cmtm", 0.65, 0.6)
+    scores.loc[scores["budget"] == "100 %", "accuracy"] = 0.8
+    outcome = programs("headline").Outcome(
+        programs("sets").SETS["derm_ph2"], StudyResult(scores, "accuracy")
+    )
+    line = programs("headline").distances([outcome]).splitlines()[-1]
+    assert line == "| derm_ph2, Accuracy | 0.600 | 0.650 | 0.800 | 25 % |"
 
 
 def test_losses_are_named_and_fail_what_was_asked_for(bench: Any, programs: Any) -> None:
