@@ -44,6 +44,7 @@ from tabimg.serialization import register, register_adapter
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
+from tabimg.training.mt_cmtm import MTCMTM
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions, pretrain
 from tabimg.training.recipes import (
@@ -425,18 +426,21 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
 
     def _options(self, seed: int, n_rows: int) -> PretrainingOptions:
         max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
-        return PretrainingOptions(
+        method = MTCMTM(
             lambda_c=float(self.lambda_c),
             lambda_m=float(self.lambda_m),
             mask_rate=float(self.mask_rate),
             mask_loss=self.mask_loss,
             temperature=float(self.temperature),
+            corruption=self.corruption,
+        )
+        return PretrainingOptions(
+            method=method,
             augmentation=Augmentation.from_param(self.augmentation),
             image_size=int(self.image_size),
             precision=self.precision,
             compile=self.compile,
             run=run_options(self, seed, max_epochs),
-            corruption=self.corruption,
         )
 
     def _check_continued(self, material: Material) -> None:

@@ -48,6 +48,10 @@ class EncodedTable:
         rows = np.asarray(index, dtype=np.int64)
         return EncodedTable(np.take(self.numeric, rows, axis=0), np.take(self.codes, rows, axis=0))
 
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both arrays."""
+        return self.numeric, self.codes
+
     @staticmethod
     def concat(tables: Sequence[EncodedTable]) -> EncodedTable:
         """Return the rows of all tables, one below the other.

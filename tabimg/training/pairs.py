@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,12 +14,27 @@ from torch import Tensor
 
 from tabimg.image import Augmenter, ImageCache, RowImages, plain
 from tabimg.objectives import positives_from_ids
-from tabimg.table import Corruption, EncodedTable
 from tabimg.training.net import Batch
 from tabimg.training.runtime import derive_seed
 
 # Streams of one seed.
 _TRAINING, _VALIDATION, _AUGMENTATION = 1, 2, 3
+
+
+class RowTable(Protocol):
+    """Encoded rows: of one table, or of several cohorts."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: np.ndarray) -> Any:
+        """Give the rows of an index array."""
+
+    def arrays(self) -> Sequence[np.ndarray]:
+        """Give everything that is in it, for a fingerprint."""
+
+
+# From some encoded rows to the arrays of a batch.
+CellDraw = Callable[[Any, np.random.Generator], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,7 @@ class PairedRows:
 
     Parameters
     ----------
-    table : EncodedTable of n_rows rows
+    table : RowTable of n_rows rows
     images : RowImages of n_rows rows, or None
         None where no photo is used at all.
     cache : ImageCache or None
@@ -38,7 +54,7 @@ class PairedRows:
         Factor of each row in the losses.
     """
 
-    table: EncodedTable
+    table: RowTable
     images: RowImages | None
     cache: ImageCache | None
     row_ids: np.ndarray
@@ -88,34 +104,34 @@ class PairedRows:
 
 
 class BatchBuilder:
-    """Makes one batch from row numbers: gathers, corrupts, and marks the positives."""
+    """Makes one batch from row numbers: gathers rows and photos, and marks the positives.
+
+    Parameters
+    ----------
+    rows : PairedRows
+    draw_cells : callable
+        Makes the cells of a batch of encoded rows; a method corrupts or masks there.
+    image_size : int
+    device : torch.device
+    """
 
     def __init__(
         self,
         rows: PairedRows,
-        corruption: Corruption,
+        draw_cells: CellDraw,
         image_size: int,
         device: torch.device,
     ) -> None:
         self.rows = rows
         self.listed_images = rows.listed_images().tocsr()
-        self.corruption = corruption
+        self.draw_cells = draw_cells
         self.image_size = image_size
         self.device = device
 
     def table_part(self, index: np.ndarray, rng: np.random.Generator) -> Batch:
-        """Original and corrupted cells of the rows, with the mask."""
-        clean = self.rows.table.take(index)
-        corrupted = self.corruption.draw(clean, rng)
-        arrays = {
-            "numeric": corrupted.table.numeric,
-            "codes": corrupted.table.codes,
-            "numeric_target": clean.numeric,
-            "codes_target": clean.codes,
-            "numeric_mask": corrupted.numeric_mask,
-            "code_mask": corrupted.code_mask,
-            "weight": self.rows.weight[index],
-        }
+        """Cells and weights of the rows."""
+        cells = self.draw_cells(self.rows.table.take(index), rng)
+        arrays = {**cells, "weight": self.rows.weight[index]}
         tensors = {name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()}
         return {"size": len(index), **tensors}
 

@@ -16,6 +16,7 @@ from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
 from tabimg.training.finetuning import FinetuningOptions
+from tabimg.training.mt_cmtm import MTCMTM
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions
 from tabimg.training.recipes import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
@@ -112,16 +113,16 @@ def run_options() -> Callable[..., RunOptions]:
 
 @pytest.fixture
 def pretraining_options(run_options: Callable[..., RunOptions]) -> Callable[..., Any]:
-    """Options of a short pre-training; parameters of the run go in as they are."""
+    """Options of a short pre-training; parameters of run and method go in as they are."""
 
     def make(**changes: Any) -> PretrainingOptions:
         of_run = {k: changes.pop(k) for k in list(changes) if k in RunOptions.__annotations__}
+        of_method = {k: changes.pop(k) for k in list(changes) if k in MTCMTM.__annotations__}
+        method = MTCMTM(
+            lambda_c=1.0, lambda_m=1.0, mask_rate=0.3, mask_loss="l1_ce", temperature=0.1
+        )
         options = PretrainingOptions(
-            lambda_c=1.0,
-            lambda_m=1.0,
-            mask_rate=0.3,
-            mask_loss="l1_ce",
-            temperature=0.1,
+            method=replace(method, **of_method),
             augmentation=Augmentation.from_param("default"),
             image_size=IMAGE_SIZE,
             precision="float32",

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tabimg.image import Augmentation, Augmenter
 from tabimg.table import EncodedTable, MarginalCorruption
+from tabimg.training.mt_cmtm import CorruptedCells
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, ValidationBatches
 
 IMAGE_SIZE = 16
@@ -20,8 +21,8 @@ AUGMENTER = Augmenter(Augmentation.from_param("default"), IMAGE_SIZE)
 
 
 def builder_of(rows: PairedRows) -> BatchBuilder:
-    corruption = MarginalCorruption(rows.table, 0.3)
-    return BatchBuilder(rows, corruption, IMAGE_SIZE, torch.device("cpu"))
+    draw_cells = CorruptedCells(MarginalCorruption(rows.table, 0.3))
+    return BatchBuilder(rows, draw_cells, IMAGE_SIZE, torch.device("cpu"))
 
 
 def training_batches(rows: PairedRows, batch_size: int, seed: int = 0) -> TrainingBatches:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from tabimg.image import Augmenter, plain
 from tabimg.nn import MultiModalNet
-from tabimg.table import EncodedTable, MarginalCorruption
+from tabimg.table import EncodedTable
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches
-from tabimg.training.pretraining import PretrainingObjective, PretrainingOptions, _split, pretrain
+from tabimg.training.pretraining import PretrainingOptions, _split, pretrain
 from tabimg.training.run import RunOptions
 
 IMAGE_SIZE = 16
@@ -114,7 +114,7 @@ def test_table_encoder_gets_gradients_from_each_term(
     options = pretraining_options()
     net = build_net(with_photos)
     batch = first_batch(with_photos, options)
-    terms = PretrainingObjective(net, options, None)(batch)
+    terms = options.method.objective(net, None)(batch)
     assert set(terms) == {"contrastive", "masked"}
     terms[term].backward()
     for part in (net.row_embedding, net.tabular_encoder):
@@ -124,8 +124,8 @@ def test_table_encoder_gets_gradients_from_each_term(
 
 
 def first_batch(rows: PairedRows, options: PretrainingOptions) -> dict[str, Any]:
-    corruption = MarginalCorruption(rows.table, options.mask_rate)
-    builder = BatchBuilder(rows, corruption, IMAGE_SIZE, torch.device("cpu"))
+    draw_cells = options.method.cell_draw(rows.table)
+    builder = BatchBuilder(rows, draw_cells, IMAGE_SIZE, torch.device("cpu"))
     augmenter = Augmenter(options.augmentation, IMAGE_SIZE)
     return next(iter(TrainingBatches(builder, np.arange(len(rows)), 32, augmenter, 0)))
 
@@ -143,7 +143,7 @@ def test_objective_takes_the_terms_that_have_a_weight(
     }
     for (lambda_c, lambda_m), expected in cases.items():
         options = pretraining_options(lambda_c=lambda_c, lambda_m=lambda_m)
-        objective = PretrainingObjective(net, options, None)
+        objective = options.method.objective(net, None)
         assert set(objective(batch)) == expected
         # A batch always has a gradient, even where its weight is zero.
         assert set(objective(without_photos)) == {"masked"}
@@ -154,8 +154,8 @@ def test_contrastive_term_in_bfloat16_is_close_and_float32(
 ) -> None:
     net, options = build_net(with_photos).eval(), pretraining_options()
     batch = first_batch(with_photos, options)
-    full = PretrainingObjective(net, options, None)(batch)["contrastive"]
-    half = PretrainingObjective(net, options, torch.bfloat16)(batch)["contrastive"]
+    full = options.method.objective(net, None)(batch)["contrastive"]
+    half = options.method.objective(net, torch.bfloat16)(batch)["contrastive"]
     assert half.dtype == torch.float32
     assert half.item() == pytest.approx(full.item(), rel=0.05)
 

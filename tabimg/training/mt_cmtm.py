@@ -1,0 +1,109 @@
+"""MT-CMTM: contrastive plus masked table modelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tabimg.nn import MultiModalNet
+from tabimg.objectives import InfoNCE, MaskedCellLoss
+from tabimg.objectives.masked_cells import MaskLossForm
+from tabimg.table import CORRUPTIONS, Corruption, EncodedTable
+from tabimg.training.net import Batch, Terms
+from tabimg.training.pretraining import autocast_photos
+
+
+@dataclass(frozen=True)
+class MTCMTM:
+    """The method's parameters; names and meanings of `MultiModalPretrainer`."""
+
+    lambda_c: float
+    lambda_m: float
+    mask_rate: float
+    mask_loss: MaskLossForm
+    temperature: float
+    corruption: str = "marginal"
+
+    def term_weights(self) -> Mapping[str, float]:
+        """Give the factor of each term."""
+        return {"contrastive": self.lambda_c, "masked": self.lambda_m}
+
+    def cell_draw(self, table: EncodedTable) -> CorruptedCells:
+        """Learn from training rows what takes the place of corrupted cells."""
+        return CorruptedCells(CORRUPTIONS[self.corruption](table, self.mask_rate))
+
+    def objective(self, net: MultiModalNet, autocast: torch.dtype | None) -> MTCMTMObjective:
+        """Make the objective of a network."""
+        return MTCMTMObjective(net, self, autocast)
+
+
+@dataclass(frozen=True)
+class CorruptedCells:
+    """Draws the cells of a batch: original and corrupted ones, with the mask."""
+
+    corruption: Corruption
+
+    def __call__(self, clean: EncodedTable, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Corrupt some rows."""
+        corrupted = self.corruption.draw(clean, rng)
+        return {
+            "numeric": corrupted.table.numeric,
+            "codes": corrupted.table.codes,
+            "numeric_target": clean.numeric,
+            "codes_target": clean.codes,
+            "numeric_mask": corrupted.numeric_mask,
+            "code_mask": corrupted.code_mask,
+        }
+
+
+class MTCMTMObjective(nn.Module):
+    """The unweighted loss terms of a batch.
+
+    The contrastive term compares each photo with its *corrupted* row, as the masked term does;
+    it is left out of batches without photos.
+    """
+
+    def __init__(self, net: MultiModalNet, method: MTCMTM, autocast: torch.dtype | None) -> None:
+        super().__init__()
+        self.net = net
+        self.contrastive = InfoNCE(method.temperature)
+        self.masked_cells = MaskedCellLoss(method.mask_loss)
+        self.lambda_c = method.lambda_c
+        self.lambda_m = method.lambda_m
+        self.autocast = autocast
+
+    def forward(self, batch: Batch) -> Terms:
+        terms = {}
+        embedding = self.net.embed_table(batch["numeric"], batch["codes"])
+        if self.lambda_c > 0 and "pixels" in batch:
+            terms["contrastive"] = self._contrastive_term(embedding, batch)
+        if self.lambda_m > 0 or not terms:
+            # A batch always has a term, so that it has a gradient; its weight may be zero.
+            terms["masked"] = self._masked_term(embedding, batch)
+        return terms
+
+    def _contrastive_term(self, embedding: Tensor, batch: Batch) -> Tensor:
+        rows = batch["image_rows"]
+        photos = autocast_photos(self.net.embed_image, batch["pixels"], self.autocast)
+        return self.contrastive(
+            self.net.project_image(photos),
+            self.net.project_table(embedding[rows]),
+            positives=batch["positives"],
+            weight=batch["weight"][rows],
+        )
+
+    def _masked_term(self, embedding: Tensor, batch: Batch) -> Tensor:
+        numeric, logits = self.net.predict_cells(embedding)
+        return self.masked_cells(
+            numeric,
+            logits,
+            batch["numeric_target"],
+            batch["codes_target"],
+            batch["numeric_mask"],
+            batch["code_mask"],
+            weight=batch["weight"],
+        )
