@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from tabimg.nn.cbam import CBAM
+from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
+from tabimg.nn.fusion import FusionEncoder, image_tokens
+from tabimg.nn.gate_statistics import GateStatistics, gate_statistics, record_gates
 from tabimg.nn.heads import MaskPredictionHead, ProjectionHead, TaskHead
+from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.mlp import MLPEncoder
+from tabimg.nn.molin import PrototypeMixture, equal_width
 from tabimg.nn.multimodal import MultiModalNet, output_width
 from tabimg.nn.resnet import ResNet, load_torchvision_weights, resnet18
 from tabimg.nn.resnet1d_cbam import ResNet1dCBAM
 from tabimg.nn.row_embedding import RowEmbedding
+from tabimg.nn.tabular_transformer import TabularTransformer, with_cls
+from tabimg.nn.transformer_block import FeedForward, TransformerBlock, key_mask
 
 __all__ = [
     "CBAM",
+    "CellTokens",
+    "ColumnLayout",
+    "FeedForward",
+    "FusionEncoder",
+    "GateStatistics",
     "MLPEncoder",
     "MaskPredictionHead",
+    "MaskedValueHead",
     "MultiModalNet",
     "ProjectionHead",
+    "PrototypeMixture",
     "ResNet",
     "ResNet1dCBAM",
     "RowEmbedding",
+    "TabularTransformer",
     "TaskHead",
+    "TransformerBlock",
+    "equal_width",
+    "gate_statistics",
+    "image_tokens",
+    "key_mask",
     "load_torchvision_weights",
     "output_width",
+    "pad_tokens",
+    "record_gates",
     "resnet18",
+    "with_cls",
 ]

@@ -85,9 +85,9 @@ class ResNet(nn.Module):
         tensor of float, shape (B, embedding_dim)
             The mean of the last feature map.
         """
-        return self.forward_features(pixels).mean(dim=(2, 3))
+        return self.feature_map(pixels).mean(dim=(2, 3))
 
-    def forward_features(self, pixels: Tensor) -> Tensor:
+    def feature_map(self, pixels: Tensor) -> Tensor:
         """Compute the last feature map, shape (B, embedding_dim, h, w) with h = ceil(H / 32)."""
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise ValueError(f"pixels must have shape (B, 3, H, W), got {tuple(pixels.shape)}")

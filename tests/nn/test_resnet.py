@@ -95,7 +95,7 @@ def test_parameter_count_is_that_of_resnet18_without_its_classifier():
 def test_feature_map_is_a_thirty_second_of_the_image(side, map_side):
     network = small().eval()
     pixels = torch.zeros(1, 3, side, side)
-    assert network.forward_features(pixels).shape == (1, 32, map_side, map_side)
+    assert network.feature_map(pixels).shape == (1, 32, map_side, map_side)
     assert network(pixels).shape == (1, network.embedding_dim) == (1, 32)
 
 
