@@ -4,5 +4,12 @@ from __future__ import annotations
 
 from tabimg.objectives.contrastive import InfoNCE, positives_from_ids
 from tabimg.objectives.masked_cells import MaskedCellLoss
+from tabimg.objectives.matching import MatchingLoss, draw_hard_negatives
 
-__all__ = ["InfoNCE", "MaskedCellLoss", "positives_from_ids"]
+__all__ = [
+    "InfoNCE",
+    "MaskedCellLoss",
+    "MatchingLoss",
+    "draw_hard_negatives",
+    "positives_from_ids",
+]

@@ -27,10 +27,13 @@ class InfoNCE(nn.Module):
     Notes
     -----
     With L2-normalised projections u of the images and v of the rows, similarities
-    ``s_ij = <u_i, v_j> / temperature``, positives P(i) and weights w, an image's term is::
+    ``s_ij = <u_i, v_j> / temperature``, positives P(i), candidates C(i) and weights w, an image's
+    term is::
 
         l_i = -sum_{j in P(i)} t_ij log p_ij
-        p_ij = exp(s_ij) / sum_k w_k exp(s_ik)         t_ij = w_j / sum_{k in P(i)} w_k
+        p_ij = exp(s_ij) / sum_{k in C(i)} w_k exp(s_ik)     t_ij = w_j / sum_{k in P(i)} w_k
+
+    C(i) is the whole batch, or what is left of it without the excluded.
 
     A row's term is the same with the roles exchanged. The loss is the w-weighted mean of the terms,
     half from each side.
@@ -42,6 +45,8 @@ class InfoNCE(nn.Module):
     - Weights: an integer weight acts as that many copies of the pair, a weight of 0 as its
       absence. So a factor c common to all weights adds log(c) to the loss, as c-fold repetition
       does, and leaves the gradients as they are.
+    - Excluded pairs are neither pulled together nor pushed apart. An anchor whose candidates are
+      its positives alone has nothing to be told apart from.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
@@ -56,6 +61,7 @@ class InfoNCE(nn.Module):
         table_projection: Tensor,
         positives: Tensor | None = None,
         weight: Tensor | None = None,
+        excluded: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss of a batch.
 
@@ -69,6 +75,10 @@ class InfoNCE(nn.Module):
             None: the diagonal alone.
         weight : tensor of float, shape (B,), or None, default=None
             Weight of each pair, at least 0. None: all ones.
+        excluded : tensor of bool, shape (B, B), or None, default=None
+            Entry (i, j): image i and row j are not to be compared, such as two of different
+            cohorts, which are told apart too easily. Positives, the diagonal among them, stay
+            candidates whatever stands here. None: no pair.
 
         Returns
         -------
@@ -80,7 +90,9 @@ class InfoNCE(nn.Module):
         ValueError
             If a shape or dtype is not as described.
         """
-        _check_batch(image_projection, table_projection, positives, weight)
+        _check_batch(image_projection, table_projection, weight)
+        _check_pairs("positives", positives, len(image_projection))
+        _check_pairs("excluded", excluded, len(image_projection))
         with torch.autocast(image_projection.device.type, enabled=False):
             images = F.normalize(at_least_float32(image_projection), dim=1)
             rows = F.normalize(at_least_float32(table_projection), dim=1)
@@ -93,20 +105,23 @@ class InfoNCE(nn.Module):
             together = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
             if positives is not None:
                 together = together | positives
-            of_images = _anchor_terms(similarity, together, weight)
-            of_rows = _anchor_terms(similarity.T, together.T, weight)
+            candidates = torch.ones_like(together) if excluded is None else together | ~excluded
+            of_images = _anchor_terms(similarity, together, candidates, weight)
+            of_rows = _anchor_terms(similarity.T, together.T, candidates.T, weight)
             return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight)
 
 
-def _anchor_terms(similarity: Tensor, positives: Tensor, weight: Tensor) -> Tensor:
+def _anchor_terms(
+    similarity: Tensor, positives: Tensor, candidates: Tensor, weight: Tensor
+) -> Tensor:
     """Term of each anchor, one a row of the (B, B) similarities."""
     # The lowest finite number stands for log 0: with -inf, a batch of zero weights would give NaN.
     lowest = torch.finfo(similarity.dtype).min
-    candidates = (similarity + weight.log()).masked_fill(weight == 0, lowest)
+    scores = (similarity + weight.log()).masked_fill(~candidates | (weight == 0), lowest)
     targets = positives * weight
     totals = targets.sum(dim=1, keepdim=True)
     targets = targets / torch.where(totals > 0, totals, torch.ones_like(totals))
-    return candidates.logsumexp(dim=1) - (targets * similarity).sum(dim=1)
+    return scores.logsumexp(dim=1) - (targets * similarity).sum(dim=1)
 
 
 def positives_from_ids(*ids: Tensor) -> Tensor:
@@ -143,12 +158,7 @@ def positives_from_ids(*ids: Tensor) -> Tensor:
     return together
 
 
-def _check_batch(
-    image_projection: Tensor,
-    table_projection: Tensor,
-    positives: Tensor | None,
-    weight: Tensor | None,
-) -> None:
+def _check_batch(image_projection: Tensor, table_projection: Tensor, weight: Tensor | None) -> None:
     if image_projection.ndim != 2 or image_projection.shape != table_projection.shape:
         raise ValueError(
             "image_projection and table_projection must have one shape (B, d), got "
@@ -157,12 +167,13 @@ def _check_batch(
     n_pairs = len(image_projection)
     if n_pairs == 0:
         raise ValueError("a contrastive loss needs at least one pair, got an empty batch")
-    if positives is not None and (
-        positives.shape != (n_pairs, n_pairs) or positives.dtype != torch.bool
-    ):
-        raise ValueError(
-            f"positives must be bool of shape ({n_pairs}, {n_pairs}), got {positives.dtype} of "
-            f"shape {tuple(positives.shape)}"
-        )
     if weight is not None and weight.shape != (n_pairs,):
         raise ValueError(f"weight must have shape ({n_pairs},), got {tuple(weight.shape)}")
+
+
+def _check_pairs(name: str, pairs: Tensor | None, n_pairs: int) -> None:
+    if pairs is not None and (pairs.shape != (n_pairs, n_pairs) or pairs.dtype != torch.bool):
+        raise ValueError(
+            f"{name} must be bool of shape ({n_pairs}, {n_pairs}), got {pairs.dtype} of shape "
+            f"{tuple(pairs.shape)}"
+        )
