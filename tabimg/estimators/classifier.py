@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
-from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 
-from tabimg.estimators.finetuned import FineTunedEstimator
+from tabimg.estimators.mtcmtm import MTCMTMFineTuned
+from tabimg.estimators.targets import ClassTarget
 from tabimg.serialization import register
-from tabimg.training.tasks import Classification
 
 
 @register
-class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
+class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     """Classify rows from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
@@ -197,62 +193,3 @@ class MTCMTMClassifier(ClassifierMixin, FineTunedEstimator):
             verbose=verbose,
         )
         self.class_weight = class_weight
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the label of each row from the table alone.
-
-        Parameters
-        ----------
-        X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), of the labels' dtype
-        """
-        # The probabilities come first: they check that the estimator is fitted.
-        best = np.argmax(self._predictions(X), axis=1)
-        return self.classes_[best]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities; float64 (n_rows, n_classes), in the order of `classes_`."""
-        return self._predictions(X)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Predict scores of the classes.
-
-        Returns
-        -------
-        float64 array of shape (n_rows, n_classes)
-            Log-probabilities; with two classes the log-odds of the second, of shape (n_rows,).
-        """
-        scores = np.log(np.maximum(self._predictions(X), np.finfo(np.float64).tiny))
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def _check_target(self, y: Any) -> np.ndarray:
-        labels = column_or_1d(
-            check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self), warn=True
-        )
-        check_classification_targets(labels)
-        return labels
-
-    def _row_weights(self, target: np.ndarray) -> np.ndarray:
-        return compute_sample_weight(self.class_weight, target)
-
-    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        self.classes_ = np.unique(target)
-        if len(self.classes_) < 2:
-            raise ValueError(
-                f"MTCMTMClassifier needs at least 2 classes, got 1 class: {self.classes_[0]!r}"
-            )
-
-    def _encode_target(self, target: np.ndarray) -> np.ndarray:
-        unknown = np.setdiff1d(target, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"warm_start knows the classes {self.classes_}; y also holds {unknown}"
-            )
-        return np.searchsorted(self.classes_, target).astype(np.int64)
-
-    def _make_task(self) -> Classification:
-        return Classification(len(self.classes_))

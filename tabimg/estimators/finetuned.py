@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from tabimg.estimators.inputs import (
     check_fit_rows,
     check_table,
     group_ids,
-    is_frame,
     reject_missing_target,
     reject_paths_as_target,
     require_columns,
@@ -43,10 +42,8 @@ from tabimg.estimators.parameters import (
     run_options,
 )
 from tabimg.estimators.photo_views import photo_features, row_images, why_no_teacher
-from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import (
     FitInputs,
-    check_columns_of_source,
     check_pretrainer,
     find_source,
     fit_pretrainer,
@@ -54,10 +51,9 @@ from tabimg.estimators.source import (
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
-from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
 from tabimg.training.networks import NetworkModel, reseeded, seen_rows
-from tabimg.training.recipes import TABULAR_ENCODERS, TaskRecipe, check_encoder
+from tabimg.training.recipes import TaskRecipe
 from tabimg.training.run import History
 from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device
 from tabimg.training.splits import related_rows
@@ -73,9 +69,13 @@ HEADS = ("embedding", "embedding+columns")
 class FineTunedEstimator(BaseEstimator, ABC):
     """A table encoder, pre-trained or not, fine-tuned with a task head.
 
-    A subclass says what its target is, in `_check_target`, `_learn_target`, `_encode_target`,
-    `_make_task` and, where classes have weights, `_row_weights`.
+    A target of `tabimg.estimators.targets` says what is predicted, in `_check_target`,
+    `_learn_target`, `_encode_target`, `_make_task` and, where classes have weights, `_row_weights`.
+    A method says which pretrainer it goes with, and how tables are encoded, in `_make_codec`,
+    `_check_columns`, `_encode_table`, `_table_recipe` and `_embed`.
     """
+
+    pretrainer_class: ClassVar[type[Any]]
 
     def __init__(
         self,
@@ -83,8 +83,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
         pretrainer: Any,
         image_column: Hashable | Sequence[Hashable] | None,
         group_column: Hashable | None,
-        tabular_encoder: str | Callable[[], torch.nn.Module],
-        embedding_dim: int,
         finetune: str,
         head: str,
         n_members: int,
@@ -109,8 +107,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
         self.pretrainer = pretrainer
         self.image_column = image_column
         self.group_column = group_column
-        self.tabular_encoder = tabular_encoder
-        self.embedding_dim = embedding_dim
         self.finetune = finetune
         self.head = head
         self.n_members = n_members
@@ -154,6 +150,26 @@ class FineTunedEstimator(BaseEstimator, ABC):
     def _row_weights(self, target: np.ndarray) -> np.ndarray:
         """Weight of each row that follows from its target."""
         return np.ones(len(target))
+
+    @abstractmethod
+    def _make_codec(self, table: Any) -> TableCodec:
+        """Give the codec of labelled rows; ``pretrainer_`` is set."""
+
+    @abstractmethod
+    def _check_columns(self, table: Any) -> None:
+        """Check that ``pretrainer_``, which is not None, can embed the columns of a table."""
+
+    @abstractmethod
+    def _encode_table(self, table: Any) -> EncodedTable:
+        """Encode a checked table by ``codec_``."""
+
+    @abstractmethod
+    def _table_recipe(self) -> Any:
+        """Give the recipe of the encoder that is fine-tuned, for the columns of ``codec_``."""
+
+    @abstractmethod
+    def _embed(self, encoded: EncodedTable) -> np.ndarray:
+        """Embed rows under the fixed encoder of ``pretrainer_``, which is not None."""
 
     def fit(
         self,
@@ -202,7 +218,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         self._check_unlabeled(unlabeled)
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
-        source = find_source(self.pretrainer)
+        source = find_source(self.pretrainer, self.pretrainer_class)
         self._require_own_columns(X, source, image_paths)
         inputs = take_apart(X, *self._special_columns(source), image_paths)
         continued = self.warm_start and hasattr(self, "members_")
@@ -217,12 +233,10 @@ class FineTunedEstimator(BaseEstimator, ABC):
                 warn_of_odd_columns(table)
             self._learn_target(target, weight)
             self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
-            fitted = self.pretrainer_
-            counted = _safe_indexing(table, np.flatnonzero(weight > 0))
-            self.codec_ = TableCodec().fit(counted) if fitted is None else fitted.codec_
-            self._sees_embedding = fitted is not None and self.finetune == "auto"
+            self.codec_ = self._make_codec(_safe_indexing(table, np.flatnonzero(weight > 0)))
+            self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
         if self.pretrainer_ is not None:
-            check_columns_of_source(self.pretrainer_, table)
+            self._check_columns(table)
         photos, pairs = self._photos(table, inputs, weight, None if continued else unlabeled)
         rows = self._label(table, inputs, photos, self._encode_target(target), weight)
         if continued:
@@ -239,7 +253,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         sklearn.utils.metadata_routing.MetadataRouter
         """
         router = MetadataRouter(owner=self).add_self_request(self)
-        if isinstance(self.pretrainer, MultiModalPretrainer):
+        if isinstance(self.pretrainer, self.pretrainer_class):
             router.add(
                 pretrainer=self.pretrainer,
                 method_mapping=MethodMapping().add(caller="fit", callee="fit"),
@@ -255,7 +269,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     # --- the encoder ---------------------------------------------------------------------------
 
-    def _special_columns(self, source: MultiModalPretrainer | None) -> tuple[Any, Any]:
+    def _special_columns(self, source: Any) -> tuple[Any, Any]:
         """Which columns hold photos and groups: the pretrainer's word counts before our own."""
         image_column = getattr(source, "image_column", None)
         group_column = getattr(source, "group_column", None)
@@ -264,9 +278,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self.group_column if group_column is None else group_column,
         )
 
-    def _require_own_columns(
-        self, X: Any, source: MultiModalPretrainer | None, image_paths: Sequence[Any] | None
-    ) -> None:
+    def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         """Check that the columns are there that our own parameters declare, or a fit to come."""
         declared = getattr(source, "image_column", None)
         # A fitted pretrainer that would be fitted anew gets its own message.
@@ -279,12 +291,12 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     def _pretrained(
         self,
-        source: MultiModalPretrainer | None,
+        source: Any,
         X: Any,
         inputs: Inputs,
         routed: dict[str, Any],
         seed: int,
-    ) -> MultiModalPretrainer | None:
+    ) -> Any:
         """Give the fitted pretrainer: pre-train, or take what there is."""
         will_pretrain = source is not None and source is self.pretrainer
         if source is None or not will_pretrain:
@@ -304,7 +316,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         """Find what the pretrainer's fit is to be given."""
         given = {"image_paths": image_paths, "unlabeled": unlabeled}
         if not get_config()["enable_metadata_routing"] or not isinstance(
-            self.pretrainer, MultiModalPretrainer
+            self.pretrainer, self.pretrainer_class
         ):
             return given
         given["sample_weight"] = sample_weight
@@ -322,7 +334,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
             )
         if self.pretrainer is None:
             raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
-        if not isinstance(self.pretrainer, MultiModalPretrainer) and self.finetune != "auto":
+        if not isinstance(self.pretrainer, self.pretrainer_class) and self.finetune != "auto":
             raise ValueError(
                 "unlabeled rows are for pre-training, which is done already, and for "
                 f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
@@ -341,7 +353,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         lack = why_no_teacher(source, images[0].take(np.flatnonzero(weight > 0)), images[1])
         if lack is not None:
             # A pretrainer that was fitted here has learned from them at least.
-            if not isinstance(self.pretrainer, MultiModalPretrainer):
+            if not isinstance(self.pretrainer, self.pretrainer_class):
                 warnings.warn(f"the unlabeled rows are not used: {lack}", UserWarning, stacklevel=3)
             return nothing
         own, photos = photo_features(source, images)
@@ -392,9 +404,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
             )
         if any(recipe != member.model.module.recipe for member in self.members_):
             raise ValueError(
-                "warm_start goes on with the networks of the last fit, but head, dropout, "
-                "tabular_encoder or embedding_dim have changed since: set them back, or set "
-                "warm_start=False"
+                "warm_start goes on with the networks of the last fit, but head, dropout or the "
+                "encoder's parameters have changed since: set them back, or set warm_start=False"
             )
         seen = seen_rows(rows, recipe)
         members = []
@@ -417,12 +428,8 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self.history_ += [{"member": number, **epoch} for epoch in history]
 
     def _recipe(self, task: Task, rows: LabelledRows) -> TaskRecipe:
-        if self.pretrainer_ is None:
-            table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
-        else:
-            table = self.pretrainer_.network_.recipe.table
         return TaskRecipe(
-            replace(table, dropout=float(self.dropout)),
+            self._table_recipe(),
             rows.columns.shape[1] if "columns" in self.head else 0,
             task.n_outputs,
             float(self.dropout),
@@ -440,12 +447,10 @@ class FineTunedEstimator(BaseEstimator, ABC):
         # All of them now: a wrong learning rate is not to be found after hours of pre-training.
         run_options(self, seed=0)
         check_memory(self.memory)
-        check_pretrainer(self.pretrainer)
+        check_pretrainer(self.pretrainer, self.pretrainer_class)
         check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)
         check_choice("precision", self.precision, PRECISIONS)
-        check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
-        check_positive_int("embedding_dim", self.embedding_dim)
         check_positive_int("n_members", self.n_members)
         check_positive_int("patience", self.patience)
         check_positive("encoder_lr_ratio", self.encoder_lr_ratio)
@@ -469,21 +474,12 @@ class FineTunedEstimator(BaseEstimator, ABC):
         warn_of_unknown_categories(self.codec_, encoded)
         return encoded
 
-    def _encode_table(self, table: Any) -> EncodedTable:
-        """Encode a checked table, in the order of columns that the encoder was trained on."""
-        names = getattr(self.pretrainer_, "feature_names_in_", None)
-        if names is not None and is_frame(table) and set(names) == set(table.columns):
-            table = table[list(names)]
-        return self.codec_.encode(table)
-
     def _views(self, encoded: EncodedTable) -> Views:
         """Give what members see of rows at prediction: no photos."""
         nothing = np.zeros((len(encoded), 0), dtype=np.float32)
         embedding = nothing
         if self.pretrainer_ is not None and self._sees_embedding:
-            device = resolve_device(self.device)
-            network = self.pretrainer_.network_.on(device)
-            embedding = apply_to_table(network, encoded, device=device)
+            embedding = self._embed(encoded)
         return Views(encoded, self.codec_.to_matrix(encoded), embedding, nothing)
 
     def _predictions(self, X: Any) -> np.ndarray:

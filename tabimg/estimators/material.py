@@ -72,9 +72,8 @@ def gather(
 
 
 @contextmanager
-def pair(pretrainer: Any, material: Material) -> Iterator[PairedRows]:
-    """Encode the table and decode the photos, for as long as the context lasts."""
-    encoded = pretrainer.codec_.encode(material.table)
+def pair(pretrainer: Any, material: Material, encoded: Any) -> Iterator[PairedRows]:
+    """Pair the encoded rows with their decoded photos, for as long as the context lasts."""
     images, cache = material.images, None
     if images is not None and images.vectors is None:
         cache, images = build_image_cache(

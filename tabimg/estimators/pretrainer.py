@@ -10,65 +10,41 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.hints import warn_of_unknown_categories
-from tabimg.estimators.inputs import (
-    Unlabeled,
-    check_table,
-    reject_paths_as_target,
-    take_apart,
-)
-from tabimg.estimators.material import Material, gather, pair
+from tabimg.estimators.inputs import check_table, take_apart
+from tabimg.estimators.material import Material, gather
 from tabimg.estimators.parameters import (
-    auto_epochs,
     check_choice,
     check_flag,
-    check_n_jobs,
     check_non_negative,
-    check_optional_callable,
     check_path,
-    check_positive,
     check_positive_int,
-    draw_seed,
-    run_options,
 )
-from tabimg.estimators.photo_embedding import embed_photos
-from tabimg.image import Augmentation, RowImages
-from tabimg.image.decoding import POLICIES
-from tabimg.nn import MultiModalNet
+from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.inference import apply_to_table
-from tabimg.training.modules import FittedModule
 from tabimg.training.mt_cmtm import MTCMTM
-from tabimg.training.pairs import PairedRows
-from tabimg.training.pretraining import PretrainingOptions, pretrain
 from tabimg.training.recipes import (
-    IMAGE_ENCODERS,
     TABULAR_ENCODERS,
     ImageRecipe,
     PretrainingRecipe,
     TableRecipe,
     check_encoder,
-    load_image_weights,
 )
-from tabimg.training.runtime import PRECISIONS, resolve_device, seeded
+from tabimg.training.runtime import resolve_device
 
 MASK_LOSSES = ("l1_ce", "l1")
-# At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
-# of a strided convolution of one position is wrong on the CPU: training diverges.
-MIN_IMAGE_SIZE = 32
 
 register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
-register(Augmentation)
 
 
 @register
-class MultiModalPretrainer(TransformerMixin, BaseEstimator):
+class MultiModalPretrainer(PhotoPretrainer):
     """Pre-train a table encoder with photos; embed tables without them.
 
     MT-CMTM pre-training (Roy et al., "Code and Pixels", arXiv 2501.07304): a contrastive loss pulls
@@ -234,95 +210,44 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        self.image_column = image_column
-        self.image_root = image_root
-        self.image_loader = image_loader
-        self.group_column = group_column
-        self.image_size = image_size
-        self.image_encoder = image_encoder
-        self.image_weights = image_weights
+        super().__init__(
+            image_column=image_column,
+            image_root=image_root,
+            image_loader=image_loader,
+            group_column=group_column,
+            image_size=image_size,
+            image_encoder=image_encoder,
+            image_weights=image_weights,
+            projection_dim=projection_dim,
+            temperature=temperature,
+            augmentation=augmentation,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            on_bad_image=on_bad_image,
+            keep_image_encoder=keep_image_encoder,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            compile=compile,
+            n_jobs=n_jobs,
+            cache_dir=cache_dir,
+            checkpoint_dir=checkpoint_dir,
+            time_limit=time_limit,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
         self.tabular_encoder = tabular_encoder
         self.embedding_dim = embedding_dim
-        self.projection_dim = projection_dim
         self.lambda_c = lambda_c
         self.lambda_m = lambda_m
         self.mask_rate = mask_rate
         self.corruption = corruption
         self.mask_loss = mask_loss
-        self.temperature = temperature
-        self.augmentation = augmentation
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.validation_fraction = validation_fraction
-        self.on_bad_image = on_bad_image
-        self.keep_image_encoder = keep_image_encoder
         self.passthrough = passthrough
-        self.callbacks = callbacks
-        self.device = device
-        self.precision = precision
-        self.compile = compile
-        self.n_jobs = n_jobs
-        self.cache_dir = cache_dir
-        self.checkpoint_dir = checkpoint_dir
-        self.time_limit = time_limit
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        sample_weight: Any = None,
-        image_paths: Sequence[Any] | None = None,
-        unlabeled: Unlabeled | None = None,
-    ) -> MultiModalPretrainer:
-        """Pre-train on rows and their photos.
-
-        Parameters
-        ----------
-        X : DataFrame (pandas, Polars) or array of shape (n_rows, n_columns)
-            Columns of any dtype; missing cells are welcome.
-        y : ignored
-        sample_weight : array of shape (n_rows,), optional
-            Non-negative factor of each row in both losses. Unlabeled rows count 1.
-        image_paths : sequence of length n_rows, optional
-            The photos, where they are not a column of ``X``.
-        unlabeled : Unlabeled, optional
-            Further rows with their photos.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            For a parameter out of range, a declared column that ``X`` lacks, infinite cells, fewer
-            than two rows, or a target that looks like file paths.
-        tabimg.image.ImageReadError
-            For a photo that cannot be read, unless ``on_bad_image`` allows it.
-        tabimg.training.callbacks.DivergenceError
-            If a loss stops being finite.
-        """
-        self._check_parameters()
-        reject_paths_as_target(y)
-        seed = draw_seed(self.random_state)
-        continued = self.warm_start and hasattr(self, "network_")
-        material = gather(self, X, sample_weight, image_paths, unlabeled, reset=not continued)
-        if continued:
-            self._check_continued(material)
-        else:
-            self.codec_ = TableCodec().fit(material.table)
-        options = self._options(seed, len(material.weight))
-        with pair(self, material) as rows:
-            net, recipe = self._prepare_network(rows, seed, continued)
-            self.history_ = pretrain(net, rows, options)
-        self._keep(net, recipe)
-        return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Embed rows from the table alone; image and group columns may be there or not.
@@ -343,33 +268,6 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
             return embedding
         return np.hstack([embedding, self.codec_.to_matrix(encoded)])
 
-    def transform_images(self, X: Any) -> np.ndarray:
-        """Embed the photos of rows.
-
-        Parameters
-        ----------
-        X : DataFrame with the image column, or a sequence of image cells
-
-        Returns
-        -------
-        float32 array of shape (n_rows, d')
-            The image encoder's embedding of each row's first photo; NaN for rows without one.
-
-        Raises
-        ------
-        ValueError
-            If the frame lacks the image column.
-        AttributeError
-            If the image encoder was not kept, or no photos were used in fitting.
-        """
-        check_is_fitted(self, "network_")
-        if self.network_.recipe.image is None:
-            raise AttributeError(
-                "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
-                "dropped it"
-            )
-        return embed_photos(self, X)
-
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: ``multimodalpretrainer0``, ..., then encoded columns."""
         check_is_fitted(self, "network_")
@@ -379,30 +277,42 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
             names += [str(name) for name in self.codec_.matrix_names()]
         return np.asarray(names, dtype=object)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
-        tags.input_tags.string = True
-        # Embeddings are float32, whatever comes in.
-        tags.transformer_tags.preserves_dtype = []
-        return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.get_feature_names_out())
-
     @property
     def _embedding_width(self) -> int:
         recipe = self.network_.recipe.table
         return recipe.width(self.network_.on(torch.device("cpu")))
 
+    def _gather(
+        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
+    ) -> Material:
+        return gather(self, X, sample_weight, image_paths, unlabeled, reset=reset)
+
+    def _learn_columns(self, material: Material) -> None:
+        self.codec_ = TableCodec().fit(material.table)
+
+    def _encode_material(self, material: Material) -> EncodedTable:
+        return self.codec_.encode(material.table)
+
+    def _recipe(self, image: ImageRecipe | None) -> PretrainingRecipe:
+        table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
+        if self.corruption == "token":
+            # A masked cell takes the token of missing ones, so that every column needs one.
+            table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
+        return PretrainingRecipe(table, image, int(self.projection_dim))
+
+    def _method(self) -> MTCMTM:
+        return MTCMTM(
+            lambda_c=float(self.lambda_c),
+            lambda_m=float(self.lambda_m),
+            mask_rate=float(self.mask_rate),
+            mask_loss=self.mask_loss,
+            temperature=float(self.temperature),
+            corruption=self.corruption,
+        )
+
     def _check_parameters(self) -> None:
-        check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
         check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
-        check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
         check_positive_int("embedding_dim", self.embedding_dim)
-        check_positive_int("projection_dim", self.projection_dim)
         check_non_negative("lambda_c", self.lambda_c)
         check_non_negative("lambda_m", self.lambda_m)
         if self.lambda_c == 0 and self.lambda_m == 0:
@@ -412,86 +322,9 @@ class MultiModalPretrainer(TransformerMixin, BaseEstimator):
         )
         check_choice("corruption", self.corruption, list(CORRUPTIONS))
         check_choice("mask_loss", self.mask_loss, MASK_LOSSES)
-        check_positive("temperature", self.temperature)
-        check_choice("on_bad_image", self.on_bad_image, POLICIES)
-        check_choice("precision", self.precision, PRECISIONS)
-        for name in ("keep_image_encoder", "passthrough", "compile"):
-            check_flag(name, getattr(self, name))
-        for name in ("image_root", "image_weights", "cache_dir"):
-            check_path(name, getattr(self, name))
-        check_optional_callable("image_loader", self.image_loader)
-        check_n_jobs(self.n_jobs)
-        # The training parameters are checked as they are read.
-        self._options(seed=0, n_rows=1)
-
-    def _options(self, seed: int, n_rows: int) -> PretrainingOptions:
-        max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
-        method = MTCMTM(
-            lambda_c=float(self.lambda_c),
-            lambda_m=float(self.lambda_m),
-            mask_rate=float(self.mask_rate),
-            mask_loss=self.mask_loss,
-            temperature=float(self.temperature),
-            corruption=self.corruption,
-        )
-        return PretrainingOptions(
-            method=method,
-            augmentation=Augmentation.from_param(self.augmentation),
-            image_size=int(self.image_size),
-            precision=self.precision,
-            compile=self.compile,
-            run=run_options(self, seed, max_epochs),
-        )
-
-    def _check_continued(self, material: Material) -> None:
-        """Refuse to go on with photos from a fit that left no image encoder."""
-        if self.network_.recipe.image is None and material.images is not None:
-            raise ValueError(
-                "warm_start cannot go on with photos: the last fit used none or dropped its image "
-                "encoder; keep_image_encoder=True keeps it"
-            )
-
-    def _prepare_network(
-        self, rows: PairedRows, seed: int, continued: bool
-    ) -> tuple[MultiModalNet, PretrainingRecipe]:
-        table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
-        if self.corruption == "token":
-            # A masked cell takes the token of missing ones, so that every column needs one.
-            table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
-        recipe = PretrainingRecipe(table, self._image_recipe(rows.images), int(self.projection_dim))
-        if continued:
-            return self.network_.build().train(), self._check_recipe(recipe)
-        with seeded(seed, torch.device("cpu")):
-            net = recipe.build()
-        if self.image_weights is not None:
-            load_image_weights(net, self.image_weights)
-        return net, recipe
-
-    def _check_recipe(self, wanted: PretrainingRecipe) -> PretrainingRecipe:
-        """Give the last fit's recipe, if the parameters still describe it."""
-        kept = self.network_.recipe
-        # A fit without photos leaves the image encoder of an earlier one as it is.
-        if wanted != (kept if wanted.image is not None else kept.without_image()):
-            raise ValueError(
-                "warm_start goes on with the networks of the last fit, but embedding_dim, "
-                "projection_dim, image_size, an encoder or the kind of image cells has changed "
-                "since: set them back, or set warm_start=False"
-            )
-        return kept
-
-    def _image_recipe(self, images: RowImages | None) -> ImageRecipe | None:
-        if images is None:
-            return None
-        width = None if images.vectors is None else images.vectors.shape[1]
-        return ImageRecipe(self.image_encoder, int(self.image_size), width)
-
-    def _keep(self, net: MultiModalNet, recipe: PretrainingRecipe) -> None:
-        """Hold the trained weights, without the image encoder where it is not to be kept."""
-        if not self.keep_image_encoder and net.image_encoder is not None:
-            recipe = recipe.without_image()
-            net.image_encoder = None
-            net.projections.clear()
-        self.network_ = FittedModule.from_module(recipe, net)
+        check_flag("passthrough", self.passthrough)
+        check_path("image_root", self.image_root)
+        super()._check_parameters()
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "network_")

@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin
-from sklearn.utils import check_array, column_or_1d
 
-from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.parameters import check_choice
+from tabimg.estimators.mtcmtm import MTCMTMFineTuned
+from tabimg.estimators.targets import NumberTarget
 from tabimg.serialization import register
-from tabimg.training.tasks import REGRESSION_LOSSES, Regression
 
 
 @register
-class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
+class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
     """Predict numbers from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
@@ -196,59 +193,3 @@ class MTCMTMRegressor(RegressorMixin, FineTunedEstimator):
             verbose=verbose,
         )
         self.loss = loss
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the target of each row from the table alone.
-
-        Parameters
-        ----------
-        X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
-
-        Returns
-        -------
-        float64 array of shape (n_rows,), or (n_rows, n_outputs) if the target had two dimensions
-        """
-        standardised = self._predictions(X)
-        prediction = standardised * self._target_scale + self._target_mean
-        return prediction if self._target_is_2d else prediction[:, 0]
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_choice("loss", self.loss, list(REGRESSION_LOSSES))
-
-    def _check_target(self, y: Any) -> np.ndarray:
-        if np.asarray(y).dtype.kind in "mMUS":
-            raise ValueError(
-                f"y holds {np.asarray(y).dtype}, not numbers: convert it, or predict classes with "
-                "MTCMTMClassifier"
-            )
-        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
-        if values.ndim == 2 and values.shape[1] == 1:
-            return column_or_1d(values, warn=True)
-        return values
-
-    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        self._target_is_2d = target.ndim == 2
-        outputs = target.reshape(len(target), -1)
-        self._target_mean = np.average(outputs, axis=0, weights=weight)
-        variance = np.average((outputs - self._target_mean) ** 2, axis=0, weights=weight)
-        # A constant target, up to rounding, is predicted by its mean.
-        negligible = np.sqrt(variance) <= 1e-12 * np.abs(self._target_mean)
-        self._target_scale = np.where(negligible, 1.0, np.sqrt(variance))
-
-    def _encode_target(self, target: np.ndarray) -> np.ndarray:
-        outputs = target.reshape(len(target), -1)
-        if outputs.shape[1] != len(self._target_mean):
-            raise ValueError(
-                f"warm_start knows {len(self._target_mean)} outputs; y has {outputs.shape[1]}"
-            )
-        return ((outputs - self._target_mean) / self._target_scale).astype(np.float32)
-
-    def _make_task(self) -> Regression:
-        return Regression(len(self._target_mean), self.loss)

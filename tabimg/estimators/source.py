@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from tabimg.estimators.inputs import is_frame, take_apart
 from tabimg.estimators.parameters import draw_seed
-from tabimg.estimators.pretrainer import MultiModalPretrainer
 from tabimg.image import RowImages, image_fingerprint
 from tabimg.serialization import read_directory, register
 
@@ -32,10 +31,16 @@ class FitInputs:
     fit_params: Mapping[str, Any]
 
 
-def find_source(pretrainer: Any) -> MultiModalPretrainer | None:
+def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
     """Give the pretrainer itself, or the fitted one behind a frozen estimator or a directory.
 
     None stays None: training from scratch.
+
+    Parameters
+    ----------
+    pretrainer : wanted, FrozenEstimator, str, Path or None
+    wanted : type
+        The pretrainer's class.
 
     Raises
     ------
@@ -52,25 +57,25 @@ def find_source(pretrainer: Any) -> MultiModalPretrainer | None:
         found, where = pretrainer.estimator, "FrozenEstimator(...)"
     else:
         return pretrainer
-    if not isinstance(found, MultiModalPretrainer):
+    if not isinstance(found, wanted):
         raise TypeError(
-            f"pretrainer= needs a MultiModalPretrainer; {where} holds a {type(found).__name__}"
+            f"pretrainer= needs a {wanted.__name__}; {where} holds a {type(found).__name__}"
         )
     check_is_fitted(found, "network_")
     return found
 
 
-def check_pretrainer(pretrainer: Any) -> None:
+def check_pretrainer(pretrainer: Any, wanted: type[Any]) -> None:
     """Raise a TypeError for what cannot be a pretrainer."""
-    known = (MultiModalPretrainer, FrozenEstimator, str, Path)
+    known = (wanted, FrozenEstimator, str, Path)
     if pretrainer is not None and not isinstance(pretrainer, known):
         raise TypeError(
-            "pretrainer must be None, a MultiModalPretrainer, FrozenEstimator(fitted pretrainer) "
+            f"pretrainer must be None, a {wanted.__name__}, FrozenEstimator(fitted pretrainer) "
             f"or the directory of a saved one, got {type(pretrainer).__name__}"
         )
 
 
-def check_columns_of_source(source: MultiModalPretrainer, table: Any) -> None:
+def check_columns_of_source(source: Any, table: Any) -> None:
     """Check that a table has the columns that a pretrainer was fitted on.
 
     Raises
@@ -95,9 +100,7 @@ def check_columns_of_source(source: MultiModalPretrainer, table: Any) -> None:
         )
 
 
-def fit_pretrainer(
-    pretrainer: MultiModalPretrainer, inputs: FitInputs, memory: Any, random_state: Any
-) -> MultiModalPretrainer:
+def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state: Any) -> Any:
     """Fit a clone of a pretrainer, through joblib's memory where one is given.
 
     Raises
@@ -116,9 +119,7 @@ def fit_pretrainer(
     return cached_fit(fresh, inputs.X, dict(inputs.fit_params), photos)
 
 
-def _fit(
-    pretrainer: MultiModalPretrainer, X: Any, fit_params: dict[str, Any], photos: str
-) -> MultiModalPretrainer:
+def _fit(pretrainer: Any, X: Any, fit_params: dict[str, Any], photos: str) -> Any:
     """Fit; ``photos`` only makes joblib's memory notice a changed file."""
     return pretrainer.fit(X, **fit_params)
 
@@ -133,7 +134,7 @@ def _report_refit(has_photos: bool) -> None:
     warnings.warn(advice, UserWarning, stacklevel=4)
 
 
-def _photo_fingerprint(pretrainer: MultiModalPretrainer, inputs: FitInputs) -> str:
+def _photo_fingerprint(pretrainer: Any, inputs: FitInputs) -> str:
     unlabeled = inputs.fit_params.get("unlabeled")
     cells: list[Sequence[Any]] = []
     for X, paths in (

@@ -90,6 +90,11 @@ class MultiModalNet(nn.Module):
         """Predict all cells from table embeddings; RuntimeError without a head."""
         return _present(self.mask_head, "mask-prediction head")(embedding)
 
+    def drop_image(self) -> None:
+        """Drop the image encoder and both projection heads, which only pre-training needs."""
+        self.image_encoder = None
+        self.projections.clear()
+
     def _projection(self, modality: str) -> nn.Module:
         if modality not in self.projections:
             raise RuntimeError(f"this network was built without a {modality} projection head")

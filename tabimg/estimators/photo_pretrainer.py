@@ -1,0 +1,308 @@
+"""What pre-training with photos has in common, whatever the method: parameters, fit, photos."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from tabimg.estimators.inputs import Unlabeled, reject_paths_as_target
+from tabimg.estimators.material import Material, pair
+from tabimg.estimators.parameters import (
+    auto_epochs,
+    check_choice,
+    check_flag,
+    check_n_jobs,
+    check_optional_callable,
+    check_path,
+    check_positive,
+    check_positive_int,
+    draw_seed,
+    run_options,
+)
+from tabimg.estimators.photo_embedding import embed_photos
+from tabimg.image import Augmentation, RowImages
+from tabimg.image.decoding import POLICIES
+from tabimg.serialization import register
+from tabimg.training.modules import FittedModule
+from tabimg.training.pairs import PairedRows
+from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
+from tabimg.training.recipes import (
+    IMAGE_ENCODERS,
+    ImageRecipe,
+    check_encoder,
+    load_image_weights,
+)
+from tabimg.training.runtime import PRECISIONS, seeded
+
+# At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
+# of a strided convolution of one position is wrong on the CPU: training diverges.
+MIN_IMAGE_SIZE = 32
+
+register(Augmentation)
+
+
+class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
+    """Pre-train a table encoder with photos; embed tables without them.
+
+    A method says what its rows are, which networks it trains and by which losses, in `_gather`,
+    `_learn_columns`, `_encode_material`, `_recipe` and `_method`.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_column: Hashable | Sequence[Hashable] | None,
+        image_root: Any,
+        image_loader: Callable[[str], Any] | None,
+        group_column: Hashable | None,
+        image_size: int,
+        image_encoder: str | Callable[[], torch.nn.Module],
+        image_weights: str | Path | None,
+        projection_dim: int,
+        temperature: float,
+        augmentation: Any,
+        max_epochs: int | str,
+        batch_size: int,
+        lr: float,
+        weight_decay: float,
+        validation_fraction: float | None,
+        on_bad_image: str,
+        keep_image_encoder: bool,
+        callbacks: list[Any] | None,
+        device: str,
+        precision: str,
+        compile: bool,
+        n_jobs: int | None,
+        cache_dir: str | Path | None,
+        checkpoint_dir: str | Path | None,
+        time_limit: float | None,
+        warm_start: bool,
+        random_state: int | np.random.RandomState | None,
+        verbose: int,
+    ) -> None:
+        self.image_column = image_column
+        self.image_root = image_root
+        self.image_loader = image_loader
+        self.group_column = group_column
+        self.image_size = image_size
+        self.image_encoder = image_encoder
+        self.image_weights = image_weights
+        self.projection_dim = projection_dim
+        self.temperature = temperature
+        self.augmentation = augmentation
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.on_bad_image = on_bad_image
+        self.keep_image_encoder = keep_image_encoder
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.n_jobs = n_jobs
+        self.cache_dir = cache_dir
+        self.checkpoint_dir = checkpoint_dir
+        self.time_limit = time_limit
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    network_: FittedModule[Any, Any]
+
+    @abstractmethod
+    def _gather(
+        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
+    ) -> Material:
+        """Check the input of `fit` and put all rows below each other."""
+
+    @abstractmethod
+    def _learn_columns(self, material: Material) -> None:
+        """Learn from all rows how tables are encoded."""
+
+    @abstractmethod
+    def _encode_material(self, material: Material) -> Any:
+        """Encode all rows."""
+
+    @abstractmethod
+    def _recipe(self, image: ImageRecipe | None) -> Any:
+        """Give the recipe of all networks; ``image`` is None where there are no photos."""
+
+    @abstractmethod
+    def _method(self) -> Method:
+        """Give the method with its parameters."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        image_paths: Sequence[Any] | None = None,
+        unlabeled: Unlabeled | None = None,
+    ) -> Any:
+        """Pre-train on rows and their photos.
+
+        Parameters
+        ----------
+        X : DataFrame (pandas, Polars) or array of shape (n_rows, n_columns)
+            Columns of any dtype; missing cells are welcome.
+        y : ignored
+        sample_weight : array of shape (n_rows,), optional
+            Non-negative factor of each row in both losses. Unlabeled rows count 1.
+        image_paths : sequence of length n_rows, optional
+            The photos, where they are not a column of ``X``.
+        unlabeled : Unlabeled, optional
+            Further rows with their photos.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a parameter out of range, a declared column that ``X`` lacks, infinite cells, fewer
+            than two rows, or a target that looks like file paths.
+        tabimg.image.ImageReadError
+            For a photo that cannot be read, unless ``on_bad_image`` allows it.
+        tabimg.training.callbacks.DivergenceError
+            If a loss stops being finite.
+        """
+        self._check_parameters()
+        reject_paths_as_target(y)
+        seed = draw_seed(self.random_state)
+        continued = self.warm_start and hasattr(self, "network_")
+        material = self._gather(X, sample_weight, image_paths, unlabeled, reset=not continued)
+        if continued:
+            self._check_continued(material)
+        else:
+            self._learn_columns(material)
+        options = self._options(seed, len(material.weight))
+        with pair(self, material, self._encode_material(material)) as rows:
+            net, recipe = self._prepare_network(rows, seed, continued)
+            self.history_ = pretrain(net, rows, options)
+        self._keep(net, recipe)
+        return self
+
+    def transform_images(self, X: Any) -> np.ndarray:
+        """Embed the photos of rows.
+
+        Parameters
+        ----------
+        X : DataFrame with the image column, or a sequence of image cells
+
+        Returns
+        -------
+        float32 array of shape (n_rows, d')
+            The image encoder's embedding of each row's first photo; NaN for rows without one.
+
+        Raises
+        ------
+        ValueError
+            If the frame lacks the image column.
+        AttributeError
+            If the image encoder was not kept, or no photos were used in fitting.
+        """
+        check_is_fitted(self, "network_")
+        if self.network_.recipe.image is None:
+            raise AttributeError(
+                "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
+                "dropped it"
+            )
+        return embed_photos(self, X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        # Embeddings are float32, whatever comes in.
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.get_feature_names_out())
+
+    @abstractmethod
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the columns of `transform`."""
+
+    def _check_parameters(self) -> None:
+        check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
+        check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
+        check_positive_int("projection_dim", self.projection_dim)
+        check_positive("temperature", self.temperature)
+        check_choice("on_bad_image", self.on_bad_image, POLICIES)
+        check_choice("precision", self.precision, PRECISIONS)
+        for name in ("keep_image_encoder", "compile"):
+            check_flag(name, getattr(self, name))
+        for name in ("image_weights", "cache_dir"):
+            check_path(name, getattr(self, name))
+        check_optional_callable("image_loader", self.image_loader)
+        check_n_jobs(self.n_jobs)
+        # The training parameters are checked as they are read.
+        self._options(seed=0, n_rows=1)
+
+    def _options(self, seed: int, n_rows: int) -> PretrainingOptions:
+        max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
+        return PretrainingOptions(
+            method=self._method(),
+            augmentation=Augmentation.from_param(self.augmentation),
+            image_size=int(self.image_size),
+            precision=self.precision,
+            compile=self.compile,
+            run=run_options(self, seed, max_epochs),
+        )
+
+    def _check_continued(self, material: Material) -> None:
+        """Refuse to go on with photos from a fit that left no image encoder."""
+        if self.network_.recipe.image is None and material.images is not None:
+            raise ValueError(
+                "warm_start cannot go on with photos: the last fit used none or dropped its image "
+                "encoder; keep_image_encoder=True keeps it"
+            )
+
+    def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
+        recipe = self._recipe(self._image_recipe(rows.images))
+        if continued:
+            return self.network_.build().train(), self._check_recipe(recipe)
+        with seeded(seed, torch.device("cpu")):
+            net = recipe.build()
+        if self.image_weights is not None:
+            load_image_weights(net, self.image_weights)
+        return net, recipe
+
+    def _check_recipe(self, wanted: Any) -> Any:
+        """Give the last fit's recipe, if the parameters still describe it."""
+        kept = self.network_.recipe
+        # A fit without photos leaves the image encoder of an earlier one as it is.
+        if wanted != (kept if wanted.image is not None else kept.without_image()):
+            raise ValueError(
+                "warm_start goes on with the networks of the last fit, but a width, image_size, an "
+                "encoder, the columns or the kind of image cells has changed since: set them back, "
+                "or set warm_start=False"
+            )
+        return kept
+
+    def _image_recipe(self, images: RowImages | None) -> ImageRecipe | None:
+        if images is None:
+            return None
+        width = None if images.vectors is None else images.vectors.shape[1]
+        return ImageRecipe(self.image_encoder, int(self.image_size), width)
+
+    def _keep(self, net: Any, recipe: Any) -> None:
+        """Hold the trained weights, without the image encoder where it is not to be kept."""
+        if not self.keep_image_encoder and net.image_encoder is not None:
+            recipe = recipe.without_image()
+            net.drop_image()
+        self.network_ = FittedModule.from_module(recipe, net)
