@@ -1,7 +1,8 @@
-"""Tables in numbers: schema, codec and corruption. Knows no network and no image."""
+"""Tables in numbers: schema, codec, corruption and headers. Knows no network and no image."""
 
 from __future__ import annotations
 
+from tabimg.table.abbreviations import ABBREVIATIONS
 from tabimg.table.codec import MAX_CATEGORIES, EncodedTable, TableCodec
 from tabimg.table.corruption import (
     CORRUPTIONS,
@@ -11,10 +12,19 @@ from tabimg.table.corruption import (
     MarginalCorruption,
 )
 from tabimg.table.frames import RawColumn, read_columns
+from tabimg.table.headers import check_descriptions, header_texts, normalise_header
 from tabimg.table.paths import looks_like_file_paths
 from tabimg.table.schema import ColumnKind, TableSchema
+from tabimg.table.text_encoders import (
+    NgramEncoder,
+    SentenceEncoder,
+    TextEncoder,
+    resolve_header_encoder,
+)
+from tabimg.table.text_vectors import TextVectors, nearest_headers
 
 __all__ = [
+    "ABBREVIATIONS",
     "CORRUPTIONS",
     "MAX_CATEGORIES",
     "ColumnKind",
@@ -23,9 +33,18 @@ __all__ = [
     "Corruption",
     "EncodedTable",
     "MarginalCorruption",
+    "NgramEncoder",
     "RawColumn",
+    "SentenceEncoder",
     "TableCodec",
     "TableSchema",
+    "TextEncoder",
+    "TextVectors",
+    "check_descriptions",
+    "header_texts",
     "looks_like_file_paths",
+    "nearest_headers",
+    "normalise_header",
     "read_columns",
+    "resolve_header_encoder",
 ]
