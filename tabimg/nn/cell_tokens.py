@@ -94,11 +94,12 @@ class CellTokens(nn.Module):
     mask vector as its value. Ours: the other two forms; a category's value is the vector of its
     text, through an adapter of its own, where the paper feeds the code as a number.
 
-    A product with an all but linear v has two flaws at the start: a number near 0, the centre of
-    its column, gives a token near 0 that has lost its header, and the layer norm that follows
-    divides a number's magnitude out of it again. In ``"scale"`` the header stands whatever the
-    number is, and each entry of the token bends in its own way with the number, which a layer norm
-    leaves visible. Both adapters map vectors of RMS 1 to vectors of expected RMS 1.
+    With a bias of 0 a product has two flaws at the start: a number of 0, the centre of its column,
+    gives a token of 0 that has lost its header; and the layer norm that follows divides a number's
+    magnitude out of its token and leaves the sign. The bias therefore starts at random, and in
+    ``"scale"`` the header stands whatever the number is, while each entry of the token bends with
+    the number in its own way, which a layer norm leaves visible. Both adapters map vectors of RMS 1
+    to vectors of expected RMS 1.
     """
 
     def __init__(self, text_dim: int, dim: int, form: TokenForm = "scale") -> None:

@@ -227,6 +227,83 @@ def test_autocast_computes_in_float32():
     assert torch.equal(half, InfoNCE(0.1)(images.bfloat16().float(), rows.bfloat16().float()))
 
 
+def excluded_reference(images, rows, positives, excluded, weight, temperature) -> float:
+    """Each anchor against its candidates alone, one sub-batch at a time, in float64."""
+    images = F.normalize(images, dim=1).double().numpy()
+    rows = F.normalize(rows, dim=1).double().numpy()
+    scores = images @ rows.T / temperature
+    n_pairs, total = len(images), 0.0
+    for side, related, refused in (
+        (scores, positives, excluded),
+        (scores.T, positives.T, excluded.T),
+    ):
+        for i in range(n_pairs):
+            own = [j for j in range(n_pairs) if related[i, j]]
+            candidates = [j for j in range(n_pairs) if related[i, j] or not refused[i, j]]
+            log_sum = math.log(sum(weight[k] * math.exp(side[i, k]) for k in candidates))
+            share = sum(weight[j] for j in own)
+            total += 0.5 * weight[i] * sum(weight[j] * (log_sum - side[i, j]) for j in own) / share
+    return total / sum(weight)
+
+
+def test_excluded_pairs_equal_the_reference_without_them():
+    images, rows = projections(7)
+    positives = positives_from_ids(torch.tensor([0, 0, 1, 2, 3, 3, 4]))
+    excluded = torch.rand(7, 7, generator=torch.Generator().manual_seed(2)) < 0.5
+    weight = np.random.default_rng(1).uniform(0.2, 3.0, size=7)
+    expected = excluded_reference(
+        images, rows, positives.numpy(), excluded.numpy(), weight, temperature=0.2
+    )
+    loss = InfoNCE(0.2)(images, rows, positives, torch.from_numpy(weight), excluded)
+    assert loss.item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_excluding_other_cohorts_equals_the_mean_over_cohorts():
+    images, rows = projections(9)
+    cohort = torch.tensor([0, 1, 0, 2, 1, 0, 0, 2, 1])
+    excluded = cohort.unsqueeze(0) != cohort.unsqueeze(1)
+    loss = InfoNCE(0.1)
+    parts = [loss(images[cohort == c], rows[cohort == c]) * (cohort == c).sum() for c in range(3)]
+    torch.testing.assert_close(loss(images, rows, excluded=excluded), sum(parts) / 9)
+
+
+def test_excluded_pair_gets_no_gradient():
+    images, rows = projections(4)
+    rows.requires_grad_()
+    excluded = ~torch.eye(4, dtype=torch.bool)
+    excluded[0, 1] = excluded[1, 0] = False
+    InfoNCE(0.1)(images, rows, excluded=excluded).backward()
+    assert torch.equal(rows.grad[2:], torch.zeros(2, 6, dtype=torch.float64))
+    assert rows.grad[:2].any()
+
+
+def test_excluding_everything_but_positives_costs_what_they_cost_alone():
+    images, rows = projections(4)
+    everything = torch.ones(4, 4, dtype=torch.bool)
+    assert InfoNCE(0.1)(images, rows, excluded=everything).item() == 0.0
+    positives = positives_from_ids(torch.tensor([0, 0, 1, 1]))
+    pair = [InfoNCE(0.1)(images[i], rows[i], everything[:2, :2]) for i in ([0, 1], [2, 3])]
+    loss = InfoNCE(0.1)(images, rows, positives, excluded=everything)
+    torch.testing.assert_close(loss, sum(pair) / 2)
+
+
+def test_excluding_nothing_equals_no_exclusion():
+    images, rows = projections(5)
+    loss = InfoNCE(0.1)
+    nothing = torch.zeros(5, 5, dtype=torch.bool)
+    assert torch.equal(loss(images, rows, excluded=nothing), loss(images, rows))
+
+
+def test_exclusion_with_all_zero_weights_stays_exact_zero():
+    images, rows = projections(3, dtype=torch.float32)
+    images.requires_grad_()
+    everything = torch.ones(3, 3, dtype=torch.bool)
+    loss = InfoNCE(0.1)(images, rows, weight=torch.zeros(3), excluded=everything)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert torch.equal(images.grad, torch.zeros_like(images))
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
 def test_temperature_out_of_range_raises(temperature):
     with pytest.raises(ValueError, match="temperature"):
@@ -242,6 +319,10 @@ def test_temperature_out_of_range_raises(temperature):
         ((torch.ones(3, 2), torch.ones(3, 2), torch.ones(3, 2, dtype=torch.bool)), "positives"),
         ((torch.ones(3, 2), torch.ones(3, 2), torch.ones(3, 3)), "positives must be bool"),
         ((torch.ones(3, 2), torch.ones(3, 2), None, torch.ones(3, 1)), "weight"),
+        (
+            (torch.ones(3, 2), torch.ones(3, 2), None, None, torch.ones(3, 3)),
+            "excluded must be bool",
+        ),
     ],
 )
 def test_wrong_shape_or_dtype_raises(arguments, match):
