@@ -13,14 +13,11 @@ from tabimg.table.corruption import (
 )
 from tabimg.table.frames import RawColumn, read_columns
 from tabimg.table.headers import check_descriptions, header_texts, normalise_header
+from tabimg.table.ngrams import NgramEncoder
 from tabimg.table.paths import looks_like_file_paths
 from tabimg.table.schema import ColumnKind, TableSchema
-from tabimg.table.text_encoders import (
-    NgramEncoder,
-    SentenceEncoder,
-    TextEncoder,
-    resolve_header_encoder,
-)
+from tabimg.table.sentence_encoder import SentenceEncoder
+from tabimg.table.text_encoders import TextEncoder, resolve_header_encoder
 from tabimg.table.text_vectors import TextVectors, nearest_headers
 
 __all__ = [

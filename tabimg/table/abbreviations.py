@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-
-from tabimg.table.headers import normalise_header
-
-# "h b a 1 c": normalisation parts an abbreviation into no more words than this.
-_LONGEST_RUN = 5
 
 # Category texts are read with the same table. Left out on purpose: what is also a word or a likely
 # value of a cell ("no", "map", "los", "mar", "trans", "m", "tx"), what has several common meanings
@@ -219,69 +214,3 @@ ABBREVIATIONS: Mapping[str, str] = MappingProxyType(
         "ys": "yield strength",
     }
 )
-
-
-class AbbreviationTable:
-    """Abbreviations, ready to be expanded in normalised texts.
-
-    Parameters
-    ----------
-    meanings : mapping of str to str
-        Abbreviation to what it stands for, both in any spelling. Of two spellings of one
-        abbreviation ("hr", "HR") the later counts.
-
-    Raises
-    ------
-    TypeError
-        A key or a value is no string.
-    ValueError
-        A key or a value holds neither letter nor digit.
-    """
-
-    def __init__(self, meanings: Mapping[str, str]) -> None:
-        self._words: dict[str, list[str]] = {}
-        for short, meaning in meanings.items():
-            key, words = _plain_words("abbreviation", short), _plain_words(short, meaning)
-            self._words["".join(key)] = words
-
-    def expand(self, text: str) -> str:
-        """Replace every abbreviation in a text by what it stands for.
-
-        Words are matched whole, never parts of them. Normalisation may have parted an abbreviation
-        ("HbA1c" is "hb a 1 c", "B.P." is "b p"), so a run of up to five words is matched too, the
-        longest first. What was put in is not expanded again.
-
-        Parameters
-        ----------
-        text : str
-            As `normalise_header` writes it.
-
-        Returns
-        -------
-        str
-        """
-        words = text.split()
-        result: list[str] = []
-        start = 0
-        while start < len(words):
-            stop, found = self._longest_match(words, start)
-            result += found
-            start = stop
-        return " ".join(result)
-
-    def _longest_match(self, words: Sequence[str], start: int) -> tuple[int, Sequence[str]]:
-        """Where the match ends, and what takes its place; a word that matches nothing stays."""
-        for stop in range(min(start + _LONGEST_RUN, len(words)), start, -1):
-            found = self._words.get("".join(words[start:stop]))
-            if found is not None:
-                return stop, found
-        return start + 1, words[start : start + 1]
-
-
-def _plain_words(of: str, text: object) -> list[str]:
-    if not isinstance(text, str):
-        raise TypeError(f"abbreviations must map str to str; {of!r} has {text!r}.")
-    words = normalise_header(text).split()
-    if not words:
-        raise ValueError(f"abbreviations: {of!r} has {text!r}, which holds no letter or digit.")
-    return words
