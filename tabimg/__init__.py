@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from tabimg.estimators import (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
     MTCMTMClassifier,
     MTCMTMRegressor,
     MultiModalPretrainer,
@@ -13,6 +16,9 @@ from tabimg.persistence import load, save
 __version__ = "0.1.0"
 
 __all__ = [
+    "CITabClassifier",
+    "CITabPretrainer",
+    "CITabRegressor",
     "MTCMTMClassifier",
     "MTCMTMRegressor",
     "MultiModalPretrainer",

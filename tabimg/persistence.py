@@ -11,10 +11,24 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.estimators import (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+)
 from tabimg.serialization import read_directory, register_adapter, write_directory
 
-SAVED = (MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor)
+SAVED = (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+)
 
 
 def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
@@ -22,7 +36,7 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : MultiModalPretrainer, MTCMTMClassifier, MTCMTMRegressor or FrozenEstimator of one
+    estimator : pretrainer, classifier or regressor of tabimg, or FrozenEstimator of one
         Fitted. Its parameters, weights and everything it learned are saved; photos are not.
     directory : path
         Created with its parents; an earlier save there is replaced, as a whole or not at all.

@@ -220,7 +220,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         seed = draw_seed(self.random_state)
         source = find_source(self.pretrainer, self.pretrainer_class)
         self._require_own_columns(X, source, image_paths)
-        inputs = take_apart(X, *self._special_columns(source), image_paths)
+        inputs = self._take_apart(X, source, image_paths)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, inputs.table, reset=not continued)
         check_consistent_length(table, y)
@@ -237,12 +237,14 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
         if self.pretrainer_ is not None:
             self._check_columns(table)
-        photos, pairs = self._photos(table, inputs, weight, None if continued else unlabeled)
+        further = None if continued else self._pairs_to_distil(X, unlabeled)
+        photos, pairs = self._photos(X, table, inputs, weight, further)
         rows = self._label(table, inputs, photos, self._encode_target(target), weight)
         if continued:
             self._continue_members(rows, seed)
         else:
             self._fit_members(rows, pairs, seed)
+        self._fit_with_photos(X, inputs, rows, weight, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -277,6 +279,14 @@ class FineTunedEstimator(BaseEstimator, ABC):
             self.image_column if image_column is None else image_column,
             self.group_column if group_column is None else group_column,
         )
+
+    def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
+        """Split off what is no feature."""
+        return take_apart(X, *self._special_columns(source), image_paths)
+
+    def _image_root(self, X: Any) -> Any:
+        """Give the folder that relative paths of photos in X start from."""
+        return self.pretrainer_.image_root
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         """Check that the columns are there that our own parameters declare, or a fit to come."""
@@ -340,16 +350,21 @@ class FineTunedEstimator(BaseEstimator, ABC):
                 f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
             )
 
+    def _pairs_to_distil(self, X: Any, unlabeled: Unlabeled | None) -> Inputs | None:
+        """Take the unlabeled rows apart, where their photos can teach something."""
+        if unlabeled is None or self.pretrainer_ is None or self.finetune != "auto":
+            return None
+        return self._take_apart(unlabeled.frame, self.pretrainer_, unlabeled.image_paths)
+
     def _photos(
-        self, table: Any, inputs: Inputs, weight: np.ndarray, unlabeled: Unlabeled | None
+        self, X: Any, table: Any, inputs: Inputs, weight: np.ndarray, further: Inputs | None
     ) -> tuple[np.ndarray, Views | None]:
         """Give the photos of labelled rows as features, and the unlabelled pairs to distil from."""
         nothing = np.zeros((len(inputs.groups), 0), dtype=np.float32), None
-        source = self.pretrainer_
-        if unlabeled is None or source is None or self.finetune != "auto":
+        if further is None:
             return nothing
-        other = take_apart(unlabeled.frame, *self._special_columns(source), unlabeled.image_paths)
-        images = [row_images(source, part) for part in (inputs, other)]
+        source = self.pretrainer_
+        images = [row_images(self._image_root(X), part) for part in (inputs, further)]
         lack = why_no_teacher(source, images[0].take(np.flatnonzero(weight > 0)), images[1])
         if lack is not None:
             # A pretrainer that was fitted here has learned from them at least.
@@ -357,10 +372,15 @@ class FineTunedEstimator(BaseEstimator, ABC):
                 warnings.warn(f"the unlabeled rows are not used: {lack}", UserWarning, stacklevel=3)
             return nothing
         own, photos = photo_features(source, images)
-        encoded = self._encode_table(stack_tables(table, other.table))
+        encoded = self._encode_table(stack_tables(table, further.table))
         pairs = self._views(encoded.take(np.arange(len(own), len(encoded))))
         pairs = replace(pairs, photos=photos)
         return own, pairs.take(np.flatnonzero(pairs.has_photo()))
+
+    def _fit_with_photos(
+        self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int
+    ) -> None:
+        """Fit what predicts with photos, where the method has such; ``rows`` have a weight."""
 
     def _label(
         self,
@@ -469,7 +489,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "members_")
-        table = take_apart(X, *self._special_columns(self.pretrainer_)).table
+        table = self._take_apart(X, self.pretrainer_).table
         encoded = self._encode_table(check_table(self, table, reset=False))
         warn_of_unknown_categories(self.codec_, encoded)
         return encoded

@@ -29,7 +29,7 @@ def embed_first(pretrainer: Any, images: RowImages, on_bad_image: str) -> np.nda
 
     Parameters
     ----------
-    pretrainer : MultiModalPretrainer
+    pretrainer : PhotoPretrainer
         Fitted, with its image encoder.
     images : RowImages of n_rows rows
     on_bad_image : {"raise", "warn", "skip"}
@@ -38,11 +38,43 @@ def embed_first(pretrainer: Any, images: RowImages, on_bad_image: str) -> np.nda
     -------
     float32 array of shape (n_rows, d'), NaN for rows without a photo
     """
-    network = pretrainer.network_.on(resolve_device(pretrainer.device))
+    device = resolve_device(pretrainer.device)
+    network = pretrainer.network_.on(device)
+
+    def embed(rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+        return apply_in_blocks(network.embed_image, (inputs,), device)
+
     width = pretrainer.network_.recipe.image.width(network.image_encoder)
+    return apply_to_first(pretrainer, images, on_bad_image, width, embed)
+
+
+def apply_to_first(
+    pretrainer: Any,
+    images: RowImages,
+    on_bad_image: str,
+    width: int,
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Compute something of the first photo of each row, some photos at a time.
+
+    Parameters
+    ----------
+    pretrainer : PhotoPretrainer
+        Says how photos are read.
+    images : RowImages of n_rows rows
+    on_bad_image : {"raise", "warn", "skip"}
+    width : int
+        Of what is computed.
+    function : callable
+        From row numbers (k,) and their photos, float32 (k, 3, S, S) or vectors (k, d), to an array
+        (k, width).
+
+    Returns
+    -------
+    float32 array of shape (n_rows, width), NaN for rows without a photo
+    """
     if images.vectors is not None:
-        vectors = images.vectors
-        return _in_rows(images, width, lambda first: _embed(pretrainer, vectors[first]))
+        return _in_rows(images, width, function, images.vectors.__getitem__)
     cache, images = build_image_cache(
         images,
         stored_size(pretrainer.image_size),
@@ -53,28 +85,26 @@ def embed_first(pretrainer: Any, images: RowImages, on_bad_image: str) -> np.nda
     )
     size = int(pretrainer.image_size)
 
-    def embed(first: np.ndarray) -> np.ndarray:
-        return _embed(pretrainer, plain(torch.from_numpy(cache.gather(first)), size).numpy())
+    def read(first: np.ndarray) -> np.ndarray:
+        return plain(torch.from_numpy(cache.gather(first)), size).numpy()
 
     with cache:
-        return _in_rows(images, width, embed)
+        return _in_rows(images, width, function, read)
 
 
 def _in_rows(
-    images: RowImages, width: int, embed: Callable[[np.ndarray], np.ndarray]
+    images: RowImages,
+    width: int,
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    read: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Lay the embeddings of first photos out by row, some photos at a time."""
+    """Lay what is computed of first photos out by row."""
     with_photo = np.flatnonzero(images.has_image)
     result = np.full((len(images), width), np.nan, dtype=np.float32)
     for start in range(0, len(with_photo), PHOTOS_AT_ONCE):
         rows = with_photo[start : start + PHOTOS_AT_ONCE]
-        result[rows] = embed(images.first(rows))
+        result[rows] = function(rows, read(images.first(rows)))
     return result
-
-
-def _embed(pretrainer: Any, inputs: np.ndarray) -> np.ndarray:
-    device = resolve_device(pretrainer.device)
-    return apply_in_blocks(pretrainer.network_.on(device).embed_image, (inputs,), device)
 
 
 def _image_cells(pretrainer: Any, X: Any) -> list[Sequence[Any]]:

@@ -137,7 +137,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         """Give the recipe of all networks; ``image`` is None where there are no photos."""
 
     @abstractmethod
-    def _method(self) -> Method:
+    def _method(self, has_photos: bool) -> Method:
         """Give the method with its parameters."""
 
     def fit(
@@ -186,7 +186,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
             self._check_continued(material)
         else:
             self._learn_columns(material)
-        options = self._options(seed, len(material.weight))
+        options = self._options(seed, len(material.weight), material.images is not None)
         with pair(self, material, self._encode_material(material)) as rows:
             net, recipe = self._prepare_network(rows, seed, continued)
             self.history_ = pretrain(net, rows, options)
@@ -251,12 +251,12 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         check_optional_callable("image_loader", self.image_loader)
         check_n_jobs(self.n_jobs)
         # The training parameters are checked as they are read.
-        self._options(seed=0, n_rows=1)
+        self._options(seed=0, n_rows=1, has_photos=True)
 
-    def _options(self, seed: int, n_rows: int) -> PretrainingOptions:
+    def _options(self, seed: int, n_rows: int, has_photos: bool) -> PretrainingOptions:
         max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
         return PretrainingOptions(
-            method=self._method(),
+            method=self._method(has_photos),
             augmentation=Augmentation.from_param(self.augmentation),
             image_size=int(self.image_size),
             precision=self.precision,

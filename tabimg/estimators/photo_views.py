@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from tabimg.estimators.inputs import Inputs
 from tabimg.estimators.photo_embedding import embed_first
-from tabimg.estimators.pretrainer import MultiModalPretrainer
 from tabimg.image import RowImages
 
 # Enough for a teacher that often has a dozen labels.
@@ -17,15 +18,13 @@ N_FEATURES = 32
 MIN_LABELLED, MIN_PAIRS = 4, 10
 
 
-def row_images(pretrainer: MultiModalPretrainer, inputs: Inputs) -> RowImages:
+def row_images(root: Any, inputs: Inputs) -> RowImages:
     """Collect the photos of a frame that was taken apart; it may have none."""
     cells = inputs.image_cells or [[None] * len(inputs.groups)]
-    return RowImages.from_cells(cells, root=pretrainer.image_root)
+    return RowImages.from_cells(cells, root=root)
 
 
-def why_no_teacher(
-    pretrainer: MultiModalPretrainer, labelled: RowImages, pairs: RowImages
-) -> str | None:
+def why_no_teacher(pretrainer: Any, labelled: RowImages, pairs: RowImages) -> str | None:
     """Say what is lacking for a teacher of photos: enough of them, or a way to embed them."""
     n_labelled, n_pairs = int(labelled.has_image.sum()), int(pairs.has_image.sum())
     if n_labelled < MIN_LABELLED or n_pairs < MIN_PAIRS:
@@ -42,12 +41,12 @@ def why_no_teacher(
     return None
 
 
-def photo_features(pretrainer: MultiModalPretrainer, parts: list[RowImages]) -> list[np.ndarray]:
+def photo_features(pretrainer: Any, parts: list[RowImages]) -> list[np.ndarray]:
     """Embed the first photo of each row, and keep the principal components of all embeddings.
 
     Parameters
     ----------
-    pretrainer : MultiModalPretrainer
+    pretrainer : PhotoPretrainer
         Fitted. Its image encoder embeds photos; cells that are vectors already are taken as they
         are.
     parts : list of RowImages
@@ -67,7 +66,7 @@ def photo_features(pretrainer: MultiModalPretrainer, parts: list[RowImages]) -> 
     return np.split(features, np.cumsum([len(part) for part in parts])[:-1])
 
 
-def _embeddings(pretrainer: MultiModalPretrainer, images: RowImages) -> np.ndarray:
+def _embeddings(pretrainer: Any, images: RowImages) -> np.ndarray:
     """Embed first photos; vectors that no encoder of vectors awaits are embeddings already."""
     recipe = pretrainer.network_.recipe.image
     if images.vectors is not None and (recipe is None or recipe.vector_width is None):

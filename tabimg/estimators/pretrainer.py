@@ -300,7 +300,7 @@ class MultiModalPretrainer(PhotoPretrainer):
             table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
         return PretrainingRecipe(table, image, int(self.projection_dim))
 
-    def _method(self) -> MTCMTM:
+    def _method(self, has_photos: bool) -> MTCMTM:
         return MTCMTM(
             lambda_c=float(self.lambda_c),
             lambda_m=float(self.lambda_m),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabimg.table.abbreviations import ABBREVIATIONS
 from tabimg.table.codec import MAX_CATEGORIES, EncodedTable, TableCodec
+from tabimg.table.cohorts import CohortCodec, CohortTable
 from tabimg.table.corruption import (
     CORRUPTIONS,
     ConstantCorruption,
@@ -24,6 +25,8 @@ __all__ = [
     "ABBREVIATIONS",
     "CORRUPTIONS",
     "MAX_CATEGORIES",
+    "CohortCodec",
+    "CohortTable",
     "ColumnKind",
     "ConstantCorruption",
     "Corrupted",

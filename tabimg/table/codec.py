@@ -131,6 +131,13 @@ class TableCodec:
         """Scale of each numeric column, in its own unit."""
         return self._scaling.scales
 
+    def scalings(self) -> dict[str | int, tuple[float, ...]]:
+        """Return what `RobustScaling` learned of each numeric column, by name."""
+        scaling = self._scaling
+        entries = (scaling.medians, scaling.scales, scaling.clip_means, scaling.clip_stds)
+        values = np.column_stack(entries).tolist()
+        return dict(zip(self.numeric_names, map(tuple, values), strict=True))
+
     def encode(self, X: Any) -> EncodedTable:
         """Encode a table of the fitted columns.
 
@@ -156,7 +163,12 @@ class TableCodec:
         if matrix is not None:
             no_codes = np.empty((len(matrix), 0), dtype=np.int64)
             return EncodedTable(self._scaling.transform(matrix), no_codes)
-        columns = self.schema.conform(read_columns(X))
+        return self.encode_columns(read_columns(X))
+
+    def encode_columns(self, columns: Sequence[RawColumn]) -> EncodedTable:
+        """Encode columns that were read already; see :meth:`encode`."""
+        self._check_fitted()
+        columns = self.schema.conform(columns)
         n_rows = len(columns[0])
         matrix = _stack([columns[j] for j in self._numeric_positions], n_rows)
         codes = np.empty((n_rows, len(self._vocabularies)), dtype=np.int64)

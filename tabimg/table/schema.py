@@ -101,7 +101,7 @@ class TableSchema:
             message names it and both kinds.
         """
         self.check_names([column.name for column in columns])
-        return [_as_kind(c, kind) for c, kind in zip(columns, self.kinds, strict=True)]
+        return [as_kind(c, kind) for c, kind in zip(columns, self.kinds, strict=True)]
 
     def check_names(self, names: Sequence[str | int]) -> None:
         """Raise ValueError where the number of columns, or their names, differ from the fit's.
@@ -125,7 +125,14 @@ class TableSchema:
                 )
 
 
-def _as_kind(column: RawColumn, fitted: ColumnKind) -> RawColumn:
+def as_kind(column: RawColumn, fitted: ColumnKind) -> RawColumn:
+    """Bring one column to a fitted kind, as `TableSchema.conform` does.
+
+    Raises
+    ------
+    ValueError
+        If it is of another kind; names it and both kinds.
+    """
     if column.kind is fitted:
         return column
     if fitted is ColumnKind.EMPTY or column.all_missing():

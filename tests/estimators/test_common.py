@@ -8,7 +8,14 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg import (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+)
 
 STOCHASTIC = (
     "batches are drawn at random, so that a repeated row and a row of twice the weight meet other "
@@ -18,10 +25,14 @@ STOCHASTIC = (
 # Check name -> reason, for each estimator; the goal is nothing but stochastic training.
 EXPECTED_FAILURES: dict[str, dict[str, str]] = {
     name: {"check_sample_weight_equivalence_on_dense_data": STOCHASTIC}
-    for name in ("MultiModalPretrainer", "MTCMTMClassifier", "MTCMTMRegressor")
+    for name in (
+        *("MultiModalPretrainer", "MTCMTMClassifier", "MTCMTMRegressor"),
+        *("CITabPretrainer", "CITabClassifier", "CITabRegressor"),
+    )
 }
 
 SMALL: dict[str, Any] = {"embedding_dim": 8, "tabular_encoder": "mlp", "max_epochs": 2}
+TINY: dict[str, Any] = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 2, "max_epochs": 2}
 CHEAP: list[BaseEstimator] = [
     MultiModalPretrainer(embedding_dim=8, max_epochs=2, projection_dim=8),
     MultiModalPretrainer(**SMALL, passthrough=True, validation_fraction=None),
@@ -31,6 +42,13 @@ CHEAP: list[BaseEstimator] = [
     ),
     MTCMTMRegressor(**SMALL),
     MTCMTMRegressor(pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2),
+    CITabPretrainer(**TINY),
+    CITabClassifier(**TINY),
+    CITabClassifier(
+        pretrainer=CITabPretrainer(**TINY), finetune="frozen", max_epochs=2, n_members=2
+    ),
+    CITabRegressor(**TINY, expert="linear", value_form="product"),
+    CITabRegressor(pretrainer=CITabPretrainer(**TINY), finetune="frozen", max_epochs=2),
 ]
 DEFAULT: list[BaseEstimator] = [
     MultiModalPretrainer(),
@@ -38,6 +56,11 @@ DEFAULT: list[BaseEstimator] = [
     MTCMTMRegressor(),
     MTCMTMClassifier(pretrainer=MultiModalPretrainer()),
     MTCMTMRegressor(pretrainer=MultiModalPretrainer()),
+    CITabPretrainer(),
+    CITabClassifier(),
+    CITabRegressor(),
+    CITabClassifier(pretrainer=CITabPretrainer()),
+    CITabRegressor(pretrainer=CITabPretrainer()),
 ]
 
 

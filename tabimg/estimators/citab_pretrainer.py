@@ -1,0 +1,396 @@
+"""`CITabPretrainer`: photos teach one table encoder over cohorts whose columns differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from tabimg.estimators.cohorts import Cohort, CohortTables, gather_cohorts, split
+from tabimg.estimators.column_texts import column_vectors
+from tabimg.estimators.inputs import check_table, is_frame
+from tabimg.estimators.material import Material
+from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
+from tabimg.estimators.parameters import (
+    check_choice,
+    check_non_negative,
+    check_path,
+    check_positive_int,
+)
+from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.nn.cell_tokens import TokenForm
+from tabimg.nn.molin import Expert
+from tabimg.serialization import register
+from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
+from tabimg.table.headers import check_descriptions
+from tabimg.training.citab import NEGATIVES, CITab
+from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CITabRecipe, CohortRecipe
+from tabimg.training.inference import apply_to_table
+from tabimg.training.recipes import ImageRecipe
+from tabimg.training.runtime import resolve_device
+
+ON_NEW_COLUMNS = ("raise", "embed")
+
+
+@register
+class CITabPretrainer(PhotoPretrainer):
+    """Pre-train one table encoder with photos over several cohorts; embed tables without photos.
+
+    CITab (Fu et al., arXiv 2512.14026): cells become tokens by the meaning of their column's
+    header, a transformer with a prototype-guided mixture of experts encodes a row of any columns,
+    and two losses bring rows and photos together: contrast, and matching by a fused encoder. No
+    weight belongs to a column, so that cohorts may have different ones, and a cohort that was never
+    seen works by its headers.
+
+    Parameters
+    ----------
+    cohort_column : column label or None, default=None
+        Column with the name of each row's cohort, where the cohorts come as one frame. Columns that
+        a cohort lacks are those without any cell there. It is not a feature.
+    image_column : column label, list of column labels or None, default=None
+        The column, or columns, with the photos; cells as in `MultiModalPretrainer`.
+    image_root : str, Path, mapping of cohort to these, or None, default=None
+        Folder that relative paths start from; None is the working directory.
+    image_loader : callable, default=None
+        ``image_loader(path) -> array`` opens formats that Pillow does not.
+    group_column : column label, default=None
+        Rows of one group, within a cohort, are never negatives of each other and never cross the
+        validation split. It is not a feature.
+    header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
+        What turns headers and categories into vectors: "ngrams" is
+        :class:`~tabimg.table.NgramEncoder`, which needs neither weights nor a download; a callable
+        maps a list of str to an array (n, h); a name or folder is that of a sentence-transformers
+        model (``pip install tabimg[text]``).
+    column_descriptions : mapping of column name to str, or None, default=None
+        What is read in place of a column's name.
+    dim : int, default=192
+        Width of tokens and of the embedding.
+    n_heads : int, default=8
+        Attention heads; divides ``dim``.
+    n_layers : int, default=3
+        Transformer blocks of the table encoder.
+    n_fusion_layers : int, default=2
+        Blocks that join cells and photo.
+    n_experts : int, default=5
+        Experts of each mixture.
+    expert : {"mlp", "linear"}, default="mlp"
+    value_form : {"scale", "product", "sum"}, default="scale"
+        How header and value become a token: header * (1 + value), the paper's product, or a sum.
+    image_size : int, default=64
+        Height and width that photos are trained on, in pixels; at least 32.
+    image_encoder : {"resnet18"} or callable, default="resnet18"
+        As in `MultiModalPretrainer`. Where its module has a method ``feature_map``, the map's
+        positions are the photo's tokens; else its embedding is the only one.
+    image_weights : str or Path, default=None
+        Local file with public ResNet-18 weights.
+    projection_dim : int, default=128
+        Width of the space in which rows and photos are compared.
+    lambda_itc, lambda_itm : float, default=0.5
+        Weight of the contrastive and of the matching loss.
+    lambda_mtr : float, default=0.0
+        Weight of restoring masked cells. Without any photo that is all that can be trained, and
+        its weight is then 1 at least.
+    mask_rate : float in (0, 1), default=0.3
+        Probability that a cell is masked, where masked cells are restored.
+    temperature : float, default=0.1
+        Temperature of the contrastive loss, and of the choice of hard negatives.
+    negatives : {"cohort", "batch"}, default="cohort"
+        Which pairs are told apart: those of one cohort, or all of a batch. Pairs of two cohorts
+        differ in their columns and cameras, so that nothing of their content has to be learned.
+    augmentation : {"default", "none"}, None, dict or Augmentation, default="default"
+        As in `MultiModalPretrainer`.
+    max_epochs : int or "auto", default="auto"
+        "auto" shows about 40,000 rows in all, in 15 to 100 epochs.
+    batch_size : int, default=128
+        At least 4.
+    lr : float, default=1e-3
+        Peak of the one-cycle schedule, stepped per batch.
+    weight_decay : float, default=1e-2
+        Of AdamW; biases and norm scales are not decayed.
+    validation_fraction : float in (0, 0.5] or None, default=0.1
+        As in `MultiModalPretrainer`.
+    on_bad_image : {"raise", "warn", "skip"}, default="raise"
+    on_new_columns : {"raise", "embed"}, default="raise"
+        What `transform` does with a cohort, or columns, that were not there in `fit`: an error that
+        names the nearest known headers, or embed them by their headers, with a warning that names
+        these. Numbers are then scaled as those of the nearest known column.
+    keep_image_encoder : bool, default=True
+        Keep all that sees photos after fitting.
+    callbacks, device, precision, compile, n_jobs, cache_dir, checkpoint_dir, time_limit, \
+warm_start, random_state, verbose
+        As in `MultiModalPretrainer`.
+
+    Attributes
+    ----------
+    codec_ : CohortCodec
+        Turns each cohort's table into numbers; ``codec_.names`` are the cohorts.
+    vectors_ : TextVectors
+        The vectors of all headers and categories.
+    network_ : FittedModule
+        The trained networks.
+    history_ : list of dict
+        One entry an epoch: the losses "contrastive", "matching" and "masked", unweighted and
+        weighted, ``gradient_norm`` and ``lr``.
+    n_features_in_ : int
+        Number of columns of all cohorts together.
+    feature_names_in_ : ndarray of str
+        Only where the columns' names are all strings.
+
+    See Also
+    --------
+    CITabClassifier, CITabRegressor : Fine-tune the encoder on one cohort, known or new.
+    MultiModalPretrainer : Pre-training on one table.
+
+    Examples
+    --------
+    >>> from tabimg import CITabPretrainer
+    >>> from tabimg.datasets import make_membranes
+    >>> data = make_membranes(n_samples=40, image_size=32, random_state=0)
+    >>> cohorts = {"north": data.data[:20], "south": data.data[20:]}
+    >>> pretrainer = CITabPretrainer(
+    ...     image_column="photo", image_size=32, max_epochs=1, dim=16, n_heads=2, random_state=0
+    ... )
+    >>> pretrainer.fit(cohorts).transform({"south": data.data[20:].drop(columns="photo")}).shape
+    (20, 16)
+    """
+
+    def __init__(
+        self,
+        cohort_column: Hashable | None = None,
+        image_column: Hashable | Sequence[Hashable] | None = None,
+        image_root: str | Path | Mapping[Any, Any] | None = None,
+        image_loader: Callable[[str], Any] | None = None,
+        group_column: Hashable | None = None,
+        header_encoder: Any = "ngrams",
+        column_descriptions: Mapping[Hashable, str] | None = None,
+        dim: int = 192,
+        n_heads: int = 8,
+        n_layers: int = 3,
+        n_fusion_layers: int = 2,
+        n_experts: int = 5,
+        expert: Expert = "mlp",
+        value_form: TokenForm = "scale",
+        image_size: int = 64,
+        image_encoder: str | Callable[[], torch.nn.Module] = "resnet18",
+        image_weights: str | Path | None = None,
+        projection_dim: int = 128,
+        lambda_itc: float = 0.5,
+        lambda_itm: float = 0.5,
+        lambda_mtr: float = 0.0,
+        mask_rate: float = 0.3,
+        temperature: float = 0.1,
+        negatives: str = "cohort",
+        augmentation: Any = "default",
+        max_epochs: int | str = "auto",
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        validation_fraction: float | None = 0.1,
+        on_bad_image: str = "raise",
+        on_new_columns: str = "raise",
+        keep_image_encoder: bool = True,
+        callbacks: list[Any] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        compile: bool = False,
+        n_jobs: int | None = None,
+        cache_dir: str | Path | None = None,
+        checkpoint_dir: str | Path | None = None,
+        time_limit: float | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            image_column=image_column,
+            image_root=image_root,
+            image_loader=image_loader,
+            group_column=group_column,
+            image_size=image_size,
+            image_encoder=image_encoder,
+            image_weights=image_weights,
+            projection_dim=projection_dim,
+            temperature=temperature,
+            augmentation=augmentation,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            on_bad_image=on_bad_image,
+            keep_image_encoder=keep_image_encoder,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            compile=compile,
+            n_jobs=n_jobs,
+            cache_dir=cache_dir,
+            checkpoint_dir=checkpoint_dir,
+            time_limit=time_limit,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.cohort_column = cohort_column
+        self.header_encoder = header_encoder
+        self.column_descriptions = column_descriptions
+        self.dim = dim
+        self.n_heads = n_heads
+        self.n_layers = n_layers
+        self.n_fusion_layers = n_fusion_layers
+        self.n_experts = n_experts
+        self.expert = expert
+        self.value_form = value_form
+        self.lambda_itc = lambda_itc
+        self.lambda_itm = lambda_itm
+        self.lambda_mtr = lambda_mtr
+        self.mask_rate = mask_rate
+        self.negatives = negatives
+        self.on_new_columns = on_new_columns
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed rows from the table alone; image and group columns may be there or not.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n_rows, n_columns), or mapping of cohort name to DataFrame
+            With the cohort column, unless `fit` knew but one cohort. Columns of other cohorts may
+            be there or not.
+
+        Returns
+        -------
+        float32 array of shape (n_rows, dim)
+            The rows of a mapping's frames below each other.
+
+        Raises
+        ------
+        ValueError
+            For a cohort or columns that `fit` did not see, with ``on_new_columns="raise"``; names
+            them, and the known headers nearest to them.
+        """
+        check_is_fitted(self, "network_")
+        cohorts = self._split(X)
+        embedding = np.empty((sum(len(c.rows) for c in cohorts), self.dim), dtype=np.float32)
+        for cohort in cohorts:
+            embedding[cohort.rows] = self._embed(cohort)
+        return embedding
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name the columns of `transform`: ``citabpretrainer0``, ..."""
+        check_is_fitted(self, "network_")
+        prefix = type(self).__name__.lower()
+        names = [f"{prefix}{i}" for i in range(self.network_.recipe.table.dim)]
+        return np.asarray(names, dtype=object)
+
+    def _split(self, X: Any) -> list[Cohort]:
+        """Split what is to be embedded by cohort, and check it as scikit-learn does."""
+        cohorts = split(X, self.cohort_column, self.image_column, self.group_column)
+        if len(cohorts) == len(self.codec_.names) == 1 and self.on_new_columns == "raise":
+            # The one cohort that is known: scikit-learn's own checks tell what does not fit.
+            (cohort,) = cohorts
+            check_table(self, cohort.table, reset=False)
+            return [Cohort(self.codec_.names[0], *list(vars(cohort).values())[1:])]
+        for cohort in cohorts:
+            if not is_frame(cohort.table):
+                raise ValueError(
+                    f"X is a bare {type(X).__name__}; the cohorts {names_of_cohorts(self)} are "
+                    "known by the names of their columns: give a DataFrame"
+                )
+        return cohorts
+
+    def _embed(self, cohort: Cohort) -> np.ndarray:
+        encoded, columns = encode_cohort(self, cohort)
+        device = resolve_device(self.device)
+        net, layout = self.network_.on(device), columns.build().to(device)
+
+        def embed(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+            return net.encode(numeric, codes, layout)[0][:, 0]
+
+        return apply_to_table(embed, encoded, device=device)
+
+    def _gather(
+        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
+    ) -> Material:
+        return gather_cohorts(self, X, sample_weight, image_paths, unlabeled, reset=reset)
+
+    def _learn_columns(self, material: Material) -> None:
+        cohorts: CohortTables = material.table
+        self.codec_ = CohortCodec.fit(cohorts.names, cohorts.tables)
+        names = [name for codec in self.codec_.codecs for name in codec.schema.names]
+        check_descriptions(names, self.column_descriptions)
+        self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
+
+    def _encode_material(self, material: Material) -> CohortTable:
+        return self.codec_.encode(material.table.names, material.table.tables)
+
+    def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
+        columns = tuple(
+            column_vectors(codec, self.column_descriptions, self.vectors_)
+            for codec in self.codec_.codecs
+        )
+        table = CohortRecipe(
+            columns=columns,
+            text_dim=self.vectors_.width,
+            dim=int(self.dim),
+            n_heads=int(self.n_heads),
+            n_layers=int(self.n_layers),
+            n_experts=int(self.n_experts),
+            expert=self.expert,
+            value_form=self.value_form,
+        )
+        reconstructs = image is None or self.lambda_mtr > 0
+        return CITabRecipe(
+            table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
+        )
+
+    def _method(self, has_photos: bool) -> CITab:
+        lambda_mtr = float(self.lambda_mtr)
+        return CITab(
+            lambda_itc=float(self.lambda_itc),
+            lambda_itm=float(self.lambda_itm),
+            # Without photos there is nothing else to learn from.
+            lambda_mtr=lambda_mtr if has_photos else max(lambda_mtr, 1.0),
+            mask_rate=float(self.mask_rate),
+            temperature=float(self.temperature),
+            negatives=self.negatives,
+        )
+
+    def _check_parameters(self) -> None:
+        check_table_parameters(self)
+        check_positive_int("n_fusion_layers", self.n_fusion_layers)
+        for name in ("lambda_itc", "lambda_itm", "lambda_mtr"):
+            check_non_negative(name, getattr(self, name))
+        if self.lambda_itc + self.lambda_itm + self.lambda_mtr == 0:
+            raise ValueError(
+                "lambda_itc, lambda_itm and lambda_mtr are all 0: there is nothing to learn from"
+            )
+        check_scalar(
+            self.mask_rate, "mask_rate", Real, min_val=0, max_val=1, include_boundaries="neither"
+        )
+        check_choice("negatives", self.negatives, NEGATIVES)
+        check_choice("on_new_columns", self.on_new_columns, ON_NEW_COLUMNS)
+        if isinstance(self.image_root, Mapping):
+            for root in self.image_root.values():
+                check_path("image_root", root)
+        else:
+            check_path("image_root", self.image_root)
+        super()._check_parameters()
+
+
+def check_table_parameters(estimator: Any) -> None:
+    """Check the parameters of the table encoder."""
+    for name in ("dim", "n_heads", "n_layers", "n_experts"):
+        check_positive_int(name, getattr(estimator, name))
+    if estimator.dim % estimator.n_heads:
+        raise ValueError(
+            f"n_heads must divide dim, got n_heads={estimator.n_heads} and dim={estimator.dim}"
+        )
+    check_choice("expert", estimator.expert, EXPERTS)
+    check_choice("value_form", estimator.value_form, VALUE_FORMS)
+    resolve_header_encoder(estimator.header_encoder)

@@ -1,0 +1,234 @@
+"""`CITabRegressor`: numbers predicted from the table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tabimg.estimators.citab import CITabFineTuned
+from tabimg.estimators.targets import NumberTarget
+from tabimg.nn.cell_tokens import TokenForm
+from tabimg.nn.molin import Expert
+from tabimg.serialization import register
+
+
+@register
+class CITabRegressor(NumberTarget, CITabFineTuned):
+    """Predict numbers from the table alone, with an encoder that photos have taught.
+
+    CITab (Fu et al., arXiv 2512.14026): the table encoder of a `CITabPretrainer` is fine-tuned on
+    a table of any columns, those of a pre-trained cohort or others that it never saw, for it knows
+    columns by their headers. By default it is blended with simpler models of the same rows. Without
+    a pretrainer the network is trained from scratch. The target, of one or several outputs, is
+    standardised inside.
+
+    Parameters
+    ----------
+    pretrainer : CITabPretrainer, FrozenEstimator, str, Path or None, default=None
+        Where the table encoder comes from. An unfitted `CITabPretrainer` is cloned and fitted
+        on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
+        a saved one is used as it is, and is never changed. None trains from scratch.
+    image_column : column label, list of labels or None, default=None
+        Columns with photos, to be left out. It serves where ``pretrainer`` names none.
+    group_column : column label, default=None
+        Rows of one group never stand on both sides of an inner split. It is not a feature and may
+        be absent at prediction. It serves where ``pretrainer`` names none.
+    cohort_column : column label, default=None
+        Column with the name of the cohort, to be left out; one cohort is fitted at a time. It
+        serves where ``pretrainer`` names none.
+    header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
+        As in `CITabPretrainer`, as are ``dim`` to ``value_form``; they serve when ``pretrainer`` is
+        None.
+    column_descriptions : mapping of column name to str, or None, default=None
+        What is read in place of a column's name; None takes the pretrainer's.
+    dim : int, default=192
+    n_heads : int, default=8
+    n_layers : int, default=3
+    n_experts : int, default=5
+    expert : {"mlp", "linear"}, default="mlp"
+    value_form : {"scale", "product", "sum"}, default="scale"
+    predict_modality : {"table", "auto", "image", "both"}, default="table"
+        What is predicted from: the table alone, whatever else a frame holds; the photo alone; both,
+        by the fused encoder; or what each row has ("auto"). It may be set after `fit`. All but
+        "table" need a `fit` with photos of labelled rows, and a pretrainer that keeps its image
+        encoder; they are linear models and forests under fixed encoders.
+    finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
+        "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
+        trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"
+        blends: networks fine-tuned in full, a linear model of columns and embedding, a linear model
+        and two forests of the columns alone and, where `fit` is given `Unlabeled` rows and photos,
+        students of those photos. Their shares follow from how well they predict inner held-out
+        rows, so that a pre-training that does not pay does no harm.
+    head : {"embedding+columns", "embedding"}, default="embedding+columns"
+        What the networks' heads see: the embedding with the encoded columns beside it, or alone.
+    n_members : int, default=1
+        Number of networks, fine-tuned from different seeds, whose predictions are averaged; under
+        "auto" for each inner fold.
+    dropout : float in [0, 1), default=0.1
+        Before the head, in fine-tuning.
+    max_epochs : int, default=30
+        At most; training stops early where rows can be split off for validation.
+    patience : int, default=10
+        Epochs without a lower validation loss after which training stops.
+    batch_size : int, default=64
+        At least 4.
+    lr : float, default=2e-3
+        Peak learning rate of the head, one-cycle schedule stepped per batch.
+    encoder_lr_ratio : float, default=0.3
+        The encoder's learning rate as a share of ``lr``.
+    weight_decay : float, default=1e-4
+        Of AdamW; biases and norm scales are not decayed.
+    validation_fraction : float in (0, 0.5] or None, default=0.15
+        Share of the rows, by group and class, that early stopping looks at. None never splits.
+    callbacks : list of skorch callbacks, default=None
+    loss : {"mse", "l1", "huber"}, default="mse"
+        Loss on the standardised target, of networks and of the shares in a blend. Linear models
+        are always ridge regressions, and trees always minimise squared errors.
+    device : str, default="auto"
+        "auto" takes CUDA where it is there.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of fine-tuning; "auto" is float32, since table networks are too small to gain from less.
+        Prediction always runs in float32.
+    memory : str, joblib.Memory or None, default=None
+        Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
+    checkpoint_dir : str or Path, default=None
+        Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
+    time_limit : float, default=None
+        Seconds for fine-tuning, inner validation included, shared out to the networks that are
+        trained; linear models and forests are not counted. The pretrainer has its own.
+    warm_start : bool, default=False
+        Go on from the networks of the last fit; pre-training is not repeated. A blend ("auto")
+        cannot go on.
+    random_state : int, RandomState or None, default=None
+        Also seeds a pretrainer whose own ``random_state`` is None.
+    verbose : int, default=0
+        1 shows progress bars.
+
+    Attributes
+    ----------
+    pretrainer_ : CITabPretrainer or None
+        The fitted pretrainer.
+    codec_ : TableCodec
+        Turns tables into numbers: learned from the labelled rows, with the categories that the
+        pre-training knows of columns with the same header.
+    nearest_headers_ : dict of column name to (str, float)
+        What the columns that pre-training did not know are nearest to, and the cosine similarity of
+        the headers.
+    photo_members_ : dict of str to list
+        The models that predict from the photo ("image"), and from table and photo ("both"); empty
+        where `fit` saw no photos of labelled rows.
+    members_ : list
+        The fitted models, each with the ``name`` of what it is and its ``weight``, its share in the
+        prediction.
+    weights_ : dict of str to float
+        The shares by name, of sum 1: "columns", "random_forest", "extra_trees", "network",
+        "embedding" (with a pretrainer) and "distilled" (with photos to distil from); without "auto"
+        just the way of fine-tuning.
+    validation_losses_ : dict of str to float
+        Mean loss of each of these alone on inner held-out rows; empty without "auto", or where the
+        rows cannot be split.
+    history_ : list of dict
+        One entry per trained network, ``member`` being its place in ``members_``, and epoch.
+    n_features_in_ : int
+        Number of columns, without image and group columns.
+    feature_names_in_ : ndarray of str
+        Only where the columns' names are all strings.
+
+    See Also
+    --------
+    CITabClassifier : The same for classes.
+    CITabPretrainer : The pre-training, and the embedding as a transformer.
+
+    Examples
+    --------
+    >>> from tabimg import CITabRegressor, CITabPretrainer
+    >>> from tabimg.datasets import make_membranes
+    >>> data = make_membranes(n_samples=60, image_size=32, random_state=0)
+    >>> regressor = CITabRegressor(
+    ...     pretrainer=CITabPretrainer(
+    ...         image_column="photo", image_size=32, max_epochs=1, dim=16, n_heads=2
+    ...     ),
+    ...     finetune="frozen",
+    ...     random_state=0,
+    ... )
+    >>> table = data.data.drop(columns="photo")
+    >>> regressor.fit(data.data, data.target).predict(table).shape
+    (60,)
+    """
+
+    def __init__(
+        self,
+        pretrainer: Any = None,
+        image_column: Hashable | Sequence[Hashable] | None = None,
+        group_column: Hashable | None = None,
+        cohort_column: Hashable | None = None,
+        header_encoder: Any = "ngrams",
+        column_descriptions: Mapping[Hashable, str] | None = None,
+        dim: int = 192,
+        n_heads: int = 8,
+        n_layers: int = 3,
+        n_experts: int = 5,
+        expert: Expert = "mlp",
+        value_form: TokenForm = "scale",
+        predict_modality: str = "table",
+        finetune: str = "auto",
+        head: str = "embedding+columns",
+        n_members: int = 1,
+        dropout: float = 0.1,
+        max_epochs: int = 30,
+        patience: int = 10,
+        batch_size: int = 64,
+        lr: float = 2e-3,
+        encoder_lr_ratio: float = 0.3,
+        weight_decay: float = 1e-4,
+        validation_fraction: float | None = 0.15,
+        callbacks: list[Any] | None = None,
+        loss: str = "mse",
+        device: str = "auto",
+        precision: str = "auto",
+        memory: Any = None,
+        checkpoint_dir: str | Path | None = None,
+        time_limit: float | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            pretrainer=pretrainer,
+            image_column=image_column,
+            group_column=group_column,
+            cohort_column=cohort_column,
+            header_encoder=header_encoder,
+            column_descriptions=column_descriptions,
+            dim=dim,
+            n_heads=n_heads,
+            n_layers=n_layers,
+            n_experts=n_experts,
+            expert=expert,
+            value_form=value_form,
+            predict_modality=predict_modality,
+            finetune=finetune,
+            head=head,
+            n_members=n_members,
+            dropout=dropout,
+            max_epochs=max_epochs,
+            patience=patience,
+            batch_size=batch_size,
+            lr=lr,
+            encoder_lr_ratio=encoder_lr_ratio,
+            weight_decay=weight_decay,
+            validation_fraction=validation_fraction,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            memory=memory,
+            checkpoint_dir=checkpoint_dir,
+            time_limit=time_limit,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.loss = loss

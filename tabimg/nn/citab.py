@@ -1,0 +1,159 @@
+"""The whole CITab network: cell tokens, transformer, photos, fusion, and their heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
+from tabimg.nn.fusion import FusionEncoder, image_tokens
+from tabimg.nn.masked_values import MaskedValueHead
+from tabimg.nn.tabular_transformer import TabularTransformer
+
+
+class CITabNet(nn.Module):
+    """Hold the networks of one pre-training over cohorts, and route each modality.
+
+    No weight belongs to a column or a cohort: what is known of those are the vectors of the
+    layouts, which are no part of the state dict.
+
+    Parameters
+    ----------
+    cells : CellTokens
+    transformer : TabularTransformer
+    layouts : sequence of ColumnLayout
+        One a cohort.
+    image_encoder : torch.nn.Module or None, default=None
+        With a method ``feature_map(pixels) -> (B, C, H, W)``, whose positions are the image tokens;
+        or it maps pixels to embeddings (B, C), which are a token each.
+    projections : mapping of str to torch.nn.Module, default=None
+        Heads of the contrastive loss under the keys ``"table"`` and ``"image"``.
+    fusion : FusionEncoder or None, default=None
+    matching_head : torch.nn.Module or None, default=None
+        Maps the fused CLS token (B, D) to logits (B, 2).
+    value_head : MaskedValueHead or None, default=None
+    """
+
+    def __init__(
+        self,
+        cells: CellTokens,
+        transformer: TabularTransformer,
+        layouts: Sequence[ColumnLayout],
+        image_encoder: nn.Module | None = None,
+        projections: Mapping[str, nn.Module] | None = None,
+        fusion: FusionEncoder | None = None,
+        matching_head: nn.Module | None = None,
+        value_head: MaskedValueHead | None = None,
+    ) -> None:
+        super().__init__()
+        self.cells = cells
+        self.transformer = transformer
+        self.layouts = nn.ModuleList(layouts)
+        self.image_encoder = image_encoder
+        self.projections = nn.ModuleDict(dict(projections or {}))
+        self.fusion = fusion
+        self.matching_head = matching_head
+        self.value_head = value_head
+
+    def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
+        """Embed rows of the only cohort: the CLS token, (B, D)."""
+        (layout,) = self.layouts
+        return self.encode(numeric, codes, layout)[0][:, 0]
+
+    def encode(self, numeric: Tensor, codes: Tensor, layout: Any) -> tuple[Tensor, Tensor]:
+        """Encode rows of one cohort, of this network or not.
+
+        Parameters
+        ----------
+        numeric : tensor of float, shape (B, p)
+        codes : tensor of int64, shape (B, q)
+        layout : ColumnLayout
+
+        Returns
+        -------
+        tokens : tensor of float, shape (B, 1 + p + q, D)
+        present : tensor of bool, shape (B, p + q)
+        """
+        tokens, present = self.cells(numeric, codes, layout)
+        return self.transformer(tokens, present), present
+
+    def encode_rows(self, numeric: Tensor, codes: Tensor, cohorts: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode rows of several cohorts.
+
+        Parameters
+        ----------
+        numeric : tensor of float, shape (B, P)
+        codes : tensor of int64, shape (B, Q)
+            Each row's own cells first, as in `tabimg.table.CohortTable`.
+        cohorts : tensor of int64, shape (B,)
+            Place of each row's layout.
+
+        Returns
+        -------
+        tokens : tensor of float, shape (B, 1 + T, D)
+            CLS, then the cells, padded to the widest cohort in the batch.
+        present : tensor of bool, shape (B, T)
+        """
+        order = torch.argsort(cohorts, stable=True)
+        parts = []
+        for number in cohorts.unique().tolist():
+            rows = torch.nonzero(cohorts == number).squeeze(1)
+            layout = self.layouts[number]
+            width, n_codes = layout.n_numeric, len(layout.n_categories)
+            parts.append(self.cells(numeric[rows, :width], codes[rows, :n_codes], layout))
+        tokens, present = pad_tokens(parts)
+        back = torch.argsort(order)
+        tokens, present = tokens[back], present[back]
+        return self.transformer(tokens, present), present
+
+    def image_tokens(self, pixels: Tensor) -> Tensor:
+        """Encode images (B, 3, H, W), or embedding vectors (B, C), as tokens (B, S, C)."""
+        encoder = self._image_encoder()
+        feature_map: Any = getattr(encoder, "feature_map", None)
+        if pixels.ndim == 4 and feature_map is not None:
+            return image_tokens(feature_map(pixels))
+        return encoder(pixels).unsqueeze(1)
+
+    def embed_image(self, pixels: Tensor) -> Tensor:
+        """Embed images as the mean of their tokens, (B, C)."""
+        return self.image_tokens(pixels).mean(dim=1)
+
+    def project_table(self, cls: Tensor) -> Tensor:
+        """Project CLS tokens for the contrastive loss."""
+        return self.projections["table"](cls)
+
+    def project_image(self, embedding: Tensor) -> Tensor:
+        """Project image embeddings for the contrastive loss."""
+        return self.projections["image"](embedding)
+
+    def fuse(self, tokens: Tensor, present: Tensor, image_tokens: Tensor) -> Tensor:
+        """Fuse encoded rows (B, 1 + T, D) with image tokens (B, S, C): the fused CLS, (B, D)."""
+        if self.fusion is None:
+            raise RuntimeError("this network was built without a fusion encoder")
+        return self.fusion(tokens, present, image_tokens)
+
+    def matching_logits(self, fused: Tensor) -> Tensor:
+        """Tell matched from mismatched pairs by the fused CLS (B, D): logits (B, 2)."""
+        if self.matching_head is None:
+            raise RuntimeError("this network was built without a matching head")
+        return self.matching_head(fused)
+
+    def predict_cells(self, tokens: Tensor, cohort: int) -> tuple[Tensor, list[Tensor]]:
+        """Predict all cells of encoded rows (B, 1 + T, D) of one cohort, see `MaskedValueHead`."""
+        if self.value_head is None:
+            raise RuntimeError("this network was built without a head that predicts cells")
+        layout: Any = self.layouts[cohort]
+        return self.value_head(tokens[:, 1 : 1 + len(layout.headers)], layout)
+
+    def drop_image(self) -> None:
+        """Drop all that sees photos."""
+        self.image_encoder = self.fusion = self.matching_head = None
+        self.projections.clear()
+
+    def _image_encoder(self) -> nn.Module:
+        if self.image_encoder is None:
+            raise RuntimeError("this network was built without an image encoder")
+        return self.image_encoder

@@ -1,0 +1,123 @@
+"""Tables of several cohorts, each with columns of its own, as rows of one encoded table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabimg.table.categories import MISSING
+from tabimg.table.codec import TableCodec
+from tabimg.table.encoded import EncodedTable
+
+__all__ = ["CohortCodec", "CohortTable"]
+
+
+@dataclass(frozen=True, eq=False)
+class CohortTable:
+    """Rows of several cohorts below each other, each with the cells of its own columns.
+
+    Parameters
+    ----------
+    numeric : ndarray of shape (n_rows, P), dtype float32
+        The row's own numeric cells first, as in `EncodedTable`, then NaN up to the widest cohort.
+    codes : ndarray of shape (n_rows, Q), dtype int64
+        The same for categorical cells, then the code of a missing cell.
+    cohorts : ndarray of shape (n_rows,), dtype int64
+        Place of the row's cohort in the codec's ``names``.
+    """
+
+    numeric: np.ndarray
+    codes: np.ndarray
+    cohorts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cohorts)
+
+    def take(self, index: np.ndarray) -> CohortTable:
+        """Return the rows at ``index`` (int positions, repeats allowed), in that order."""
+        return CohortTable(self.numeric[index], self.codes[index], self.cohorts[index])
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the three arrays."""
+        return self.numeric, self.codes, self.cohorts
+
+    def row_keys(self) -> np.ndarray:
+        """Number the distinct rows, int64 (n_rows,); rows of two cohorts are never equal."""
+        return EncodedTable(self.numeric, np.column_stack([self.codes, self.cohorts])).row_keys()
+
+
+@dataclass(frozen=True, eq=False)
+class CohortCodec:
+    """A codec for each cohort: its columns, scaling and categories are its own.
+
+    Parameters
+    ----------
+    names : tuple of str or int
+        Of the cohorts.
+    codecs : tuple of TableCodec
+    """
+
+    names: tuple[str | int, ...]
+    codecs: tuple[TableCodec, ...]
+
+    @classmethod
+    def fit(cls, names: Sequence[str | int], tables: Sequence[Any]) -> CohortCodec:
+        """Learn each cohort's columns from its own rows.
+
+        Parameters
+        ----------
+        names : sequence of str or int
+        tables : sequence of tables
+            One a cohort, as in `TableCodec.fit`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `TableCodec.fit`; the message names the cohort where there are several.
+        """
+        return cls(tuple(names), tuple(map(_fit_one, names, tables, [len(names) > 1] * len(names))))
+
+    def find(self, name: str | int) -> TableCodec | None:
+        """Give the codec of a cohort; None where it is not known."""
+        return self.codecs[self.names.index(name)] if name in self.names else None
+
+    def encode(self, names: Sequence[str | int], tables: Sequence[Any]) -> CohortTable:
+        """Encode tables of known cohorts below each other.
+
+        Raises
+        ------
+        ValueError
+            If a cohort is not known, or as `TableCodec.encode`.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown:
+            raise ValueError(f"the cohorts {unknown} are not known, only {list(self.names)}")
+        places = [self.names.index(name) for name in names]
+        encoded = [self.codecs[p].encode(t) for p, t in zip(places, tables, strict=True)]
+        numeric = _stacked([table.numeric for table in encoded], np.float32(np.nan))
+        codes = _stacked([table.codes for table in encoded], np.int64(MISSING))
+        cohorts = np.repeat(np.array(places), [len(table) for table in encoded])
+        return CohortTable(numeric, codes, cohorts)
+
+
+def _fit_one(name: str | int, table: Any, is_named: bool) -> TableCodec:
+    try:
+        return TableCodec().fit(table)
+    except (TypeError, ValueError) as error:
+        if not is_named:
+            raise
+        raise type(error)(f"cohort {name!r}: {error}") from error
+
+
+def _stacked(parts: Sequence[np.ndarray], filling: Any) -> np.ndarray:
+    """Put matrices of different widths below each other."""
+    width = max(part.shape[1] for part in parts)
+    whole = np.full((sum(map(len, parts)), width), filling, dtype=parts[0].dtype)
+    start = 0
+    for part in parts:
+        whole[start : start + len(part), : part.shape[1]] = part
+        start += len(part)
+    return whole

@@ -1,0 +1,173 @@
+"""CITab: photos and rows of several cohorts are contrasted, and matched by a fused encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tabimg.nn.citab import CITabNet
+from tabimg.objectives import InfoNCE, MaskedCellLoss
+from tabimg.objectives.matching import MatchingLoss, draw_hard_negatives
+from tabimg.table import CohortTable
+from tabimg.table.categories import FIRST_CATEGORY, MISSING
+from tabimg.training.net import Batch, Terms
+from tabimg.training.pretraining import autocast_photos
+
+NEGATIVES = ("cohort", "batch")
+
+
+@dataclass(frozen=True)
+class CITab:
+    """The method's parameters; names and meanings of `CITabPretrainer`."""
+
+    lambda_itc: float
+    lambda_itm: float
+    lambda_mtr: float
+    mask_rate: float
+    temperature: float
+    negatives: str
+
+    def term_weights(self) -> Mapping[str, float]:
+        """Give the factor of each term."""
+        return {
+            "contrastive": self.lambda_itc,
+            "matching": self.lambda_itm,
+            "masked": self.lambda_mtr,
+        }
+
+    def cell_draw(self, table: CohortTable) -> MaskedCells:
+        """Give what masks cells; where nothing restores them, it leaves them as they are."""
+        return MaskedCells(self.mask_rate if self.lambda_mtr > 0 else 0.0)
+
+    def objective(self, net: CITabNet, autocast: torch.dtype | None) -> CITabObjective:
+        """Make the objective of a network."""
+        return CITabObjective(net, self, autocast)
+
+
+@dataclass(frozen=True)
+class MaskedCells:
+    """Draws the cells of a batch: some are masked as missing ones are.
+
+    Parameters
+    ----------
+    mask_rate : float in [0, 1)
+        Probability of each observed cell.
+    """
+
+    mask_rate: float
+
+    def __call__(self, clean: CohortTable, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Mask some cells."""
+        numeric_mask = self._draw(~np.isnan(clean.numeric), rng)
+        code_mask = self._draw(clean.codes >= FIRST_CATEGORY, rng)
+        return {
+            "numeric": np.where(numeric_mask, np.float32(np.nan), clean.numeric),
+            "codes": np.where(code_mask, np.int64(MISSING), clean.codes),
+            "numeric_target": clean.numeric,
+            "codes_target": clean.codes,
+            "numeric_mask": numeric_mask,
+            "code_mask": code_mask,
+            "cohorts": clean.cohorts,
+            # Negatives are drawn by the network's own similarities, from this seed.
+            "negative_seed": rng.integers(2**62, size=1),
+        }
+
+    def _draw(self, observed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return observed & (rng.random(observed.shape) < self.mask_rate)
+
+
+class CITabObjective(nn.Module):
+    """The unweighted loss terms of a batch: contrastive and matching, and masked cells."""
+
+    def __init__(self, net: CITabNet, method: CITab, autocast: torch.dtype | None) -> None:
+        super().__init__()
+        self.net = net
+        self.contrastive = InfoNCE(method.temperature)
+        self.matching = MatchingLoss()
+        self.masked_cells = MaskedCellLoss()
+        self.method = method
+        self.autocast = autocast
+
+    def forward(self, batch: Batch) -> Terms:
+        tokens, present = self.net.encode_rows(batch["numeric"], batch["codes"], batch["cohorts"])
+        terms: Terms = {}
+        if "pixels" in batch and self.method.lambda_itc + self.method.lambda_itm > 0:
+            terms |= self._paired_terms(tokens, present, batch)
+        if self.method.lambda_mtr > 0:
+            terms["masked"] = self._masked_term(tokens, batch)
+        # A batch without photos may have no term, but needs a gradient.
+        return terms or {"contrastive": 0.0 * tokens.sum()}
+
+    def _paired_terms(self, tokens: Tensor, present: Tensor, batch: Batch) -> Terms:
+        rows = batch["image_rows"]
+        tokens, present, weight = tokens[rows], present[rows], batch["weight"][rows]
+        photos = autocast_photos(self.net.image_tokens, batch["pixels"], self.autocast)
+        images = self.net.project_image(photos.mean(dim=1))
+        table = self.net.project_table(tokens[:, 0])
+        apart = self._not_compared(batch["cohorts"][rows])
+        contrastive = self.contrastive(
+            images, table, positives=batch["positives"], weight=weight, excluded=apart
+        )
+        if self.method.lambda_itm == 0:
+            return {"contrastive": contrastive}
+        with torch.no_grad():
+            similarity = F.normalize(images, dim=1) @ F.normalize(table, dim=1).T
+        excluded = batch["positives"] | apart
+        generator = torch.Generator().manual_seed(int(batch["negative_seed"]))
+        drawn = draw_hard_negatives(similarity / self.contrastive.temperature, excluded, generator)
+        matching = self._matching_term(tokens, present, photos, weight, *drawn)
+        return {"contrastive": contrastive, "matching": matching}
+
+    def _not_compared(self, cohorts: Tensor) -> Tensor:
+        """Find pairs that columns or scanner alone would tell apart."""
+        other = cohorts.unsqueeze(0) != cohorts.unsqueeze(1)
+        return other if self.method.negatives == "cohort" else torch.zeros_like(other)
+
+    def _matching_term(
+        self,
+        tokens: Tensor,
+        present: Tensor,
+        photos: Tensor,
+        weight: Tensor,
+        row_of_image: Tensor,
+        image_of_row: Tensor,
+    ) -> Tensor:
+        """Match each photo with its own row, a wrong row, and each row with a wrong photo."""
+        itself = torch.arange(len(photos), device=photos.device)
+        with_row, with_image = row_of_image >= 0, image_of_row >= 0
+        rows = torch.cat([itself, row_of_image[with_row], itself[with_image]])
+        images = torch.cat([itself, itself[with_row], image_of_row[with_image]])
+        fused = self.net.fuse(tokens[rows], present[rows], photos[images])
+        matched = torch.arange(len(rows), device=photos.device) < len(itself)
+        weights = torch.cat([weight, weight[with_row], weight[with_image]])
+        return self.matching(self.net.matching_logits(fused), matched, weights)
+
+    def _masked_term(self, tokens: Tensor, batch: Batch) -> Tensor:
+        """Average over all masked cells, of whichever cohort."""
+        losses, counts = [], []
+        for cohort in batch["cohorts"].unique().tolist():
+            rows = torch.nonzero(batch["cohorts"] == cohort).squeeze(1)
+            numeric, logits = self.net.predict_cells(tokens[rows], cohort)
+            p, q = numeric.shape[1], len(logits)
+            numeric_mask = batch["numeric_mask"][rows, :p]
+            code_mask = batch["code_mask"][rows, :q]
+            weight = batch["weight"][rows]
+            losses.append(
+                self.masked_cells(
+                    numeric,
+                    logits,
+                    batch["numeric_target"][rows, :p],
+                    batch["codes_target"][rows, :q],
+                    numeric_mask,
+                    code_mask,
+                    weight=weight,
+                )
+            )
+            counts.append(weight @ (numeric_mask.sum(dim=1) + code_mask.sum(dim=1)).to(weight))
+        count = torch.stack(counts)
+        return torch.stack(losses) @ count / count.sum().clamp(min=1.0)

@@ -1,0 +1,138 @@
+"""Recipes of the CITab networks: plain parameters in, untrained modules out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from tabimg.nn import ProjectionHead
+from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, TokenForm
+from tabimg.nn.citab import CITabNet
+from tabimg.nn.fusion import FusionEncoder
+from tabimg.nn.masked_values import MaskedValueHead
+from tabimg.nn.molin import Expert, PrototypeMixture
+from tabimg.nn.tabular_transformer import TabularTransformer
+from tabimg.serialization import register
+from tabimg.training.recipes import ImageRecipe
+
+EXPERTS = get_args(Expert)
+VALUE_FORMS = get_args(TokenForm)
+
+
+@register
+@dataclass(frozen=True, eq=False)
+class ColumnVectors:
+    """Text vectors of one table's columns.
+
+    Parameters
+    ----------
+    headers : float32 array of shape (p + q, h)
+    categories : tuple of q float32 arrays of shapes (n_categories, h)
+    """
+
+    headers: np.ndarray
+    categories: tuple[np.ndarray, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ColumnVectors) or len(self.categories) != len(other.categories):
+            return False
+        ours, theirs = ((v.headers, *v.categories) for v in (self, other))
+        return all(map(np.array_equal, ours, theirs))
+
+    def __hash__(self) -> int:
+        return hash((self.headers.shape, len(self.categories)))
+
+    def build(self) -> ColumnLayout:
+        """Build the layout."""
+        texts = [torch.from_numpy(texts) for texts in self.categories]
+        return ColumnLayout(torch.from_numpy(self.headers), texts)
+
+
+@register
+@dataclass(frozen=True)
+class CohortRecipe:
+    """Cell tokens and the transformer on top of them; names and meanings of `CITabPretrainer`.
+
+    Parameters
+    ----------
+    columns : tuple of ColumnVectors
+        One a cohort.
+    text_dim : int
+        Width of the text vectors.
+    dim, n_heads, n_layers, n_experts : int
+    expert, value_form : str
+    """
+
+    columns: tuple[ColumnVectors, ...]
+    text_dim: int
+    dim: int
+    n_heads: int
+    n_layers: int
+    n_experts: int
+    expert: Expert
+    value_form: TokenForm
+
+    def build(self) -> CITabNet:
+        """Build the network of the table alone."""
+        transformer = TabularTransformer(
+            self.dim, self.n_heads, self.n_layers, self._feed_forward()
+        )
+        layouts = [columns.build() for columns in self.columns]
+        return CITabNet(CellTokens(self.text_dim, self.dim, self.value_form), transformer, layouts)
+
+    def width(self, net: CITabNet) -> int:
+        """Give the width of the embedding."""
+        return self.dim
+
+    def bound_to(self, columns: ColumnVectors) -> CohortRecipe:
+        """Give the recipe of the same networks for another table."""
+        return replace(self, columns=(columns,))
+
+    def _feed_forward(self) -> Callable[[int], nn.Module]:
+        return partial(PrototypeMixture, n_experts=self.n_experts, expert=self.expert)
+
+
+@register
+@dataclass(frozen=True)
+class CITabRecipe:
+    """The whole pre-training network; ``image`` is None where no photos are used."""
+
+    table: CohortRecipe
+    image: ImageRecipe | None
+    projection_dim: int
+    n_fusion_layers: int
+    reconstructs: bool
+
+    def build(self) -> CITabNet:
+        """Build encoders and heads."""
+        table = self.table.build()
+        width = self.table.dim
+        value_head = MaskedValueHead(width, self.table.text_dim) if self.reconstructs else None
+        if self.image is None:
+            return CITabNet(table.cells, table.transformer, [*table.layouts], value_head=value_head)
+        image_encoder = self.image.build()
+        image_width = self.image.width(image_encoder)
+        projections = {
+            "table": ProjectionHead(width, width, self.projection_dim),
+            "image": ProjectionHead(image_width, image_width, self.projection_dim),
+        }
+        return CITabNet(
+            table.cells,
+            table.transformer,
+            [*table.layouts],
+            image_encoder,
+            projections,
+            FusionEncoder(width, image_width, self.table.n_heads, self.n_fusion_layers),
+            nn.Linear(width, 2),
+            value_head,
+        )
+
+    def without_image(self) -> CITabRecipe:
+        """Give the recipe of what is left once all that sees photos is dropped."""
+        return replace(self, image=None)
