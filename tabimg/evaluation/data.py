@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -116,6 +116,14 @@ class StudyData:
                 cells[row] = None if np.isnan(vector).all() else vector
             seen[self.image_columns[0]] = pd.Series(cells, index=seen.index, dtype=object)
         return seen
+
+
+def describe_pairs(frame: Any) -> Any:
+    """Describe further pairs, a frame or a mapping of cohorts, in plain values."""
+    if isinstance(frame, Mapping):
+        return {str(name): describe_pairs(part) for name, part in frame.items()}
+    columns = {str(name): [_describe_cell(cell) for cell in frame[name]] for name in frame.columns}
+    return _without_common_folder(columns)
 
 
 def read_data(

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from tabimg.estimators import MultiModalPretrainer
+from tabimg.estimators import Unlabeled
+from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
 
@@ -29,7 +30,7 @@ class Encoder:
 
     Parameters
     ----------
-    pretrainer : MultiModalPretrainer
+    pretrainer : PhotoPretrainer
         Fitted, without its image encoder: nothing but the table is needed from here on.
     photos : float32 array of shape (n_train, d'), or None
         The embedding of each training row's first photo, NaN for rows without one. None where
@@ -38,23 +39,24 @@ class Encoder:
         What pre-training and embedding the photos took.
     """
 
-    pretrainer: MultiModalPretrainer
+    pretrainer: PhotoPretrainer
     photos: np.ndarray | None
     seconds: float
 
 
 def obtain_encoder(
-    prototype: MultiModalPretrainer,
+    prototype: PhotoPretrainer,
     pairs: pd.DataFrame,
     train: np.ndarray,
     fingerprint: str,
     folder: Path | None,
+    further: Unlabeled | None = None,
 ) -> Encoder:
     """Load the encoder of this fingerprint, or pre-train it on the training rows and keep it.
 
     Parameters
     ----------
-    prototype : MultiModalPretrainer
+    prototype : PhotoPretrainer
         Unfitted, with its random state.
     pairs : DataFrame
         All rows with their photos.
@@ -65,12 +67,15 @@ def obtain_encoder(
     folder : Path or None
         Of the study; encoders are kept in its ``encoders`` folder, each as `tabimg.save` writes
         it, with the photos' embeddings (.npy) and a note (.json) beside it. None keeps nothing.
+    further : Unlabeled, optional
+        Pairs that are pre-trained on as well.
     """
     place = None if folder is None else folder / ENCODERS_FOLDER / fingerprint
     if place is not None and _note(place).exists() and place.exists():
         return _load(place, prototype)
     started = time.perf_counter()
-    fitted = clone(prototype).set_params(keep_image_encoder=True).fit(pairs.iloc[train])
+    fresh = clone(prototype).set_params(keep_image_encoder=True)
+    fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.recipe.image is not None
     photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
     # The image encoder is most of the size, and embeddings are all that is needed of it.
@@ -97,7 +102,7 @@ def _save(place: Path, encoder: Encoder) -> None:
     write_text(_note(place), json.dumps(note) + "\n")
 
 
-def _load(place: Path, prototype: MultiModalPretrainer) -> Encoder:
+def _load(place: Path, prototype: PhotoPretrainer) -> Encoder:
     note = json.loads(_note(place).read_text(encoding="utf-8"))
     fitted = read_directory(place, dict(_code_of(prototype)))
     photos = np.load(_photos(place), allow_pickle=False) if note["sees_photos"] else None
@@ -114,7 +119,7 @@ def _photos(place: Path) -> Path:
 
 def _code_of(value: Any) -> Iterator[tuple[str, Any]]:
     """Name the functions and foreign objects among parameters, as a saved encoder asks for them."""
-    if isinstance(value, MultiModalPretrainer):
+    if isinstance(value, PhotoPretrainer):
         value = list(value.get_params(deep=False).values())
     if isinstance(value, functools.partial):
         value = [value.func, *value.args, *value.keywords.values()]

@@ -19,9 +19,10 @@ from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
-from tabimg.estimators import MultiModalPretrainer
+from tabimg.estimators import Unlabeled
+from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import CellStore, fingerprint, keep_cell
-from tabimg.evaluation.data import StudyData
+from tabimg.evaluation.data import StudyData, describe_pairs
 from tabimg.evaluation.encoders import Encoder, obtain_encoder
 from tabimg.evaluation.methods import Method, check_names
 from tabimg.evaluation.metrics import metric_names, score_predictions
@@ -87,19 +88,22 @@ class Unit:
     fold : Fold
     seed : int
         Of the pre-training, and of the shuffling.
-    pretrainer : MultiModalPretrainer or None
+    pretrainer : PhotoPretrainer or None
         Unfitted, with the seed as its random state.
     shuffles_photos : bool
     encoder_fingerprint : str
     cells : list of PlannedCell
+    further : Unlabeled or None
+        Pairs for the pre-training beside the fold's.
     """
 
     fold: Fold
     seed: int
-    pretrainer: MultiModalPretrainer | None
+    pretrainer: PhotoPretrainer | None
     shuffles_photos: bool
     encoder_fingerprint: str
     cells: list[PlannedCell]
+    further: Unlabeled | None = None
 
 
 class CellError(RuntimeError):
@@ -216,7 +220,9 @@ def _prepare(unit: Unit, data: StudyData, folder: Path | None) -> Encoder | None
     pairs, train = data.pairs, unit.fold.train
     if unit.shuffles_photos:
         pairs = data.with_shuffled_photos(train, unit.seed)
-    return obtain_encoder(unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder)
+    return obtain_encoder(
+        unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder, unit.further
+    )
 
 
 def _compute(cell: PlannedCell, encoder: Encoder | None, data: StudyData) -> dict[str, Any]:
@@ -249,8 +255,10 @@ def _unit_of(method: Method, fold: Fold, data: StudyData, seed: int) -> Unit:
         return Unit(fold, own_seed, None, False, f"no pre-training: {method.name}", [])
     pretrainer = clone(method.pretrainer).set_params(random_state=own_seed)
     shuffles = method.shuffles_photos
-    name = fingerprint(data.pairs_fingerprint, fold.train, pretrainer, shuffles)
-    return Unit(fold, own_seed, pretrainer, shuffles, name, [])
+    parts = [data.pairs_fingerprint, fold.train, pretrainer, shuffles]
+    if method.further is not None:
+        parts.append(describe_pairs(method.further.frame))
+    return Unit(fold, own_seed, pretrainer, shuffles, fingerprint(*parts), [], method.further)
 
 
 def _cell_fingerprint(

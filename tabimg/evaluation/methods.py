@@ -19,6 +19,7 @@ from tabimg.estimators import (
     Unlabeled,
 )
 from tabimg.estimators.finetuned import FineTunedEstimator
+from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.baselines import make_baseline
 from tabimg.evaluation.data import StudyData
 from tabimg.evaluation.encoders import Encoder
@@ -42,19 +43,22 @@ class Method:
     name : str
     estimator : estimator
         Unfitted.
-    pretrainer : MultiModalPretrainer or None
+    pretrainer : PhotoPretrainer or None
         Unfitted; None needs no pre-training.
     shuffles_photos : bool, default=False
         Pair each training row with the photo of another one: the control that tells what the
         photos' content contributes from what their mere presence does.
+    further : Unlabeled or None, default=None
+        Pairs that take part in the pre-training of every fold, beside the fold's training rows.
     settings : mapping of str to value
         Further columns of the table of scores.
     """
 
     name: str
     estimator: Any
-    pretrainer: MultiModalPretrainer | None = None
+    pretrainer: PhotoPretrainer | None = None
     shuffles_photos: bool = False
+    further: Unlabeled | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def fit(
@@ -191,32 +195,38 @@ def baseline_methods(names: Sequence[str], task: str) -> list[Method]:
 
 
 def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> list[Method]:
-    """Make the user's own methods from pairs (pretrainer or None, estimator).
+    """Make the user's own methods from (pretrainer or None, estimator), and `Unlabeled` or not.
 
     Raises
     ------
     TypeError
-        If a value is no such pair, or a pretrainer comes with an estimator that takes none.
+        If a value is nothing of the kind, or a pretrainer comes with an estimator that takes none.
     """
     methods = []
     for name, pair in extras.items():
-        if not (isinstance(pair, tuple) and len(pair) == 2):
+        if not (isinstance(pair, tuple) and len(pair) in (2, 3)):
             raise TypeError(
-                f"extra_methods[{name!r}] must be a pair (pretrainer or None, estimator)"
+                f"extra_methods[{name!r}] must be (pretrainer or None, estimator), with "
+                "Unlabeled(...) behind it where further pairs take part in pre-training"
             )
-        pretrainer, estimator = pair
+        pretrainer, estimator, further = (*pair, None)[:3]
         is_ours = isinstance(estimator, FineTunedEstimator)
+        if further is not None and (pretrainer is None or not isinstance(further, Unlabeled)):
+            raise TypeError(
+                f"extra_methods[{name!r}]: further pairs are given as Unlabeled(...), and need a "
+                "pretrainer"
+            )
         if pretrainer is not None:
-            _check_pretrainer(pretrainer)
-            if not is_ours:
+            wanted = getattr(estimator, "pretrainer_class", None)
+            if wanted is None or not isinstance(pretrainer, wanted):
                 raise TypeError(
-                    f"extra_methods[{name!r}] has a pretrainer: its estimator must be an "
-                    f"MTCMTMClassifier or MTCMTMRegressor, got {type(estimator).__name__}"
+                    f"extra_methods[{name!r}] has a {type(pretrainer).__name__} as pretrainer, "
+                    f"which does not go with {type(estimator).__name__}"
                 )
             pretrainer = declare_on_pretrainer(pretrainer, data, image_root)
         if is_ours:
             estimator = declare_on_estimator(estimator, data)
-        methods.append(Method(str(name), clone(estimator), pretrainer))
+        methods.append(Method(str(name), clone(estimator), pretrainer, further=further))
     return methods
 
 
@@ -232,9 +242,7 @@ def check_names(methods: Sequence[Method]) -> None:
         )
 
 
-def declare_on_pretrainer(
-    pretrainer: MultiModalPretrainer, data: StudyData, image_root: Any
-) -> MultiModalPretrainer:
+def declare_on_pretrainer(pretrainer: Any, data: StudyData, image_root: Any) -> Any:
     """Copy a pretrainer with the photo and group columns of the data."""
     declared = clone(pretrainer).set_params(
         image_column=data.image_columns, group_column=data.group_column

@@ -39,7 +39,7 @@ def ablation_study(
     estimator: Any = None,
     methods: Sequence[str] = ("scratch", "masked_only", "contrastive_only", "mt_cmtm"),
     baselines: Sequence[str] = CORE_BASELINES,
-    extra_methods: Mapping[str, tuple[MultiModalPretrainer | None, Any]] | None = None,
+    extra_methods: Mapping[str, tuple[Any, ...]] | None = None,
     label_fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
     n_folds: int = 5,
     n_repeats: int = 1,
@@ -87,9 +87,11 @@ def ablation_study(
     baselines : sequence of str
         Names as in `make_baseline`.
     extra_methods : mapping of str to (pretrainer or None, estimator), default=None
-        Variants of your own. The estimator is an unfitted `MTCMTMClassifier` or
-        `MTCMTMRegressor`, or, without a pretrainer, any scikit-learn estimator that takes the
-        raw table.
+        Variants of your own. The estimator is an unfitted one of tabimg that goes with the
+        pretrainer, such as a `CITabClassifier` with a `CITabPretrainer`, or, without a pretrainer,
+        any scikit-learn estimator that takes the raw table. A third entry, ``Unlabeled(frames)``,
+        holds further pairs, such as other cohorts by name, that take part in the pre-training of
+        every fold; their photos are absolute paths or images.
     label_fractions : sequence of float in (0, 1]
         Share of the training rows whose label may be used, at least two rows a class. Fractions
         that come to the same rows are merged, as the budget's name tells ("5 % = 10 %").

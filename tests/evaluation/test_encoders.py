@@ -37,9 +37,9 @@ def obtain(
     """Obtain the encoder of 30 training rows; ``fits`` counts how often it was pre-trained."""
     fit, fits = MultiModalPretrainer.fit, []
 
-    def counted(self: Any, X: pd.DataFrame) -> Any:
+    def counted(self: Any, X: pd.DataFrame, **given: Any) -> Any:
         fits.append(list(X.index))
-        return fit(self, X)
+        return fit(self, X, **given)
 
     monkeypatch.setattr(MultiModalPretrainer, "fit", counted)
 

@@ -19,7 +19,13 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import r2_score
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer
+from tabimg import (
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+    Unlabeled,
+)
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.engine import (
     CellError,
@@ -30,6 +36,7 @@ from tabimg.evaluation.engine import (
     run_unit,
 )
 from tabimg.evaluation.methods import Method, Prototypes, baseline_methods, own_methods
+from tabimg.nn.resnet import ResNet
 
 SECONDS = ["pretrain_seconds", "fit_seconds"]
 
@@ -452,3 +459,35 @@ def test_killed_study_loses_at_most_the_cell_that_was_running(tmp_path: Path) ->
     output, _ = start(0.0).communicate(timeout=120)
     assert output.count("fitted") == 5 * 4 - n_kept
     assert len(pd.read_csv(tmp_path / "scores.csv")) == 5 * 4
+
+
+def test_further_cohorts_take_part_in_every_pretraining(
+    study: Study, frame: pd.DataFrame, photo_folder: Path, tmp_path: Path
+) -> None:
+    other = frame.rename(columns={"pressure": "PressureBar"}).drop(columns=["support", "batch"])
+    other["photo"] = [str(photo_folder / name) for name in other["photo"]]
+    pretrainer = CITabPretrainer(
+        image_size=32, image_encoder=small_resnet, max_epochs=1, dim=8, n_heads=2, n_layers=1
+    )
+    estimator = CITabRegressor(finetune="frozen")
+    methods = own_methods(
+        {
+            "alone": (pretrainer, estimator),
+            "together": (pretrainer, estimator, Unlabeled({"other": other})),
+        },
+        study.data,
+        photo_folder,
+    )
+    units = plan_units(study.data, methods, study.protocol)
+    assert len({unit.encoder_fingerprint for unit in units}) == len(units) == 4
+    known = [_prepare(unit, study.data, tmp_path).pretrainer.codec_.names for unit in units[:2]]
+    assert known == [("table",), ("table", "other")]
+    scores = study.run(methods, tmp_path)
+    assert scores["r2"].notna().all() and set(scores["method"]) == {"alone", "together"}
+    changed = replace(methods[1], further=Unlabeled({"other": other.iloc[:30]}))
+    names = {unit.encoder_fingerprint for unit in plan_units(study.data, [changed], study.protocol)}
+    assert names.isdisjoint(unit.encoder_fingerprint for unit in units)
+
+
+def small_resnet() -> ResNet:
+    return ResNet(layers=(1, 1, 1, 1), width=4)

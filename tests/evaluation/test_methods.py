@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg import (
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+    Unlabeled,
+)
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.methods import METHODS, Prototypes, check_names, own_methods
 
@@ -121,9 +128,12 @@ def test_own_methods_are_declared_copies(data: StudyData, make_pretrainer: Make)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (Ridge(), r"must be a pair \(pretrainer or None, estimator\)"),
-        ((MultiModalPretrainer(), Ridge()), "has a pretrainer.*got Ridge"),
-        (("runs/cars", MTCMTMRegressor()), "unfitted MultiModalPretrainer.*str"),
+        (Ridge(), r"must be \(pretrainer or None, estimator\)"),
+        ((MultiModalPretrainer(), Ridge()), "has a MultiModalPretrainer.*not go with Ridge"),
+        (("runs/cars", MTCMTMRegressor()), "has a str as pretrainer"),
+        ((MultiModalPretrainer(), CITabRegressor()), "not go with CITabRegressor"),
+        ((None, CITabRegressor(), Unlabeled({})), "need a pretrainer"),
+        ((CITabPretrainer(), CITabRegressor(), {}), r"given as Unlabeled"),
     ],
 )
 def test_own_methods_of_other_kinds_are_errors(data: StudyData, value: Any, message: str) -> None:
