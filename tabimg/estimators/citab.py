@@ -13,18 +13,34 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.citab_pretrainer import CITabPretrainer, check_table_parameters
-from tabimg.estimators.cohorts import image_root_of
+from tabimg.estimators.cohort_photos import image_root_of
+from tabimg.estimators.cohorts import UNNAMED, cohort_names, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.inputs import Inputs, Unlabeled, check_table, is_frame, without_columns
+from tabimg.estimators.inputs import (
+    Inputs,
+    Unlabeled,
+    as_column_list,
+    check_table,
+    is_frame,
+    require_columns,
+    without_columns,
+)
 from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
-from tabimg.estimators.photo_views import MIN_LABELLED, row_images
+from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
-from tabimg.table import EncodedTable, TableCodec, TextVectors, resolve_header_encoder
-from tabimg.table.adoption import described, extend_categories, nearest_known, respell
+from tabimg.table import (
+    EncodedTable,
+    TableCodec,
+    TextVectors,
+    check_descriptions,
+    resolve_header_encoder,
+)
+from tabimg.table.adoption import Descriptions, nearest_known, texts_of
+from tabimg.table.spelling import extend_categories, respell
 from tabimg.training.blending import Candidate, Member, blend, predict
 from tabimg.training.citab_recipes import CohortRecipe, ColumnVectors
 from tabimg.training.forest import ForestCandidate
@@ -87,18 +103,44 @@ class CITabFineTuned(FineTunedEstimator):
             X = without_columns(X, [column])
         return super()._take_apart(X, source, image_paths)
 
+    def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
+        super()._require_own_columns(X, source, image_paths)
+        if getattr(source, "cohort_column", None) is None and self.cohort_column is not None:
+            require_columns(X, [self.cohort_column], "cohort_column")
+        names = self._cohorts_of(X, source)
+        if len(names) > 1:
+            warnings.warn(
+                f"X holds {len(names)} cohorts, {names}, which are fitted as one table: columns of "
+                "one name share their scaling and categories. Fit each cohort by itself, and hand "
+                "the others over as unlabeled=Unlabeled(...)",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _declared_here(self, source: Any) -> list[Hashable]:
+        """Groups and cohorts as well: a pretrainer that takes any column would take these too."""
+        own = super()._declared_here(source)
+        for name in ("group_column", "cohort_column"):
+            if getattr(source, name) is None:
+                own += as_column_list(getattr(self, name))
+        return own
+
     def _make_codec(self, table: Any) -> TableCodec:
         """Learn the table's own columns; of their categories also those of pre-training."""
         codec = TableCodec().fit(table)
+        check_descriptions(codec.schema.names, self.column_descriptions)
+        texts = texts_of(codec, self._descriptions())
         source = self.pretrainer_
+        self.nearest_headers_: dict[str | int, tuple[str, float]] = {}
         if source is None:
             self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
-            self.nearest_headers_: dict[str | int, tuple[str, float]] = {}
             return codec
         self.vectors_ = source.vectors_.copy()
-        known = source.codec_.codecs
-        self.nearest_headers_ = nearest_known(codec, known, self._descriptions(), self.vectors_)
-        return extend_categories(codec, known, self._descriptions())
+        known, descriptions = source.codec_.codecs, source.column_descriptions
+        headers = [text for each in known for text in texts_of(each, descriptions).values()]
+        own = {name: texts[name] for name in codec.numeric_names + codec.categorical_names}
+        self.nearest_headers_ = nearest_known(own, headers, self.vectors_)
+        return extend_categories(codec, texts, known, descriptions)
 
     def _check_columns(self, table: Any) -> None:
         """Any columns will do: what they mean stands in their headers."""
@@ -118,14 +160,13 @@ class CITabFineTuned(FineTunedEstimator):
             )
         return self.codec_.encode_columns(columns)
 
-    def _descriptions(self) -> Any:
+    def _descriptions(self) -> Descriptions:
         """Our own descriptions count before those of the pretrainer."""
         inherited = getattr(self.pretrainer_, "column_descriptions", None)
-        return self.column_descriptions if self.column_descriptions is not None else inherited
+        return {**(inherited or {}), **(self.column_descriptions or {})}
 
     def _columns(self) -> ColumnVectors:
-        names = self.codec_.schema.names
-        return column_vectors(self.codec_, described(names, self._descriptions()), self.vectors_)
+        return column_vectors(self.codec_, self._descriptions(), self.vectors_)
 
     def _table_recipe(self) -> CohortRecipe:
         columns = self._columns()
@@ -154,37 +195,35 @@ class CITabFineTuned(FineTunedEstimator):
 
     # --- photos --------------------------------------------------------------------------------
 
-    def _cohorts_of(self, X: Any) -> list[Any]:
+    def _cohorts_of(self, X: Any, source: Any) -> list[str | int]:
         """Name the cohorts of a frame, where it names them."""
-        column = self._cohort_column(self.pretrainer_)
+        column = self._cohort_column(source)
         if column is None or not is_frame(X) or column not in list(X.columns):
             return []
-        return list(dict.fromkeys(X[column].to_list()))
+        return list(dict.fromkeys(cohort_names(X, column).tolist()))
 
-    def _image_root(self, X: Any) -> Any:
-        root = self.pretrainer_.image_root
-        if not isinstance(root, Mapping):
-            return root
-        names = self._cohorts_of(X)
-        if len(names) != 1:
-            raise ValueError(
-                "the pretrainer's image_root names a folder for each cohort, and X does not name "
-                f"its one cohort (found {names}): give absolute paths, or the cohort column"
-            )
-        return image_root_of(self.pretrainer_, names[0])
+    def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
+        names = self._cohorts_of(X, self.pretrainer_)
+        name = names[0] if len(names) == 1 else UNNAMED
+        cells = inputs.image_cells or [[None] * len(inputs.groups)]
+        return RowImages.from_cells(cells, root=image_root_of(self.pretrainer_, name, cells))
 
     def _pairs_to_distil(self, X: Any, unlabeled: Unlabeled | None) -> Inputs | None:
         """Take those unlabeled rows that belong to the cohort of X; others have other columns."""
-        if unlabeled is None or isinstance(unlabeled.frame, Mapping):
+        source = self.pretrainer_
+        if unlabeled is None or source is None or self.finetune != "auto":
             return None
-        names, column = self._cohorts_of(X), self._cohort_column(self.pretrainer_)
-        frame = unlabeled.frame
-        if names and is_frame(frame) and column in list(frame.columns):
-            rows = [n for n, name in enumerate(frame[column].to_list()) if name in names]
-            if not rows:
-                return None
-            frame = _safe_indexing(frame, rows)
-        return super()._pairs_to_distil(X, Unlabeled(frame, unlabeled.image_paths))
+        names = self._cohorts_of(X, source) or [UNNAMED]
+        special = (self._cohort_column(source), *self._special_columns(source))
+        parts = split(unlabeled.frame, *special, unlabeled.image_paths)
+        own = [cohort for cohort in parts if cohort.name in names]
+        if len(own) != 1:
+            return None
+        table = own[0].table
+        wanted = self._take_apart(X, source).table
+        if is_frame(wanted) and is_frame(table) and not set(wanted.columns) <= set(table.columns):
+            return None
+        return Inputs(table, own[0].image_cells, own[0].groups)
 
     def _fit_with_photos(
         self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int
@@ -194,11 +233,13 @@ class CITabFineTuned(FineTunedEstimator):
         source = self.pretrainer_
         if source is None or not inputs.has_photos:
             return
-        images = row_images(self._image_root(X), inputs).take(np.flatnonzero(weight > 0))
-        if why_no_pairs(source, images) is not None or images.has_image.sum() < MIN_LABELLED:
+        images = self._row_images(X, inputs).take(np.flatnonzero(weight > 0))
+        if why_no_pairs(source, images) is not None:
             return
         views = self._views_with_photos(rows.views, images, source.on_bad_image)
         seen = replace(rows, views=views).take(np.flatnonzero(views.has_photo()))
+        if len(seen) < MIN_LABELLED:
+            return
         task = self._make_task()
         image = LinearCandidate((PHOTOS,))
         self.photo_members_["image"] = blend({"image": image}, seen, task, seed)[0]
@@ -246,11 +287,14 @@ class CITabFineTuned(FineTunedEstimator):
         return self._predict_with(self.predict_modality, X, images)
 
     def _images_to_predict(self, X: Any) -> RowImages:
-        if self.pretrainer_ is None:
-            return RowImages.from_cells([[None] * len(self._take_apart(X, None).groups)], root=None)
         inputs = self._take_apart(X, self.pretrainer_)
-        root = self._image_root(X) if inputs.has_photos else None
-        return row_images(root, inputs)
+        if self.pretrainer_ is None or not inputs.has_photos:
+            return RowImages.from_cells([[None] * len(inputs.groups)])
+        images = self._row_images(X, inputs)
+        lack = why_no_pairs(self.pretrainer_, images)
+        if lack is not None and self.photo_members_:
+            raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
+        return images
 
     def _predict_with(self, modality: str, X: Any, images: RowImages) -> np.ndarray:
         """Predict with photos, float64 (n_rows, n_outputs); each row has one."""

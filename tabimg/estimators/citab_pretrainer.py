@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.cohorts import Cohort, CohortTables, gather_cohorts, split
+from tabimg.estimators.cohort_material import CohortTables, gather_cohorts, own_columns
+from tabimg.estimators.cohort_photos import images_of, require_image_columns
+from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.material import Material
@@ -24,14 +27,22 @@ from tabimg.estimators.parameters import (
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.image import RowImages
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
 from tabimg.table.headers import check_descriptions
-from tabimg.training.citab import NEGATIVES, CITab
-from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CITabRecipe, CohortRecipe
+from tabimg.training.citab import NEGATIVES, CITab, expert_use
+from tabimg.training.citab_recipes import (
+    EXPERTS,
+    VALUE_FORMS,
+    CITabRecipe,
+    CohortRecipe,
+    ColumnVectors,
+)
 from tabimg.training.inference import apply_to_table
+from tabimg.training.pairs import PairedRows
 from tabimg.training.recipes import ImageRecipe
 from tabimg.training.runtime import resolve_device
 
@@ -134,6 +145,10 @@ warm_start, random_state, verbose
         The vectors of all headers and categories.
     network_ : FittedModule
         The trained networks.
+    gate_statistics_ : list of dict
+        How each block uses its experts, over training rows, at most some thousand:
+        ``relative_entropy`` of a token's gates, from 0, one expert a token, to 1, all alike; and
+        ``share``, each expert's mean gate. A share near 1 is a mixture that has collapsed.
     history_ : list of dict
         One entry an epoch: the losses "contrastive", "matching" and "masked", unweighted and
         weighted, ``gradient_norm`` and ``lr``.
@@ -276,7 +291,8 @@ warm_start, random_state, verbose
         """
         check_is_fitted(self, "network_")
         cohorts = self._split(X)
-        embedding = np.empty((sum(len(c.rows) for c in cohorts), self.dim), dtype=np.float32)
+        width = self.network_.recipe.table.dim
+        embedding = np.empty((sum(len(c.rows) for c in cohorts), width), dtype=np.float32)
         for cohort in cohorts:
             embedding[cohort.rows] = self._embed(cohort)
         return embedding
@@ -291,17 +307,23 @@ warm_start, random_state, verbose
     def _split(self, X: Any) -> list[Cohort]:
         """Split what is to be embedded by cohort, and check it as scikit-learn does."""
         cohorts = split(X, self.cohort_column, self.image_column, self.group_column)
-        if len(cohorts) == len(self.codec_.names) == 1 and self.on_new_columns == "raise":
+        known = self.codec_.names
+        if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].name, *known):
+            cohorts = [replace(cohorts[0], name=known[0])]
+        if tuple(cohort.name for cohort in cohorts) == known and len(known) == 1:
             # The one cohort that is known: scikit-learn's own checks tell what does not fit.
-            (cohort,) = cohorts
-            check_table(self, cohort.table, reset=False)
-            return [Cohort(self.codec_.names[0], *list(vars(cohort).values())[1:])]
+            if self.on_new_columns == "raise":
+                check_table(self, cohorts[0].table, reset=False)
+            return cohorts
         for cohort in cohorts:
             if not is_frame(cohort.table):
                 raise ValueError(
                     f"X is a bare {type(X).__name__}; the cohorts {names_of_cohorts(self)} are "
                     "known by the names of their columns: give a DataFrame"
                 )
+        cohorts = [cohort for cohort in cohorts if len(cohort.rows)]
+        if not cohorts:
+            raise ValueError("Found 0 sample(s) in X while a minimum of 1 is required")
         return cohorts
 
     def _embed(self, cohort: Cohort) -> np.ndarray:
@@ -321,21 +343,27 @@ warm_start, random_state, verbose
 
     def _learn_columns(self, material: Material) -> None:
         cohorts: CohortTables = material.table
-        self.codec_ = CohortCodec.fit(cohorts.names, cohorts.tables)
+        several = len(cohorts.names) > 1
+        tables = [own_columns(table, several) for table in cohorts.tables]
+        self.codec_ = CohortCodec.fit(cohorts.names, tables)
         names = [name for codec in self.codec_.codecs for name in codec.schema.names]
         check_descriptions(names, self.column_descriptions)
         self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
+        # Now: a header that says nothing is not to be found after all photos were read.
+        self._column_vectors()
+
+    def _column_vectors(self) -> tuple[ColumnVectors, ...]:
+        return tuple(
+            column_vectors(codec, self.column_descriptions, self.vectors_)
+            for codec in self.codec_.codecs
+        )
 
     def _encode_material(self, material: Material) -> CohortTable:
         return self.codec_.encode(material.table.names, material.table.tables)
 
     def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
-        columns = tuple(
-            column_vectors(codec, self.column_descriptions, self.vectors_)
-            for codec in self.codec_.codecs
-        )
         table = CohortRecipe(
-            columns=columns,
+            columns=self._column_vectors(),
             text_dim=self.vectors_.width,
             dim=int(self.dim),
             n_heads=int(self.n_heads),
@@ -348,6 +376,28 @@ warm_start, random_state, verbose
         return CITabRecipe(
             table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
         )
+
+    def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
+        return images_of(self, X, image_paths)
+
+    def _images_to_embed(self, X: Any) -> RowImages:
+        if holds_several(X) or is_frame(X):
+            require_image_columns(self, X)
+            return images_of(self, X)
+        # A bare sequence names no cohort.
+        root = None if isinstance(self.image_root, Mapping) else self.image_root
+        return RowImages.from_cells([list(X)], root=root)
+
+    def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
+        if rows.images is not None and rows.has_image.sum() < 2 and self.lambda_mtr == 0:
+            raise ValueError(
+                "fewer than two photos could be read, and lambda_mtr is 0: there is nothing to "
+                "learn from"
+            )
+        return super()._prepare_network(rows, seed, continued)
+
+    def _note_training(self, net: Any, rows: PairedRows) -> None:
+        self.gate_statistics_ = expert_use(net, rows.table.take(np.flatnonzero(rows.weight > 0)))
 
     def _method(self, has_photos: bool) -> CITab:
         lambda_mtr = float(self.lambda_mtr)

@@ -48,6 +48,7 @@ from tabimg.estimators.source import (
     find_source,
     fit_pretrainer,
 )
+from tabimg.image import RowImages
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
@@ -284,9 +285,13 @@ class FineTunedEstimator(BaseEstimator, ABC):
         """Split off what is no feature."""
         return take_apart(X, *self._special_columns(source), image_paths)
 
-    def _image_root(self, X: Any) -> Any:
-        """Give the folder that relative paths of photos in X start from."""
-        return self.pretrainer_.image_root
+    def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
+        """Collect the photos of rows of X, or of further ones, that were taken apart."""
+        return row_images(self.pretrainer_.image_root, inputs)
+
+    def _declared_here(self, source: Any) -> list[Hashable]:
+        """List the columns that our own parameters take out of X, and a source knows nothing of."""
+        return as_column_list(self.image_column) if source.image_column is None else []
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         """Check that the columns are there that our own parameters declare, or a fit to come."""
@@ -312,7 +317,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         if source is None or not will_pretrain:
             return source
         # Photos that only our own parameter declares are none of the pretrainer's business.
-        unknown = as_column_list(self.image_column) if source.image_column is None else []
+        unknown = self._declared_here(source)
         given = FitInputs(without_columns(X, unknown), inputs.has_photos, self._known(routed))
         random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
         return fit_pretrainer(source, given, self.memory, random_state)
@@ -364,7 +369,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         if further is None:
             return nothing
         source = self.pretrainer_
-        images = [row_images(self._image_root(X), part) for part in (inputs, further)]
+        images = [self._row_images(X, part) for part in (inputs, further)]
         lack = why_no_teacher(source, images[0].take(np.flatnonzero(weight > 0)), images[1])
         if lack is not None:
             # A pretrainer that was fitted here has learned from them at least.

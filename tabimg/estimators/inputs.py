@@ -113,14 +113,14 @@ def take_apart(
         )
     cells: list[Sequence[Any]] | None = None
     if present:
-        cells = [_column_values(X, name) for name in present]
+        cells = [column_values(X, name) for name in present]
     elif image_paths is not None:
         check_consistent_length(X, image_paths)
         cells = [list(image_paths)]
     groups = np.full(_num_samples(X), None, dtype=object)
     extra = list(present)
     if group_column is not None and is_frame(X) and group_column in list(X.columns):
-        groups[:] = _column_values(X, group_column)
+        groups[:] = column_values(X, group_column)
         extra.append(group_column)
     return Inputs(without_columns(X, extra), cells, groups)
 
@@ -162,7 +162,7 @@ def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
     Cells are not looked at here: the codec reports what it cannot encode.
     """
     if is_frame(table):
-        _check_frame(estimator, table)
+        check_frame(estimator, table)
     else:
         table = check_array(
             table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
@@ -219,6 +219,41 @@ def stack_tables(first: Any, second: Any) -> Any:
         If they are of different types, columns are missing from the second, or a column holds
         another kind of cells there.
     """
+    _check_one_container(first, second)
+    if is_frame(first):
+        require_columns(second, list(first.columns), "the unlabeled rows' column")
+    return stack_known_columns(first, second)
+
+
+def stack_known_columns(first: Any, second: Any) -> Any:
+    """Put the rows of two tables below each other, in the columns of the first.
+
+    Columns that the second lacks are missing there; others that it has are left out.
+
+    Raises
+    ------
+    ValueError
+        As `stack_tables`, but for missing columns of a frame.
+    """
+    _check_one_container(first, second)
+    if not is_frame(first):
+        if first.shape[1] != np.shape(second)[1]:
+            raise ValueError(
+                f"X has {first.shape[1]} columns, the unlabeled rows have {np.shape(second)[1]}"
+            )
+        _check_equal_kinds(first, second)
+        return np.concatenate([first, second])
+    shared = [column for column in first.columns if column in list(second.columns)]
+    second = second[shared]
+    if shared:
+        _check_equal_kinds(first[shared], second)
+    if isinstance(first, pd.DataFrame):
+        return pd.concat([first, second], ignore_index=True)
+    # The library's own relaxed form: whole numbers meet fractions, and categories meet text.
+    return nw.get_native_namespace(first).concat([first, second], how="diagonal_relaxed")
+
+
+def _check_one_container(first: Any, second: Any) -> None:
     frames = is_frame(first), is_frame(second)
     pandas_frames = isinstance(first, pd.DataFrame), isinstance(second, pd.DataFrame)
     if frames[0] != frames[1] or pandas_frames[0] != pandas_frames[1]:
@@ -227,20 +262,6 @@ def stack_tables(first: Any, second: Any) -> Any:
             f" got {type(first).__name__} of {type(first).__module__} and {type(second).__name__}"
             f" of {type(second).__module__}"
         )
-    if frames[0]:
-        require_columns(second, list(first.columns), "the unlabeled rows' column")
-        second = second[list(first.columns)]
-    elif first.shape[1] != second.shape[1]:
-        raise ValueError(
-            f"X has {first.shape[1]} columns, the unlabeled rows have {second.shape[1]}"
-        )
-    _check_equal_kinds(first, second)
-    if not frames[0]:
-        return np.concatenate([first, second])
-    if pandas_frames[0]:
-        return pd.concat([first, second], ignore_index=True)
-    # The library's own relaxed form: whole numbers meet fractions, and categories meet text.
-    return nw.get_native_namespace(first).concat([first, second], how="vertical_relaxed")
 
 
 def _check_equal_kinds(first: Any, second: Any) -> None:
@@ -253,7 +274,8 @@ def _check_equal_kinds(first: Any, second: Any) -> None:
             )
 
 
-def _column_values(X: Any, name: Hashable) -> list[Any]:
+def column_values(X: Any, name: Hashable) -> list[Any]:
+    """List the cells of a column; raise a ValueError where two have its name."""
     column = X[name]
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(f"the frame has more than one column named {name!r}")
@@ -269,7 +291,8 @@ def without_columns(X: Any, names: Sequence[Hashable]) -> Any:
     return nw.from_native(X).drop(*names).to_native()
 
 
-def _check_frame(estimator: Any, table: Any) -> None:
+def check_frame(estimator: Any, table: Any) -> None:
+    """Raise a ValueError for a frame without rows or columns, or with a name that stands twice."""
     names = list(table.columns)
     twice = [column for column in names if names.count(column) > 1]
     if twice:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
-from tabimg.estimators.cohorts import Cohort
+from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import is_frame
-from tabimg.table import EncodedTable, read_columns
+from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.adoption import Adopted, adopt
 from tabimg.training.citab_recipes import ColumnVectors
 
@@ -38,21 +39,19 @@ def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, Column
     UserWarning
         For these, with ``on_new_columns="embed"``: what the network takes them for.
     """
-    codec = pretrainer.codec_
+    codec, descriptions = pretrainer.codec_, pretrainer.column_descriptions
     own = codec.find(cohort.name)
     # What is learned of texts here is forgotten: transforming changes nothing.
     vectors = pretrainer.vectors_.copy()
     if own is not None and not is_frame(cohort.table):
-        return own.encode(cohort.table), column_vectors(
-            own, pretrainer.column_descriptions, vectors
-        )
+        return own.encode(cohort.table), column_vectors(own, descriptions, vectors)
+    columns = read_columns(cohort.table)
     others = [each for each in codec.codecs if each is not own]
-    adopted = adopt(
-        _relevant(pretrainer, cohort, own), own, others, pretrainer.column_descriptions, vectors
-    )
-    if adopted.nearest:
-        _report(pretrainer, cohort, own is not None, adopted)
-    return adopted.encoded, column_vectors(adopted.codec, pretrainer.column_descriptions, vectors)
+    adopted = adopt(columns, own, others, descriptions, vectors)
+    lacking = _lacking(own, columns)
+    if adopted.nearest or lacking:
+        _report(pretrainer, cohort, own is not None, adopted, lacking)
+    return adopted.encoded, column_vectors(adopted.codec, descriptions, vectors)
 
 
 def names_of_cohorts(pretrainer: Any) -> list[Any]:
@@ -60,28 +59,41 @@ def names_of_cohorts(pretrainer: Any) -> list[Any]:
     return list(pretrainer.codec_.names)
 
 
-def _relevant(pretrainer: Any, cohort: Cohort, own: Any) -> list[Any]:
-    """Read the columns; those of other cohorts are none of this one's where they are empty."""
-    columns = read_columns(cohort.table)
-    return [column for column in columns if not column.all_missing()] or columns
+def _lacking(own: TableCodec | None, columns: Sequence[RawColumn]) -> list[Any]:
+    """List the columns that a cohort had in fit and lacks now."""
+    if own is None:
+        return []
+    there = {column.name for column in columns}
+    return [name for name in own.numeric_names + own.categorical_names if name not in there]
 
 
-def _report(pretrainer: Any, cohort: Cohort, is_known: bool, adopted: Adopted) -> None:
+def _report(
+    pretrainer: Any, cohort: Cohort, is_known: bool, adopted: Adopted, lacking: Sequence[Any]
+) -> None:
     columns = "; ".join(
         f"{name!r} (nearest known: {header!r}, similarity {cosine:.2f})" if header else f"{name!r}"
         for name, (header, cosine) in adopted.nearest.items()
     )
-    if is_known:
-        what = f"columns that cohort {cohort.name!r} did not have in fit: {columns}"
-    else:
-        what = (
-            f"a cohort that was not there in fit, {cohort.name!r} (known are "
-            f"{names_of_cohorts(pretrainer)}; cohort_column={pretrainer.cohort_column!r}), with "
-            f"the columns {columns}"
-        )
+    parts = []
+    if not is_known:
+        parts.append(f"{_stranger(pretrainer, cohort)}, with the columns {columns}")
+    elif columns:
+        parts.append(f"columns that cohort {cohort.name!r} did not have in fit: {columns}")
+    if lacking:
+        parts.append(f"cohort {cohort.name!r} without its columns {lacking}")
+    what = "; and ".join(parts)
     if pretrainer.on_new_columns == "raise":
         raise ValueError(
-            f"X holds {what}. Leave them out, or set on_new_columns='embed' to embed them by what "
-            "their headers mean"
+            f"X holds {what}. Give the columns of fit, empty where nothing is known, and no others,"
+            " or set on_new_columns='embed' to embed new ones by what their headers mean"
         )
     warnings.warn(f"embedded by their headers: {what}", UserWarning, stacklevel=5)
+
+
+def _stranger(pretrainer: Any, cohort: Cohort) -> str:
+    known = f"known are {names_of_cohorts(pretrainer)}"
+    if cohort.name != UNNAMED:
+        return f"a cohort that was not there in fit, {cohort.name!r} ({known})"
+    column = pretrainer.cohort_column
+    way = "give a mapping of cohort to frame" if column is None else f"add the column {column!r}"
+    return f"rows that name no cohort ({known}: {way})"

@@ -17,11 +17,16 @@ from tabimg.training.runtime import resolve_device
 PHOTOS_AT_ONCE = 1024
 
 
-def embed_photos(pretrainer: Any, X: Any) -> np.ndarray:
-    """Embed the first photo of each row; float32 (n_rows, d'), NaN for rows without one."""
-    images = RowImages.from_cells(_image_cells(pretrainer, X), root=pretrainer.image_root)
-    # A photo that cannot be read has no embedding to give, whatever fit would have done.
-    return embed_first(pretrainer, images, "raise")
+def images_of(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
+    """Collect the photos of rows, which may have none."""
+    inputs = take_apart(X, pretrainer.image_column, None, image_paths)
+    cells = inputs.image_cells or [[None] * len(inputs.groups)]
+    return RowImages.from_cells(cells, root=pretrainer.image_root)
+
+
+def images_to_embed(pretrainer: Any, X: Any) -> RowImages:
+    """Collect the photos of a frame, which must have them, or of a sequence of image cells."""
+    return RowImages.from_cells(_image_cells(pretrainer, X), root=pretrainer.image_root)
 
 
 def embed_first(pretrainer: Any, images: RowImages, on_bad_image: str) -> np.ndarray:

@@ -26,7 +26,7 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.estimators.photo_embedding import embed_photos
+from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_embed
 from tabimg.image import Augmentation, RowImages
 from tabimg.image.decoding import POLICIES
 from tabimg.serialization import register
@@ -190,6 +190,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         with pair(self, material, self._encode_material(material)) as rows:
             net, recipe = self._prepare_network(rows, seed, continued)
             self.history_ = pretrain(net, rows, options)
+            self._note_training(net, rows)
         self._keep(net, recipe)
         return self
 
@@ -218,7 +219,8 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
                 "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
                 "dropped it"
             )
-        return embed_photos(self, X)
+        # A photo that cannot be read has no embedding to give, whatever fit would have done.
+        return embed_first(self, self._images_to_embed(X), "raise")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -236,6 +238,17 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
     @abstractmethod
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`."""
+
+    def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
+        """Collect the photos of rows, which may have none."""
+        return images_of(self, X, image_paths)
+
+    def _images_to_embed(self, X: Any) -> RowImages:
+        """Collect the photos of rows, or of a sequence of image cells."""
+        return images_to_embed(self, X)
+
+    def _note_training(self, net: Any, rows: PairedRows) -> None:
+        """Note what a method tells of its trained network."""
 
     def _check_parameters(self) -> None:
         check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from tabimg.estimators.inputs import is_frame, take_apart
+from tabimg.estimators.inputs import is_frame
 from tabimg.estimators.parameters import draw_seed
-from tabimg.image import RowImages, image_fingerprint
+from tabimg.image import image_fingerprint
 from tabimg.serialization import read_directory, register
 
 register(FrozenEstimator)
@@ -136,14 +136,7 @@ def _report_refit(has_photos: bool) -> None:
 
 def _photo_fingerprint(pretrainer: Any, inputs: FitInputs) -> str:
     unlabeled = inputs.fit_params.get("unlabeled")
-    cells: list[Sequence[Any]] = []
-    for X, paths in (
-        (inputs.X, inputs.fit_params.get("image_paths")),
-        (getattr(unlabeled, "frame", None), getattr(unlabeled, "image_paths", None)),
-    ):
-        if paths is not None:
-            cells.append(list(paths))
-        elif is_frame(X):
-            cells += take_apart(X, pretrainer.image_column, None).image_cells or []
-    prints = [image_fingerprint(RowImages.from_cells([c], pretrainer.image_root)) for c in cells]
-    return "-".join(prints)
+    given = [(inputs.X, inputs.fit_params.get("image_paths"))]
+    if unlabeled is not None:
+        given.append((unlabeled.frame, unlabeled.image_paths))
+    return "-".join(image_fingerprint(pretrainer._images_of(*each)) for each in given)

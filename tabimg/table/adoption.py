@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from tabimg.table.codec import TableCodec
-from tabimg.table.columns import ColumnKind, RawColumn
+from tabimg.table.columns import ColumnKind, RawColumn, plain_name
 from tabimg.table.encoded import EncodedTable
-from tabimg.table.frames import read_columns
 from tabimg.table.headers import header_texts
 from tabimg.table.schema import as_kind
 from tabimg.table.text_vectors import TextVectors, nearest_headers
@@ -27,7 +25,7 @@ class Adopted:
     Parameters
     ----------
     codec : TableCodec
-        Of the table's own columns, those without any cell left out.
+        Of the columns that the cohort is known to have, then of new ones with a cell.
     encoded : EncodedTable
     nearest : dict of str or int to (str, float)
         For each column that the known table lacks: the known header that it is nearest to, and
@@ -47,7 +45,7 @@ def texts_of(codec: TableCodec, descriptions: Descriptions) -> dict[str | int, s
 
 def described(names: Sequence[Hashable], descriptions: Descriptions) -> dict[Hashable, str]:
     """Keep the descriptions of some columns."""
-    return {name: text for name, text in (descriptions or {}).items() if name in names}
+    return {name: text for name, text in (descriptions or {}).items() if plain_name(name) in names}
 
 
 @dataclass(frozen=True)
@@ -58,22 +56,29 @@ class KnownColumn:
     ----------
     text : str
         Of its header.
+    kind : ColumnKind
     scaling : tuple of 4 float, or None
-        Of a column of numbers, see `RobustScaling`; None of one of categories.
+        Of a column of numbers or dates, see `RobustScaling`; None of one of categories.
     """
 
     text: str
+    kind: ColumnKind
     scaling: tuple[float, ...] | None
+
+    def is_like(self, column: RawColumn) -> bool:
+        """Tell whether cells mean the same sort of thing: dates are no numbers."""
+        return self.kind is column.kind or (self.kind.is_discrete and column.kind.is_discrete)
 
 
 def known_columns(codecs: Sequence[TableCodec], descriptions: Descriptions) -> list[KnownColumn]:
     """List the columns of several codecs, those of the first one first."""
-    found = []
-    for codec in codecs:
-        texts, scalings = texts_of(codec, descriptions), codec.scalings()
-        found += [KnownColumn(texts[n], scalings[n]) for n in codec.numeric_names]
-        found += [KnownColumn(texts[n], None) for n in codec.categorical_names]
-    return found
+    return [
+        KnownColumn(texts[name], kind, scalings.get(name))
+        for codec in codecs
+        for texts, scalings in [(texts_of(codec, descriptions), codec.scalings())]
+        for name, kind in zip(codec.schema.names, codec.schema.kinds, strict=True)
+        if kind is not ColumnKind.EMPTY
+    ]
 
 
 def adopt(
@@ -88,7 +93,8 @@ def adopt(
     Parameters
     ----------
     columns : sequence of RawColumn
-        As read from a table; those without any cell are left out.
+        As read from a table. New ones without any cell are left out; known ones that are not there
+        are missing.
     own : TableCodec or None
         Of the cohort that the rows belong to, where it is known.
     others : sequence of TableCodec
@@ -110,63 +116,67 @@ def adopt(
     Raises
     ------
     ValueError
-        If no cell is observed, a column is of another kind than its own cohort has it, or a number
-        meets no known column of numbers.
+        If no cell of an unknown cohort is observed, a column is of another kind than its own cohort
+        has it, or numbers or dates meet no known column of their sort.
     """
-    columns = [column for column in columns if not column.all_missing()]
-    if not columns:
+    old, new = _own_and_new(columns, own)
+    if not old and not new:
         raise ValueError("every cell of these rows is missing: there is nothing to embed")
-    columns = [_as_known(column, own) for column in columns]
-    names = [column.name for column in columns]
-    texts = header_texts(names, described(names, descriptions))
+    names = [column.name for column in (*old, *new)]
+    # Known columns come first and are complete, so that their headers read as they did in fit.
+    texts = header_texts(names, described(names, descriptions))[len(old) :]
     known = known_columns([*([] if own is None else [own]), *others], descriptions)
-    nearest = [
-        _nearest(column, text, known, vectors) for column, text in zip(columns, texts, strict=True)
-    ]
-    codec = _build(columns, [found.scaling for found, _ in nearest], own)
-    familiar = set() if own is None else set(own.schema.names)
+    found = [_nearest(c, text, known, vectors) for c, text in zip(new, texts, strict=True)]
+    scalings: dict[str | int, tuple[float, ...] | None] = {}
+    scalings |= {} if own is None else own.scalings()
+    scalings |= {c.name: near.scaling for c, (near, _) in zip(new, found, strict=True)}
+    codec = _build([*old, *new], scalings, own)
     return Adopted(
         codec,
-        codec.encode_columns(columns),
-        {
-            name: (found.text, cosine)
-            for name, (found, cosine) in zip(names, nearest, strict=True)
-            if name not in familiar
-        },
+        codec.encode_columns([*old, *new]),
+        {c.name: (near.text, cosine) for c, (near, cosine) in zip(new, found, strict=True)},
     )
 
 
-def _as_known(column: RawColumn, own: TableCodec | None) -> RawColumn:
-    if own is None or column.name not in own.schema.names:
-        return column
-    kind = own.schema.kinds[own.schema.names.index(column.name)]
-    return column if kind is ColumnKind.EMPTY else as_kind(column, kind)
+def _own_and_new(
+    columns: Sequence[RawColumn], own: TableCodec | None
+) -> tuple[list[RawColumn], list[RawColumn]]:
+    """Part the columns that a cohort has, in its own order, from those that it did not have."""
+    given = {column.name: column for column in columns}
+    old = []
+    if own is not None:
+        nothing = np.full(len(columns[0]), np.nan)
+        for name, kind in zip(own.schema.names, own.schema.kinds, strict=True):
+            absent = RawColumn(name, ColumnKind.EMPTY, nothing)
+            old.append(as_kind(given.pop(name, absent), kind))
+    new = [column for column in given.values() if not column.all_missing()]
+    return old, sorted(new, key=lambda column: str(column.name))
 
 
 def _nearest(
     column: RawColumn, text: str, known: Sequence[KnownColumn], vectors: TextVectors
 ) -> tuple[KnownColumn, float]:
     """Find the known column of the same sort whose header is nearest."""
-    is_number = column.kind.is_continuous
-    alike = [each for each in known if (each.scaling is not None) == is_number]
-    if not alike and is_number:
+    alike = [each for each in known if each.is_like(column)]
+    if not alike and column.kind.is_continuous:
         raise ValueError(
-            f"column {column.name!r} holds numbers, and no column of numbers was there in fit: "
+            f"column {column.name!r} is {column.kind.value}, and no such column was there in fit: "
             "there is nothing to scale it by. Leave it out, or turn it into categories"
         )
     if not alike:
-        return KnownColumn("", None), 0.0
+        return KnownColumn("", column.kind, None), 0.0
     header, cosine = nearest_headers([text], [each.text for each in alike], vectors)[text][0]
     return next(each for each in alike if each.text == header), cosine
 
 
 def _build(
     columns: Sequence[RawColumn],
-    scalings: Sequence[tuple[float, ...] | None],
+    scalings: Mapping[str | int, tuple[float, ...] | None],
     own: TableCodec | None,
 ) -> TableCodec:
     """Make a codec from scalings, and from the categories that are there."""
-    numbers = np.array([s for s in scalings if s is not None], dtype=np.float64).reshape(-1, 4)
+    continuous = [scalings[column.name] for column in columns if column.kind.is_continuous]
+    numbers = np.array(continuous, dtype=np.float64).reshape(-1, 4)
     categories = [_categories(c, own) for c in columns if c.kind.is_discrete]
     return TableCodec.from_state(
         {
@@ -190,12 +200,18 @@ def _categories(column: RawColumn, own: TableCodec | None) -> list[str]:
 
 
 def nearest_known(
-    codec: TableCodec,
-    known: Sequence[TableCodec],
-    descriptions: Descriptions,
-    vectors: TextVectors,
+    texts: Mapping[str | int, str], known: Sequence[str], vectors: TextVectors
 ) -> dict[str | int, tuple[str, float]]:
-    """Find what the columns of a table that known codecs lack are taken for.
+    """Find what the columns of a table that known tables lack are taken for.
+
+    Parameters
+    ----------
+    texts : mapping of column name to str
+        The texts of the table's headers.
+    known : sequence of str
+        Those of the known tables.
+    vectors : TextVectors
+        Learns the texts that are new.
 
     Returns
     -------
@@ -203,72 +219,6 @@ def nearest_known(
         The nearest known header and the cosine similarity, of each column whose own header is not
         known.
     """
-    headers = [text for other in known for text in texts_of(other, descriptions).values()]
-    own = texts_of(codec, descriptions)
-    new = {name: text for name, text in own.items() if text not in headers}
-    found = nearest_headers(list(new.values()), headers, vectors)
+    new = {name: text for name, text in texts.items() if text not in known}
+    found = nearest_headers(list(new.values()), known, vectors)
     return {name: found[text][0] for name, text in new.items()}
-
-
-def extend_categories(
-    codec: TableCodec, known: Sequence[TableCodec], descriptions: Descriptions
-) -> TableCodec:
-    """Add the categories that known codecs have of columns with an equal header.
-
-    Few labelled rows show few categories; those of the pre-training have a meaning as well.
-    """
-    seen: dict[str, list[str]] = {}
-    for other in known:
-        texts = texts_of(other, descriptions)
-        for name, keys in zip(other.categorical_names, other.categories, strict=True):
-            seen.setdefault(texts[name], []).extend(keys)
-    texts, state = texts_of(codec, descriptions), codec.to_state()
-    kinds = dict(zip(codec.schema.names, codec.schema.kinds, strict=True))
-    state["categories"] = [
-        keys
-        if kinds[name] is ColumnKind.BOOLEAN
-        else list(dict.fromkeys([*keys, *seen.get(texts[name], [])]))
-        for name, keys in zip(codec.categorical_names, codec.categories, strict=True)
-    ]
-    return TableCodec.from_state(state)
-
-
-# Other spellings of one word are nearer than this, other words hardly ever.
-SAME_MEANING = 0.5
-
-
-def respell(
-    table: Any, codec: TableCodec, vectors: TextVectors
-) -> tuple[list[RawColumn], dict[str | int, dict[str, str]]]:
-    """Read a table, with each unknown category read as the known one that is nearest.
-
-    Parameters
-    ----------
-    table : table of the codec's columns
-    codec : TableCodec
-    vectors : TextVectors
-        Learns the texts that are new.
-
-    Returns
-    -------
-    columns : list of RawColumn
-    changed : dict of column name to dict of str to str
-        What was read as what. Categories with no known one nearer than ``SAME_MEANING`` stay as
-        they are, unknown.
-    """
-    known = dict(zip(codec.categorical_names, codec.categories, strict=True))
-    columns, changed = [], {}
-    for column in read_columns(table):
-        categories = known.get(column.name, [])
-        if not column.kind.is_discrete or not categories:
-            columns.append(column)
-            continue
-        new = sorted(set(column.values[~column.missing()].tolist()) - set(categories))
-        nearest = nearest_headers(new, categories, vectors)
-        read_as = {key: near[0][0] for key, near in nearest.items() if near[0][1] >= SAME_MEANING}
-        if read_as:
-            changed[column.name] = read_as
-            values = np.array([read_as.get(key, key) for key in column.values], dtype=object)
-            column = RawColumn(column.name, column.kind, values)
-        columns.append(column)
-    return columns, changed

@@ -10,7 +10,9 @@ import numpy as np
 
 from tabimg.table.categories import MISSING
 from tabimg.table.codec import TableCodec
+from tabimg.table.columns import RawColumn
 from tabimg.table.encoded import EncodedTable
+from tabimg.table.frames import read_columns
 
 __all__ = ["CohortCodec", "CohortTable"]
 
@@ -76,9 +78,14 @@ class CohortCodec:
         Raises
         ------
         TypeError, ValueError
-            As `TableCodec.fit`; the message names the cohort where there are several.
+            As `TableCodec.fit`, or a column's name stands twice; the message names the cohort where
+            there are several.
         """
-        return cls(tuple(names), tuple(map(_fit_one, names, tables, [len(names) > 1] * len(names))))
+        several = len(names) > 1
+        return cls(
+            tuple(names),
+            tuple(_fit_one(n, t, several) for n, t in zip(names, tables, strict=True)),
+        )
 
     def find(self, name: str | int) -> TableCodec | None:
         """Give the codec of a cohort; None where it is not known."""
@@ -87,16 +94,21 @@ class CohortCodec:
     def encode(self, names: Sequence[str | int], tables: Sequence[Any]) -> CohortTable:
         """Encode tables of known cohorts below each other.
 
+        Columns may come in any order, and beside others without any cell.
+
         Raises
         ------
         ValueError
-            If a cohort is not known, or as `TableCodec.encode`.
+            If a cohort is not known, lacks columns or has new ones, or as `TableCodec.encode`.
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise ValueError(f"the cohorts {unknown} are not known, only {list(self.names)}")
         places = [self.names.index(name) for name in names]
-        encoded = [self.codecs[p].encode(t) for p, t in zip(places, tables, strict=True)]
+        encoded = [
+            self.codecs[place].encode_columns(_known_columns(name, self.codecs[place], table))
+            for place, name, table in zip(places, names, tables, strict=True)
+        ]
         numeric = _stacked([table.numeric for table in encoded], np.float32(np.nan))
         codes = _stacked([table.codes for table in encoded], np.int64(MISSING))
         cohorts = np.repeat(np.array(places), [len(table) for table in encoded])
@@ -105,11 +117,29 @@ class CohortCodec:
 
 def _fit_one(name: str | int, table: Any, is_named: bool) -> TableCodec:
     try:
-        return TableCodec().fit(table)
+        codec = TableCodec().fit(table)
+        columns = codec.schema.names
+        twice = [column for column in columns if columns.count(column) > 1]
+        if twice:
+            raise ValueError(f"there is more than one column named {twice[0]!r}: rename one")
+        return codec
     except (TypeError, ValueError) as error:
         if not is_named:
             raise
         raise type(error)(f"cohort {name!r}: {error}") from error
+
+
+def _known_columns(name: str | int, codec: TableCodec, table: Any) -> list[RawColumn]:
+    columns = {column.name: column for column in read_columns(table)}
+    known = codec.schema.names
+    lacking = [column for column in known if column not in columns]
+    new = [key for key, c in columns.items() if key not in known and not c.all_missing()]
+    if lacking or new:
+        raise ValueError(
+            f"cohort {name!r} must have the columns that it had in fit; missing: {lacking}, not "
+            f"known: {new}"
+        )
+    return [columns[column] for column in known]
 
 
 def _stacked(parts: Sequence[np.ndarray], filling: Any) -> np.ndarray:

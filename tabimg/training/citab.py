@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.nn import gate_statistics, record_gates
 from tabimg.nn.citab import CITabNet
+from tabimg.nn.tabular_transformer import with_cls
 from tabimg.objectives import InfoNCE, MaskedCellLoss
 from tabimg.objectives.matching import MatchingLoss, draw_hard_negatives
 from tabimg.table import CohortTable
@@ -19,6 +22,7 @@ from tabimg.training.net import Batch, Terms
 from tabimg.training.pretraining import autocast_photos
 
 NEGATIVES = ("cohort", "batch")
+ROWS_WATCHED, BLOCK_WATCHED = 4096, 512
 
 
 @dataclass(frozen=True)
@@ -110,18 +114,27 @@ class CITabObjective(nn.Module):
         images = self.net.project_image(photos.mean(dim=1))
         table = self.net.project_table(tokens[:, 0])
         apart = self._not_compared(batch["cohorts"][rows])
-        contrastive = self.contrastive(
-            images, table, positives=batch["positives"], weight=weight, excluded=apart
-        )
-        if self.method.lambda_itm == 0:
-            return {"contrastive": contrastive}
+        terms = {}
+        if self.method.lambda_itc > 0:
+            terms["contrastive"] = self.contrastive(
+                images, table, positives=batch["positives"], weight=weight, excluded=apart
+            )
+        if self.method.lambda_itm > 0:
+            # A row of weight 0 is as good as absent, and no negative of another.
+            excluded = batch["positives"] | apart | (weight == 0)
+            drawn = self._negatives(images, table, excluded, batch)
+            terms["matching"] = self._matching_term(tokens, present, photos, weight, *drawn)
+        return terms
+
+    def _negatives(
+        self, images: Tensor, table: Tensor, excluded: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             similarity = F.normalize(images, dim=1) @ F.normalize(table, dim=1).T
-        excluded = batch["positives"] | apart
         generator = torch.Generator().manual_seed(int(batch["negative_seed"]))
-        drawn = draw_hard_negatives(similarity / self.contrastive.temperature, excluded, generator)
-        matching = self._matching_term(tokens, present, photos, weight, *drawn)
-        return {"contrastive": contrastive, "matching": matching}
+        return draw_hard_negatives(
+            similarity / self.contrastive.temperature, excluded | excluded.T, generator
+        )
 
     def _not_compared(self, cohorts: Tensor) -> Tensor:
         """Find pairs that columns or scanner alone would tell apart."""
@@ -137,13 +150,18 @@ class CITabObjective(nn.Module):
         row_of_image: Tensor,
         image_of_row: Tensor,
     ) -> Tensor:
-        """Match each photo with its own row, a wrong row, and each row with a wrong photo."""
+        """Match each photo with its own row, a wrong row, and each row with a wrong photo.
+
+        A pair without any wrong one does not count: it would teach that its cohort, alone in the
+        batch, always matches.
+        """
         itself = torch.arange(len(photos), device=photos.device)
         with_row, with_image = row_of_image >= 0, image_of_row >= 0
         rows = torch.cat([itself, row_of_image[with_row], itself[with_image]])
         images = torch.cat([itself, itself[with_row], image_of_row[with_image]])
         fused = self.net.fuse(tokens[rows], present[rows], photos[images])
         matched = torch.arange(len(rows), device=photos.device) < len(itself)
+        weight = weight * (with_row | with_image)
         weights = torch.cat([weight, weight[with_row], weight[with_image]])
         return self.matching(self.net.matching_logits(fused), matched, weights)
 
@@ -170,4 +188,37 @@ class CITabObjective(nn.Module):
             )
             counts.append(weight @ (numeric_mask.sum(dim=1) + code_mask.sum(dim=1)).to(weight))
         count = torch.stack(counts)
-        return torch.stack(losses) @ count / count.sum().clamp(min=1.0)
+        total = count.sum()
+        return torch.stack(losses) @ count / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def expert_use(net: CITabNet, table: CohortTable) -> list[dict[str, Any]]:
+    """Summarise how each block of the table encoder uses its experts.
+
+    Parameters
+    ----------
+    net : CITabNet
+        On the CPU, in evaluation mode.
+    table : CohortTable
+        Training rows; of many, ``ROWS_WATCHED`` evenly spread ones are looked at.
+
+    Returns
+    -------
+    list of dict
+        One a block: ``relative_entropy``, float, and ``share``, list of float; see
+        `tabimg.nn.GateStatistics`. Missing cells and padding do not count.
+    """
+    n_rows = len(table)
+    table = table.take(np.linspace(0, n_rows - 1, min(n_rows, ROWS_WATCHED)).astype(np.int64))
+    gates: dict[str, list[Tensor]] = {}
+    for start in range(0, len(table), BLOCK_WATCHED):
+        part = table.take(np.arange(start, min(start + BLOCK_WATCHED, len(table))))
+        with torch.inference_mode(), record_gates(net.transformer) as recorded:
+            _, present = net.encode_rows(*map(torch.from_numpy, part.arrays()))
+        for name, (own,) in recorded.items():
+            gates.setdefault(name, []).append(own[with_cls(present)])
+    found = [gate_statistics(torch.cat(parts)) for parts in gates.values()]
+    return [
+        {"relative_entropy": float(each.relative_entropy), "share": each.share.tolist()}
+        for each in found
+    ]

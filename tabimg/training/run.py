@@ -126,7 +126,9 @@ def optimise(
 
 
 def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:
-    weights = {name: t.detach().cpu().numpy() for name, t in objective.state_dict().items()}
+    # What is fixed of the columns, such as their headers, are buffers that no state holds.
+    tensors = {**dict(objective.named_buffers()), **objective.state_dict()}
+    weights = {name: t.detach().cpu().numpy() for name, t in tensors.items()}
     # The printed structure holds what the weights do not, such as the rate of dropout.
     return joblib.hash((options.identity(), repr(objective), weights, identity))
 

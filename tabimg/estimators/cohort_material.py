@@ -1,0 +1,174 @@
+"""From what a pretrainer of cohorts is given to the rows, photos and groups that it trains on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _check_sample_weight
+
+from tabimg.estimators.cohort_photos import require_image_columns, row_images
+from tabimg.estimators.cohorts import Cohort, holds_several, split
+from tabimg.estimators.hints import warn_of_odd_columns
+from tabimg.estimators.inputs import (
+    Unlabeled,
+    check_fit_rows,
+    check_frame,
+    check_table,
+    is_frame,
+    require_columns,
+    stack_known_columns,
+    take_apart,
+    without_columns,
+)
+from tabimg.estimators.material import Material
+from tabimg.image import RowImages
+from tabimg.table import read_columns
+from tabimg.table.columns import plain_name
+
+
+@dataclass(frozen=True, eq=False)
+class CohortTables:
+    """Tables by cohort; as `Material.table`."""
+
+    names: list[str | int]
+    tables: list[Any]
+
+
+def gather_cohorts(
+    pretrainer: Any,
+    X: Any,
+    sample_weight: Any,
+    image_paths: Sequence[Any] | None,
+    unlabeled: Unlabeled | None,
+    *,
+    reset: bool,
+) -> Material:
+    """Check the input of a pretrainer's fit, and put the rows of each cohort below each other."""
+    special = (pretrainer.cohort_column, pretrainer.image_column, pretrainer.group_column)
+    _require_special(pretrainer, X, image_paths)
+    cohorts = split(X, *special, image_paths)
+    _note_features(pretrainer, X, cohorts, reset=reset)
+    n_rows = sum(len(cohort.rows) for cohort in cohorts)
+    weight = _check_sample_weight(sample_weight, np.zeros(n_rows), ensure_non_negative=True)
+    parts = [(cohort, weight[cohort.rows]) for cohort in cohorts]
+    if unlabeled is not None:
+        if not isinstance(unlabeled, Unlabeled):
+            raise TypeError(
+                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
+            )
+        if pretrainer.cohort_column is not None and not holds_several(unlabeled.frame):
+            declared = [pretrainer.cohort_column]
+            require_columns(unlabeled.frame, declared, "the unlabeled rows' cohort_column")
+        further = split(unlabeled.frame, *special, unlabeled.image_paths)
+        _check_frames(pretrainer, further)
+        parts += [(cohort, np.ones(len(cohort.rows))) for cohort in further]
+    by_name: dict[str | int, list[tuple[Cohort, np.ndarray]]] = {}
+    for cohort, weights in parts:
+        by_name.setdefault(cohort.name, []).append((cohort, weights))
+    tables = [_stacked(name, [each.table for each, _ in same]) for name, same in by_name.items()]
+    for table in tables:
+        warn_of_odd_columns(table)
+    ordered = [part for same in by_name.values() for part in same]
+    weight = np.concatenate([weights for _, weights in ordered]).astype(np.float32)
+    check_fit_rows(pretrainer, int((weight > 0).sum()))
+    return Material(
+        CohortTables(list(by_name), tables),
+        _images(pretrainer, [cohort for cohort, _ in ordered]),
+        group_numbers([cohort for cohort, _ in ordered]),
+        weight,
+    )
+
+
+def own_columns(table: Any, several: bool) -> Any:
+    """Give the columns of a cohort, sorted by name, without those that it lacks.
+
+    A cohort among several lacks the columns without any cell. However frames were put together,
+    the same columns come out.
+    """
+    if not is_frame(table):
+        return table
+    names = sorted(table.columns, key=lambda name: str(plain_name(name)))
+    absent = [c.name for c in read_columns(table) if c.all_missing()] if several else []
+    there = [name for name in names if plain_name(name) not in absent]
+    # Where nothing is there, the codec says so.
+    return table[there or names]
+
+
+def group_numbers(cohorts: Sequence[Cohort]) -> np.ndarray:
+    """Number the groups, int64, -1 for a row without one; each cohort has groups of its own."""
+    numbers: dict[tuple[Any, Any], int] = {}
+    return np.array(
+        [
+            -1 if pd.isna(group) else numbers.setdefault((cohort.name, group), len(numbers))
+            for cohort in cohorts
+            for group in cohort.groups
+        ],
+        dtype=np.int64,
+    )
+
+
+def _require_special(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None) -> None:
+    """Check that declared columns are there; of several frames each may lack photos or groups."""
+    if image_paths is None:
+        require_image_columns(pretrainer, X)
+    if holds_several(X):
+        return
+    if pretrainer.group_column is not None:
+        require_columns(X, [pretrainer.group_column], "group_column")
+    if pretrainer.cohort_column is not None:
+        require_columns(X, [pretrainer.cohort_column], "cohort_column")
+
+
+def _note_features(pretrainer: Any, X: Any, cohorts: Sequence[Cohort], *, reset: bool) -> None:
+    """Set, or check, what scikit-learn knows of the columns: all that any cohort has."""
+    if not holds_several(X):
+        table = take_apart(X, pretrainer.image_column, pretrainer.group_column).table
+        is_special = is_frame(table) and pretrainer.cohort_column in list(table.columns)
+        table = without_columns(table, [pretrainer.cohort_column] if is_special else [])
+        check_table(pretrainer, table, reset=reset)
+        return
+    _check_frames(pretrainer, cohorts)
+    names = list(dict.fromkeys(name for cohort in cohorts for name in cohort.table.columns))
+    # All that scikit-learn wants to know of are the names.
+    check_table(pretrainer, pd.DataFrame(np.zeros((1, len(names))), columns=names), reset=reset)
+
+
+def _check_frames(pretrainer: Any, cohorts: Sequence[Cohort]) -> None:
+    """Check the shape and the names of each cohort's frame."""
+    for cohort in cohorts:
+        try:
+            if is_frame(cohort.table):
+                check_frame(pretrainer, cohort.table)
+        except ValueError as error:
+            raise ValueError(f"cohort {cohort.name!r}: {error}") from error
+
+
+def _stacked(name: str | int, tables: list[Any]) -> Any:
+    """Put labelled and unlabeled rows of one cohort below each other."""
+    if len(tables) == 1:
+        return tables[0]
+    try:
+        return stack_known_columns(*tables)
+    except ValueError as error:
+        raise ValueError(f"cohort {name!r}: {error}") from error
+
+
+def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
+    """Collect the photos; None where none are wanted or fewer than two rows have one."""
+    wanted = pretrainer.lambda_itc + pretrainer.lambda_itm > 0
+    if not wanted or all(cohort.image_cells is None for cohort in cohorts):
+        return None
+    images = RowImages.concat([row_images(pretrainer, cohort) for cohort in cohorts])
+    if images.has_image.sum() >= 2:
+        return images
+    warnings.warn(
+        "fewer than two rows have a photo: only masked cells are restored",
+        UserWarning,
+        stacklevel=5,
+    )
+    return None
