@@ -67,6 +67,7 @@ class CITabFineTuned(FineTunedEstimator):
         n_heads: int,
         n_layers: int,
         n_experts: int,
+        expansion: float,
         expert: Expert,
         value_form: TokenForm,
         predict_modality: str,
@@ -80,6 +81,7 @@ class CITabFineTuned(FineTunedEstimator):
         self.n_heads = n_heads
         self.n_layers = n_layers
         self.n_experts = n_experts
+        self.expansion = expansion
         self.expert = expert
         self.value_form = value_form
         self.predict_modality = predict_modality
@@ -179,6 +181,7 @@ class CITabFineTuned(FineTunedEstimator):
             n_heads=int(self.n_heads),
             n_layers=int(self.n_layers),
             n_experts=int(self.n_experts),
+            expansion=float(self.expansion),
             expert=self.expert,
             value_form=self.value_form,
         )

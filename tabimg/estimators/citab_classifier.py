@@ -47,6 +47,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
     n_heads : int, default=8
     n_layers : int, default=3
     n_experts : int, default=5
+    expansion : float, default=1.75
     expert : {"mlp", "linear"}, default="mlp"
     value_form : {"scale", "product", "sum"}, default="scale"
     predict_modality : {"table", "auto", "image", "both"}, default="table"
@@ -171,6 +172,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
         n_heads: int = 8,
         n_layers: int = 3,
         n_experts: int = 5,
+        expansion: float = 1.75,
         expert: Expert = "mlp",
         value_form: TokenForm = "scale",
         predict_modality: str = "table",
@@ -207,6 +209,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
             n_heads=n_heads,
             n_layers=n_layers,
             n_experts=n_experts,
+            expansion=expansion,
             expert=expert,
             value_form=value_form,
             predict_modality=predict_modality,

@@ -24,6 +24,7 @@ from tabimg.estimators.parameters import (
     check_choice,
     check_non_negative,
     check_path,
+    check_positive,
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
@@ -89,7 +90,9 @@ class CITabPretrainer(PhotoPretrainer):
     n_fusion_layers : int, default=2
         Blocks that join cells and photo.
     n_experts : int, default=5
-        Experts of each mixture.
+        Experts of each mixture. 1 is an ordinary feed-forward layer.
+    expansion : float, default=1.75
+        Hidden width of an "mlp" expert as a multiple of ``dim``.
     expert : {"mlp", "linear"}, default="mlp"
     value_form : {"scale", "product", "sum"}, default="scale"
         How header and value become a token: header * (1 + value), the paper's product, or a sum.
@@ -189,6 +192,7 @@ warm_start, random_state, verbose
         n_layers: int = 3,
         n_fusion_layers: int = 2,
         n_experts: int = 5,
+        expansion: float = 1.75,
         expert: Expert = "mlp",
         value_form: TokenForm = "scale",
         image_size: int = 64,
@@ -260,6 +264,7 @@ warm_start, random_state, verbose
         self.n_layers = n_layers
         self.n_fusion_layers = n_fusion_layers
         self.n_experts = n_experts
+        self.expansion = expansion
         self.expert = expert
         self.value_form = value_form
         self.lambda_itc = lambda_itc
@@ -359,7 +364,8 @@ warm_start, random_state, verbose
         )
 
     def _encode_material(self, material: Material) -> CohortTable:
-        return self.codec_.encode(material.table.names, material.table.tables)
+        cohorts: CohortTables = material.table
+        return self.codec_.encode(cohorts.names, cohorts.tables).take(cohorts.order)
 
     def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
         table = CohortRecipe(
@@ -369,6 +375,7 @@ warm_start, random_state, verbose
             n_heads=int(self.n_heads),
             n_layers=int(self.n_layers),
             n_experts=int(self.n_experts),
+            expansion=float(self.expansion),
             expert=self.expert,
             value_form=self.value_form,
         )
@@ -437,6 +444,7 @@ def check_table_parameters(estimator: Any) -> None:
     """Check the parameters of the table encoder."""
     for name in ("dim", "n_heads", "n_layers", "n_experts"):
         check_positive_int(name, getattr(estimator, name))
+    check_positive("expansion", estimator.expansion)
     if estimator.dim % estimator.n_heads:
         raise ValueError(
             f"n_heads must divide dim, got n_heads={estimator.n_heads} and dim={estimator.dim}"

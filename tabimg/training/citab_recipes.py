@@ -67,6 +67,7 @@ class CohortRecipe:
         Width of the text vectors.
     dim, n_heads, n_layers, n_experts : int
     expert, value_form : str
+    expansion : float
     """
 
     columns: tuple[ColumnVectors, ...]
@@ -77,6 +78,7 @@ class CohortRecipe:
     n_experts: int
     expert: Expert
     value_form: TokenForm
+    expansion: float = 1.75
 
     def build(self) -> CITabNet:
         """Build the network of the table alone."""
@@ -95,7 +97,12 @@ class CohortRecipe:
         return replace(self, columns=(columns,))
 
     def _feed_forward(self) -> Callable[[int], nn.Module]:
-        return partial(PrototypeMixture, n_experts=self.n_experts, expert=self.expert)
+        return partial(
+            PrototypeMixture,
+            n_experts=self.n_experts,
+            expansion=self.expansion,
+            expert=self.expert,
+        )
 
 
 @register
