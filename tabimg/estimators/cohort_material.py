@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,20 @@ from tabimg.table.columns import plain_name
 
 @dataclass(frozen=True, eq=False)
 class CohortTables:
-    """Tables by cohort; as `Material.table`."""
+    """Tables by cohort; as `Material.table`.
+
+    Parameters
+    ----------
+    names : list of str or int
+    tables : list of tables
+    order : int64 array of shape (n_rows,)
+        Where the rows, in the order in which they were handed in, stand in the tables below each
+        other.
+    """
 
     names: list[str | int]
     tables: list[Any]
+    order: np.ndarray
 
 
 def gather_cohorts(
@@ -55,33 +65,41 @@ def gather_cohorts(
     _note_features(pretrainer, X, cohorts, reset=reset)
     n_rows = sum(len(cohort.rows) for cohort in cohorts)
     weight = _check_sample_weight(sample_weight, np.zeros(n_rows), ensure_non_negative=True)
-    parts = [(cohort, weight[cohort.rows]) for cohort in cohorts]
     if unlabeled is not None:
-        if not isinstance(unlabeled, Unlabeled):
-            raise TypeError(
-                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
-            )
-        if pretrainer.cohort_column is not None and not holds_several(unlabeled.frame):
-            declared = [pretrainer.cohort_column]
-            require_columns(unlabeled.frame, declared, "the unlabeled rows' cohort_column")
-        further = split(unlabeled.frame, *special, unlabeled.image_paths)
-        _check_frames(pretrainer, further)
-        parts += [(cohort, np.ones(len(cohort.rows))) for cohort in further]
-    by_name: dict[str | int, list[tuple[Cohort, np.ndarray]]] = {}
-    for cohort, weights in parts:
-        by_name.setdefault(cohort.name, []).append((cohort, weights))
-    tables = [_stacked(name, [each.table for each, _ in same]) for name, same in by_name.items()]
+        further = _split_unlabeled(pretrainer, unlabeled, special)
+        cohorts += [replace(cohort, rows=cohort.rows + n_rows) for cohort in further]
+    by_name: dict[str | int, list[Cohort]] = {}
+    for cohort in cohorts:
+        by_name.setdefault(cohort.name, []).append(cohort)
+    tables = [_stacked(name, [each.table for each in same]) for name, same in by_name.items()]
     for table in tables:
         warn_of_odd_columns(table)
-    ordered = [part for same in by_name.values() for part in same]
-    weight = np.concatenate([weights for _, weights in ordered]).astype(np.float32)
+    cohorts = [cohort for same in by_name.values() for cohort in same]
+    order = np.argsort(np.concatenate([cohort.rows for cohort in cohorts]))
+    weight = np.concatenate([weight, np.ones(len(order) - n_rows)])
     check_fit_rows(pretrainer, int((weight > 0).sum()))
+    images = _images(pretrainer, cohorts)
     return Material(
-        CohortTables(list(by_name), tables),
-        _images(pretrainer, [cohort for cohort, _ in ordered]),
-        group_numbers([cohort for cohort, _ in ordered]),
-        weight,
+        CohortTables(list(by_name), tables, order),
+        None if images is None else images.take(order),
+        group_numbers(cohorts)[order],
+        weight.astype(np.float32),
     )
+
+
+def _split_unlabeled(
+    pretrainer: Any, unlabeled: Unlabeled, special: tuple[Any, Any, Any]
+) -> list[Cohort]:
+    if not isinstance(unlabeled, Unlabeled):
+        raise TypeError(
+            f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
+        )
+    if pretrainer.cohort_column is not None and not holds_several(unlabeled.frame):
+        declared = [pretrainer.cohort_column]
+        require_columns(unlabeled.frame, declared, "the unlabeled rows' cohort_column")
+    cohorts = split(unlabeled.frame, *special, unlabeled.image_paths)
+    _check_frames(pretrainer, cohorts)
+    return cohorts
 
 
 def own_columns(table: Any, several: bool) -> Any:

@@ -15,7 +15,14 @@ import pytest
 from PIL import Image
 from sklearn.frozen import FrozenEstimator
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg import (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+)
 from tabimg.nn.resnet import ResNet
 from tabimg.training import forest
 
@@ -33,6 +40,23 @@ PRETRAINER_PARAMS = {
 FINETUNED_PARAMS = {
     "tabular_encoder": "mlp",
     "embedding_dim": 8,
+    "max_epochs": 2,
+    "batch_size": 16,
+    "random_state": 0,
+}
+CITAB_TABLE_PARAMS = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 2}
+CITAB_PARAMS = {
+    **CITAB_TABLE_PARAMS,
+    "image_size": 32,
+    "image_encoder": PRETRAINER_PARAMS["image_encoder"],
+    "n_fusion_layers": 1,
+    "projection_dim": 8,
+    "max_epochs": 1,
+    "batch_size": 16,
+    "random_state": 0,
+}
+CITAB_FINETUNED_PARAMS = {
+    **CITAB_TABLE_PARAMS,
     "max_epochs": 2,
     "batch_size": 16,
     "random_state": 0,
@@ -121,6 +145,58 @@ def make_classifier() -> Callable[..., MTCMTMClassifier]:
         return MTCMTMClassifier(**{**FINETUNED_PARAMS, **params})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_citab() -> Callable[..., CITabPretrainer]:
+    """Make a small pretrainer of cohorts for the column ``photo``."""
+
+    def make(**params: Any) -> CITabPretrainer:
+        return CITabPretrainer(**{"image_column": "photo", **CITAB_PARAMS, **params})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_citab_classifier() -> Callable[..., CITabClassifier]:
+    """Make a small classifier, from scratch unless a pretrainer is given."""
+
+    def make(**params: Any) -> CITabClassifier:
+        return CITabClassifier(**{**CITAB_FINETUNED_PARAMS, **params})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_citab_regressor() -> Callable[..., CITabRegressor]:
+    """Make a small regressor, from scratch unless a pretrainer is given."""
+
+    def make(**params: Any) -> CITabRegressor:
+        return CITabRegressor(**{**CITAB_FINETUNED_PARAMS, **params})
+
+    return make
+
+
+@pytest.fixture
+def cohorts(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The frame as two cohorts with one column in common, and others of related names."""
+    south = frame[24:].drop(columns="pressure").assign(mass=np.arange(16.0), photo_grade="good")
+    south = south.rename(columns={"support": "SupportMaterial"})
+    return {"north": frame[:24], "south": south}
+
+
+@pytest.fixture
+def stacked(cohorts: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Both cohorts in one frame, with the column ``clinic``."""
+    frames = [frame.assign(clinic=name) for name, frame in cohorts.items()]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def with_vectors(stacked: pd.DataFrame) -> pd.DataFrame:
+    """The stacked frame with embedding vectors in place of photos, which train faster."""
+    vectors = np.random.default_rng(7).standard_normal((N_ROWS, 6))
+    return stacked.assign(photo=pd.Series(list(vectors), dtype=object))
 
 
 @pytest.fixture

@@ -1,0 +1,306 @@
+"""What a user hands in as cohorts, in any shape, comes out as the same cohorts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from tabimg import CITabPretrainer, Unlabeled
+from tabimg.estimators.cohort_material import gather_cohorts, group_numbers, own_columns
+from tabimg.estimators.cohort_photos import image_root_of, images_of
+from tabimg.estimators.cohorts import UNNAMED, cohort_names, split
+from tabimg.image import ImageReadError
+
+Make = Callable[..., CITabPretrainer]
+Frames = dict[str, pd.DataFrame]
+
+
+def gather(pretrainer: CITabPretrainer, X: Any, unlabeled: Any = None, **given: Any) -> Any:
+    weight, paths = given.get("sample_weight"), given.get("image_paths")
+    return gather_cohorts(pretrainer, X, weight, paths, unlabeled, reset=True)
+
+
+# --- splitting -----------------------------------------------------------------------------------
+
+
+def test_stacked_frame_and_mapping_split_alike(cohorts: Frames, stacked: pd.DataFrame) -> None:
+    ours = split(stacked, "clinic", "photo", None)
+    theirs = split(cohorts, "clinic", "photo", None)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.name == other.name
+        assert one.rows.tolist() == other.rows.tolist()
+        assert one.image_cells == other.image_cells
+        table = own_columns(one.table, several=True).reset_index(drop=True)
+        assert list(table.columns) == sorted(other.table.columns)
+        pd.testing.assert_frame_equal(
+            table, other.table[table.columns].reset_index(drop=True), check_dtype=False
+        )
+
+
+def test_rows_of_a_mixed_frame_keep_their_place(stacked: pd.DataFrame) -> None:
+    order = np.random.default_rng(0).permutation(len(stacked))
+    mixed = stacked.iloc[order]
+    for cohort in split(mixed, "clinic", "photo", None):
+        assert (mixed["clinic"].iloc[cohort.rows] == cohort.name).all()
+        assert cohort.image_cells == [mixed["photo"].iloc[cohort.rows].tolist()]
+        np.testing.assert_array_equal(cohort.table["width"], mixed["width"].iloc[cohort.rows])
+
+
+def test_frame_without_cohorts_is_one(frame: pd.DataFrame) -> None:
+    for column in (None, "clinic"):
+        (cohort,) = split(frame, column, "photo", None)
+        assert cohort.name == UNNAMED and cohort.table.shape == (40, 3)
+
+
+def test_image_paths_are_split_with_their_rows(stacked: pd.DataFrame) -> None:
+    mixed = stacked.drop(columns="photo")[::-1]
+    paths = [f"{row}.png" for row in range(40)]
+    for cohort in split(mixed, "clinic", None, None, paths):
+        assert cohort.image_cells == [[paths[row] for row in cohort.rows]]
+
+
+def test_frames_of_a_mapping_may_still_have_the_cohort_column(stacked: pd.DataFrame) -> None:
+    parts = split(dict(iter(stacked.groupby("clinic"))), "clinic", "photo", None)
+    assert [part.name for part in parts] == ["north", "south"]
+    assert not any("clinic" in part.table.columns for part in parts)
+
+
+@pytest.mark.parametrize("names", [[1, 2], [1.0, 2.0], np.array([1, 2]), [True, 2]])
+def test_numbered_cohorts_have_one_name_in_any_dtype(names: Any, frame: pd.DataFrame) -> None:
+    column = pd.Series(np.repeat(np.asarray(names), 20))
+    parts = split(frame.assign(clinic=column), "clinic", "photo", None)
+    assert [part.name for part in parts] == [1, 2]
+    assert [type(part.name) for part in parts] == [int, int]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
+def test_row_without_a_cohort_is_named(missing: Any, stacked: pd.DataFrame) -> None:
+    clinics = stacked["clinic"].astype(object)
+    clinics[[5, 9]] = missing
+    with pytest.raises(ValueError, match=r"2 rows have no cohort in column 'clinic'.*row 5"):
+        cohort_names(stacked.assign(clinic=clinics), "clinic")
+
+
+@pytest.mark.parametrize("name", [None, np.nan, ""])
+def test_mapping_without_a_name_is_refused(name: Any, frame: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="give it a name"):
+        split({"a": frame, name: frame}, None, "photo", None)
+
+
+def test_what_is_no_mapping_of_frames_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="without any cohort"):
+        split({}, None, None, None)
+    with pytest.raises(TypeError, match="cohort 'a' must be a DataFrame, got ndarray"):
+        split({"a": np.zeros((3, 2))}, None, None, None)
+    with pytest.raises(TypeError, match="list of frames: give a mapping"):
+        split([frame, frame], None, None, None)
+    with pytest.raises(ValueError, match=r"two cohorts are named '1\.5'"):
+        split({1.5: frame, "1.5": frame}, None, None, None)
+    with pytest.raises(ValueError, match="image_paths goes with one frame"):
+        split({"a": frame}, None, None, None, ["x.png"])
+
+
+def test_polars_frames_split_as_pandas_frames_do(stacked: pd.DataFrame) -> None:
+    ours = split(pl.from_pandas(stacked), "clinic", "photo", None)
+    for one, other in zip(ours, split(stacked, "clinic", "photo", None), strict=True):
+        assert one.name == other.name and one.image_cells == other.image_cells
+        assert own_columns(one.table, True).columns == list(own_columns(other.table, True).columns)
+
+
+# --- what is trained on --------------------------------------------------------------------------
+
+
+def test_rows_stay_in_the_order_in_which_they_came(stacked: pd.DataFrame, make_citab: Make) -> None:
+    mixed = stacked.sample(frac=1.0, random_state=1)
+    further = stacked.sample(frac=0.5, random_state=2).assign(width=-1.0)
+    pretrainer = make_citab(cohort_column="clinic")
+    weight = np.arange(1.0, 41.0)
+    material = gather(pretrainer, mixed, Unlabeled(further), sample_weight=weight)
+    assert material.weight.tolist() == weight.tolist() + [1.0] * 20
+    whole = pd.concat([mixed, further], ignore_index=True)
+    given = pd.concat(material.table.tables, ignore_index=True).iloc[material.table.order]
+    for column in ("width", "mass", "support"):
+        assert given[column].fillna(0).tolist() == whole[column].fillna(0).tolist()
+    images = material.images
+    assert [images.sources[i] for i in images.first(np.arange(60))] == whole["photo"].tolist()
+    encoded = pretrainer.fit(stacked)._encode_material(material)
+    assert encoded.cohorts.tolist() == (whole["clinic"] == "south").astype(int).tolist()
+
+
+def test_groups_belong_to_their_cohort(frame: pd.DataFrame) -> None:
+    patients = ["p1", "p1", "p2", None]
+    rows = frame[:4].assign(patient=patients)
+    parts = split({"a": rows, "b": rows}, None, "photo", "patient")
+    assert group_numbers(parts).tolist() == [0, 0, 1, -1, 2, 2, 3, -1]
+
+
+def test_group_is_one_in_labelled_and_unlabeled_rows(cohorts: Frames, make_citab: Make) -> None:
+    north = cohorts["north"]
+    labelled = north[:10].assign(patient=[1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
+    further = north[10:14].assign(patient=[1.0, np.nan, 2.0, 9.0])
+    pretrainer = make_citab(group_column="patient")
+    material = gather(pretrainer, {"north": labelled}, Unlabeled({"north": further}))
+    assert material.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, -1, 1, 5]
+
+
+def test_unlabeled_rows_join_their_cohort_or_are_a_new_one(
+    cohorts: Frames, make_citab: Make
+) -> None:
+    more = {"south": cohorts["south"], "north": cohorts["north"][20:]}
+    material = gather(make_citab(), {"north": cohorts["north"][:20]}, Unlabeled(more))
+    assert material.table.names == ["north", "south"]
+    assert [len(table) for table in material.table.tables] == [24, 16]
+    pd.testing.assert_frame_equal(
+        material.table.tables[0], cohorts["north"].drop(columns="photo").reset_index(drop=True)
+    )
+    assert material.weight.tolist() == [1.0] * 40
+
+
+@pytest.mark.parametrize("convert", [lambda X: X, pl.from_pandas], ids=["pandas", "polars"])
+def test_unlabeled_rows_may_lack_columns_and_have_further_ones(
+    convert: Callable[[pd.DataFrame], Any], cohorts: Frames, make_citab: Make
+) -> None:
+    north = cohorts["north"]
+    further = north[20:].drop(columns="pressure").assign(diagnosis="secret")
+    given = {"north": convert(north[:20])}
+    material = gather(make_citab(), given, Unlabeled({"north": convert(further)}))
+    (table,) = material.table.tables
+    assert list(table.columns) == ["width", "pressure", "support"]
+    assert pd.isna(pd.Series(table["pressure"].to_list()[20:])).all()
+
+
+def test_column_that_is_empty_in_labelled_rows_may_be_of_any_kind_in_unlabeled_ones(
+    stacked: pd.DataFrame, make_citab: Make
+) -> None:
+    empty = stacked[stacked["clinic"] == "north"].assign(support=np.nan)
+    pretrainer = make_citab(cohort_column="clinic")
+    material = gather(pretrainer, empty, Unlabeled(stacked))
+    assert material.table.tables[0]["support"].tolist()[24:] == stacked["support"][:24].tolist()
+
+
+def test_unlabeled_rows_of_another_kind_or_container_are_refused(
+    cohorts: Frames, stacked: pd.DataFrame, make_citab: Make
+) -> None:
+    north = cohorts["north"]
+    words = Unlabeled({"north": north.assign(pressure="much")})
+    with pytest.raises(ValueError, match=r"cohort 'north': column 'pressure' is numeric in X"):
+        gather(make_citab(), {"north": north}, words)
+    with pytest.raises(ValueError, match=r"cohort 'north': .*frames of one library"):
+        gather(make_citab(), {"north": north}, Unlabeled({"north": pl.from_pandas(north)}))
+    with pytest.raises(TypeError, match=r"tabimg\.Unlabeled\(frame\), got DataFrame"):
+        gather(make_citab(), north, north)
+    nameless = Unlabeled(north)
+    with pytest.raises(ValueError, match=r"unlabeled rows' cohort_column='clinic' is not a column"):
+        gather(make_citab(cohort_column="clinic"), stacked, nameless)
+
+
+def test_declared_columns_that_are_not_there_are_named(
+    cohorts: Frames, stacked: pd.DataFrame, make_citab: Make
+) -> None:
+    with pytest.raises(ValueError, match=r"cohort_column='clinik' is not .*mean 'clinic'"):
+        gather(make_citab(cohort_column="clinik"), stacked)
+    with pytest.raises(ValueError, match=r"image_column='photos' is not a column of any cohort"):
+        gather(make_citab(image_column="photos"), cohorts)
+    with pytest.raises(ValueError, match=r"group_column='patient' is not a column of X"):
+        gather(make_citab(cohort_column="clinic", group_column="patient"), stacked)
+
+
+def test_shapes_and_names_are_checked_for_each_cohort(cohorts: Frames, make_citab: Make) -> None:
+    north, south = cohorts.values()
+    twice = pd.concat([south, south[["mass"]]], axis=1)
+    for broken, message in (
+        (twice, "more than one column named 'mass'"),
+        (south[:0], r"0 sample\(s\)"),
+        (south[["photo"]], r"0 feature\(s\)"),
+    ):
+        with pytest.raises(ValueError, match=f"cohort 'south': .*{message}"):
+            gather(make_citab(), {"north": north, "south": broken})
+        with pytest.raises(ValueError, match=f"cohort 'south': .*{message}"):
+            gather(make_citab(), {"north": north}, Unlabeled({"south": broken}))
+
+
+def test_features_are_those_of_all_cohorts(
+    cohorts: Frames, stacked: pd.DataFrame, make_citab: Make
+) -> None:
+    names = ["width", "pressure", "support", "SupportMaterial", "mass", "photo_grade"]
+    by_mapping, by_frame = make_citab(), make_citab(cohort_column="clinic")
+    gather(by_mapping, cohorts)
+    gather(by_frame, stacked)
+    for pretrainer in (by_mapping, by_frame):
+        assert sorted(pretrainer.feature_names_in_) == sorted(names)
+        assert pretrainer.n_features_in_ == 6
+
+
+def test_too_few_photos_are_told(cohorts: Frames, make_citab: Make) -> None:
+    blank = {name: frame.assign(photo=None) for name, frame in cohorts.items()}
+    blank["north"].loc[0, "photo"] = cohorts["north"]["photo"][0]
+    with pytest.warns(UserWarning, match="fewer than two rows have a photo"):
+        assert gather(make_citab(), blank).images is None
+    assert gather(make_citab(lambda_itc=0, lambda_itm=0, lambda_mtr=1), cohorts).images is None
+
+
+# --- photos --------------------------------------------------------------------------------------
+
+
+def test_each_cohort_has_its_own_folder(
+    cohorts: Frames, photo_folder: Path, tmp_path: Path, make_citab: Make
+) -> None:
+    """Photos of one name in two folders."""
+    roots: dict[str, Path] = {}
+    relative = {}
+    for name, frame in cohorts.items():
+        roots[name] = tmp_path / name
+        roots[name].mkdir()
+        own = [f"{row}.png" for row in range(len(frame))]
+        for path, new in zip(frame["photo"], own, strict=True):
+            (roots[name] / new).write_bytes(Path(path).read_bytes())
+        relative[name] = frame.assign(photo=own)
+    pretrainer = make_citab(image_root=roots)
+    images = gather(pretrainer, relative).images
+    assert images.sources[0] == str(roots["north"] / "0.png")
+    assert images.sources[24] == str(roots["south"] / "0.png")
+    by_root = pretrainer.fit(relative)
+    by_path = make_citab().fit(cohorts)
+    np.testing.assert_array_equal(by_root.transform(relative), by_path.transform(cohorts))
+    expected = by_path.transform_images(cohorts)
+    np.testing.assert_array_equal(by_root.transform_images(relative), expected)
+    absolute = cohorts["south"]["photo"].tolist()
+    np.testing.assert_array_equal(by_root.transform_images(absolute), expected[24:])
+
+
+def test_cohort_without_a_folder_needs_absolute_paths() -> None:
+    pretrainer = SimpleNamespace(image_root={"north": "photos", "east": None})
+    assert image_root_of(pretrainer, "north", [["a.png"]]) == "photos"
+    assert image_root_of(pretrainer, "east", [["a.png"]]) is None
+    assert image_root_of(pretrainer, "south", [["/a.png", None, "", np.zeros(3)]]) is None
+    with pytest.raises(ValueError, match=r"no folder for cohort 'south', only for \['north', 'ea"):
+        image_root_of(pretrainer, "south", [["/a.png", ["/b.png", "c.png"]]])
+    assert image_root_of(SimpleNamespace(image_root="all"), "south", [["c.png"]]) == "all"
+
+
+def test_photos_come_in_the_order_of_the_rows(stacked: pd.DataFrame, make_citab: Make) -> None:
+    mixed = stacked.sample(frac=1.0, random_state=0)
+    images = images_of(make_citab(cohort_column="clinic"), mixed)
+    found = [images.sources[number] for number in images.first(np.arange(40))]
+    assert found == mixed["photo"].tolist()
+
+
+def test_photo_that_is_missing_is_named(cohorts: Frames, make_citab: Make) -> None:
+    mixed = pd.concat([f.assign(clinic=n) for n, f in cohorts.items()]).sample(
+        frac=1.0, random_state=3
+    )
+    mixed["photo"] = [*mixed["photo"][:7], "/nowhere.png", *mixed["photo"][8:]]
+    with pytest.raises(ImageReadError, match=r"row 7.*nowhere\.png"):
+        make_citab(cohort_column="clinic").fit(mixed)
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match="fewer than two photos could be read"),
+    ):
+        make_citab(on_bad_image="skip").fit(cohorts["south"].assign(photo="/nowhere.png"))
