@@ -13,7 +13,12 @@ import torch
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.cohort_material import CohortTables, gather_cohorts, own_columns
+from tabimg.estimators.cohort_material import (
+    CohortTables,
+    check_headers,
+    gather_cohorts,
+    own_columns,
+)
 from tabimg.estimators.cohort_photos import images_of, require_image_columns
 from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
@@ -33,7 +38,6 @@ from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
-from tabimg.table.headers import check_descriptions
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
 from tabimg.training.citab_recipes import (
     EXPERTS,
@@ -351,10 +355,9 @@ warm_start, random_state, verbose
         several = len(cohorts.names) > 1
         tables = [own_columns(table, several) for table in cohorts.tables]
         self.codec_ = CohortCodec.fit(cohorts.names, tables)
-        names = [name for codec in self.codec_.codecs for name in codec.schema.names]
-        check_descriptions(names, self.column_descriptions)
+        check_headers(cohorts, self.codec_, self.column_descriptions)
         self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
-        # Now: a header that says nothing is not to be found after all photos were read.
+        # Now: an encoder that fails is not to be found after all photos were read.
         self._column_vectors()
 
     def _column_vectors(self) -> tuple[ColumnVectors, ...]:

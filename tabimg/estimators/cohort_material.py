@@ -27,7 +27,8 @@ from tabimg.estimators.inputs import (
 )
 from tabimg.estimators.material import Material
 from tabimg.image import RowImages
-from tabimg.table import read_columns
+from tabimg.table import CohortCodec, check_descriptions, header_texts, read_columns
+from tabimg.table.adoption import Descriptions, described
 from tabimg.table.columns import plain_name
 
 
@@ -115,6 +116,28 @@ def own_columns(table: Any, several: bool) -> Any:
     there = [name for name in names if plain_name(name) not in absent]
     # Where nothing is there, the codec says so.
     return table[there or names]
+
+
+def check_headers(cohorts: CohortTables, codec: CohortCodec, descriptions: Descriptions) -> None:
+    """Check that each column that is used has a header, or a description, that says something.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `check_descriptions` and `header_texts`; names the cohort where there are several.
+    """
+    known = [each.schema.names for each in codec.codecs]
+    check_descriptions([column for names in known for column in names], descriptions)
+    for name, table, own in zip(cohorts.names, cohorts.tables, known, strict=True):
+        # In the user's order, for the message gives the position.
+        names = table.columns if is_frame(table) else own
+        columns = [plain_name(column) for column in names if plain_name(column) in own]
+        try:
+            header_texts(columns, described(columns, descriptions))
+        except ValueError as error:
+            if len(known) == 1:
+                raise
+            raise ValueError(f"cohort {name!r}: {error}") from error
 
 
 def group_numbers(cohorts: Sequence[Cohort]) -> np.ndarray:
