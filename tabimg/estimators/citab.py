@@ -14,13 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.citab_pretrainer import CITabPretrainer, check_table_parameters
 from tabimg.estimators.cohort_photos import image_root_of
-from tabimg.estimators.cohorts import UNNAMED, cohort_names, split
+from tabimg.estimators.cohorts import UNNAMED, cohort_names, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
-    as_column_list,
     check_table,
     is_frame,
     require_columns,
@@ -100,6 +99,11 @@ class CITabFineTuned(FineTunedEstimator):
         return self.cohort_column if column is None else column
 
     def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
+        if holds_several(X):
+            raise TypeError(
+                "one cohort is fitted, and predicted, at a time: give its frame, and the others as "
+                "unlabeled=Unlabeled(mapping)"
+            )
         column = self._cohort_column(source)
         if column is not None and is_frame(X) and column in list(X.columns):
             X = without_columns(X, [column])
@@ -109,6 +113,8 @@ class CITabFineTuned(FineTunedEstimator):
         super()._require_own_columns(X, source, image_paths)
         if getattr(source, "cohort_column", None) is None and self.cohort_column is not None:
             require_columns(X, [self.cohort_column], "cohort_column")
+        if is_frame(X):
+            check_descriptions(list(X.columns), self.column_descriptions)
         names = self._cohorts_of(X, source)
         if len(names) > 1:
             warnings.warn(
@@ -121,16 +127,18 @@ class CITabFineTuned(FineTunedEstimator):
 
     def _declared_here(self, source: Any) -> list[Hashable]:
         """Groups and cohorts as well: a pretrainer that takes any column would take these too."""
-        own = super()._declared_here(source)
-        for name in ("group_column", "cohort_column"):
-            if getattr(source, name) is None:
-                own += as_column_list(getattr(self, name))
-        return own
+        others = [
+            getattr(self, name)
+            for name in ("group_column", "cohort_column")
+            if getattr(source, name) is None and getattr(self, name) is not None
+        ]
+        return [*super()._declared_here(source), *others]
 
     def _make_codec(self, table: Any) -> TableCodec:
         """Learn the table's own columns; of their categories also those of pre-training."""
         codec = TableCodec().fit(table)
-        check_descriptions(codec.schema.names, self.column_descriptions)
+        if not is_frame(table):
+            check_descriptions(codec.schema.names, self.column_descriptions)
         texts = texts_of(codec, self._descriptions())
         source = self.pretrainer_
         self.nearest_headers_: dict[str | int, tuple[str, float]] = {}
