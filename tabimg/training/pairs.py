@@ -17,6 +17,9 @@ from tabimg.objectives import positives_from_ids
 from tabimg.training.net import Batch
 from tabimg.training.runtime import derive_seed
 
+# So many rows of a cohort stand side by side where there are several: a row that is alone with its
+# cohort has nothing to be told apart from.
+ROWS_TOGETHER = 16
 # Streams of one seed.
 _TRAINING, _VALIDATION, _AUGMENTATION = 1, 2, 3
 
@@ -63,6 +66,11 @@ class PairedRows:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @property
+    def cohorts(self) -> np.ndarray | None:
+        """Number of each row's cohort, int64 (n_rows,); None where rows have none."""
+        return getattr(self.table, "cohorts", None)
 
     @property
     def has_image(self) -> np.ndarray:
@@ -194,6 +202,8 @@ class TrainingBatches:
         """Share the rows out to the batches, those with a photo apart from the others."""
         has_image = self.builder.rows.has_image[self.index]
         paired = rng.permutation(self.index[has_image])
+        if self.builder.rows.cohorts is not None:
+            paired = paired[side_by_side(self.builder.rows.cohorts[paired], rng)]
         alone = rng.permutation(self.index[~has_image])
         # Two photos are the least that can be contrasted.
         n_paired = max(1, min(self.n_batches, len(paired) // 2))
@@ -221,6 +231,29 @@ class TrainingBatches:
             is_photo = rows.cache is not None
             part["pixels"] = self.augmenter(pixels, generator) if is_photo else pixels
         return batch | part
+
+
+def side_by_side(cohorts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Order shuffled rows so that each cohort comes in pieces of at least ``ROWS_TOGETHER`` rows.
+
+    Parameters
+    ----------
+    cohorts : int64 array of shape (n_rows,)
+        Of rows in random order.
+    rng : numpy.random.Generator
+        Shuffles the pieces.
+
+    Returns
+    -------
+    int64 array of shape (n_rows,)
+        A permutation; a smaller cohort is one piece.
+    """
+    pieces = []
+    for cohort in np.unique(cohorts):
+        rows = np.flatnonzero(cohorts == cohort)
+        pieces += np.array_split(rows, max(1, len(rows) // ROWS_TOGETHER))
+    order = rng.permutation(len(pieces))
+    return np.concatenate([np.empty(0, dtype=np.int64), *(pieces[piece] for piece in order)])
 
 
 class ValidationBatches:
