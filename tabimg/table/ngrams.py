@@ -31,7 +31,7 @@ class NgramEncoder:
     ngram_range : tuple of two int, default=(2, 4)
         Shortest and longest n-gram.
     abbreviations : "default", mapping of str to str, or None, default="default"
-        What abbreviations stand for: `ABBREVIATIONS`, a table of your own, or none. Extend the
+        What abbreviations stand for: ``ABBREVIATIONS``, a table of your own, or none. Extend the
         default as ``{**ABBREVIATIONS, "eoa": "effective orifice area"}``; of two spellings of one
         abbreviation the later counts.
 

@@ -1,0 +1,78 @@
+"""The cohorts of the CITab benchmarks: generated clinics, and real collections of dermatology."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+from sets import GROUP, SETS, DataSet, Loaded, find_folder, load
+
+from tabimg.datasets import make_cohorts
+
+DERMATOLOGY = ("derm_ham10000", "derm_isic2017", "derm_ph2")
+IMAGE_SIZE = 32
+CLINICS = {"harbour": 800, "meadow": 600, "northgate": 450, "lakeside": 300, "summit": 150}
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """One cohort of a domain, as target of a study and as company of the others.
+
+    Parameters
+    ----------
+    data : DataSet
+        Its columns, target and metric.
+    rows : Loaded
+        Photos are absolute paths.
+    """
+
+    data: DataSet
+    rows: Loaded
+
+    def pairs(self) -> pd.DataFrame:
+        """Give columns, photos and groups, for a pre-training."""
+        return self.rows.table
+
+
+def load_domain(domain: str) -> dict[str, Cohort]:
+    """Give the cohorts of "clinics" or "dermatology" by name; none where they are not at hand."""
+    return {"clinics": _clinics, "dermatology": _dermatology}[domain]()
+
+
+def _clinics() -> dict[str, Cohort]:
+    drawn = make_cohorts(CLINICS, image_size=IMAGE_SIZE, random_state=0)
+    found = {}
+    for name, frame in drawn.frames.items():
+        groups = drawn.groups[frame.index]
+        table = frame.assign(**{GROUP: groups}).reset_index(drop=True)
+        data = DataSet(
+            name=name,
+            title=f"Clinic {name!r}",
+            source="tabimg.datasets.make_cohorts",
+            role="development",
+            target="letters_lost",
+            task="regression",
+            metric="r2",
+            columns=(),
+            photos=("photo",),
+        )
+        target = drawn.targets[name].to_numpy()
+        columns = {"image_column": "photo", "group_column": GROUP}
+        found[name] = Cohort(data, Loaded(table, target, columns))
+    return found
+
+
+def _dermatology() -> dict[str, Cohort]:
+    found = {}
+    for name in DERMATOLOGY:
+        folder = find_folder(name)
+        if folder is None:
+            print(f"{name}: not found, TABIMG_DATA names no folder that holds it")
+            continue
+        data = SETS[name]
+        rows = load(data, folder)
+        table = rows.table.copy()
+        table["image"] = [str(folder / path) for path in table["image"]]
+        columns = {k: v for k, v in rows.columns.items() if k != "image_root"}
+        found[name] = Cohort(data, replace(rows, table=table, columns=columns))
+    return found
