@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.citab_pretrainer import CITabPretrainer, check_table_parameters
+from tabimg.estimators.citab_pretrainer import CITabPretrainer
+from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_photos import image_root_of
 from tabimg.estimators.cohorts import UNNAMED, cohort_names, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
@@ -25,7 +25,7 @@ from tabimg.estimators.inputs import (
     require_columns,
     without_columns,
 )
-from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
+from tabimg.estimators.pair_embedding import embed_pairs, embed_rows, why_no_pairs
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
@@ -43,7 +43,6 @@ from tabimg.table.spelling import extend_categories, respell
 from tabimg.training.blending import Candidate, Member, blend, predict
 from tabimg.training.citab_recipes import CohortRecipe, ColumnVectors
 from tabimg.training.forest import ForestCandidate
-from tabimg.training.inference import apply_to_table
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.runtime import derive_seed, resolve_device
 from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
@@ -182,27 +181,10 @@ class CITabFineTuned(FineTunedEstimator):
         columns = self._columns()
         if self.pretrainer_ is not None:
             return self.pretrainer_.network_.recipe.table.bound_to(columns)
-        return CohortRecipe(
-            columns=(columns,),
-            text_dim=self.vectors_.width,
-            dim=int(self.dim),
-            n_heads=int(self.n_heads),
-            n_layers=int(self.n_layers),
-            n_experts=int(self.n_experts),
-            expansion=float(self.expansion),
-            expert=self.expert,
-            value_form=self.value_form,
-        )
+        return cohort_recipe(self, (columns,))
 
     def _embed(self, encoded: EncodedTable) -> np.ndarray:
-        device = resolve_device(self.device)
-        net = self.pretrainer_.network_.on(device)
-        layout = self._columns().build().to(device)
-
-        def embed(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-            return net.encode(numeric, codes, layout)[0][:, 0]
-
-        return apply_to_table(embed, encoded, device=device)
+        return embed_rows(self.pretrainer_.network_, encoded, self._columns(), self.device)
 
     # --- photos --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import torch
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_material import (
     CohortTables,
     check_headers,
@@ -25,11 +26,11 @@ from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.material import Material
 from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
+from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.parameters import (
     check_choice,
     check_non_negative,
     check_path,
-    check_positive,
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
@@ -40,16 +41,11 @@ from tabimg.serialization import register
 from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
 from tabimg.training.citab_recipes import (
-    EXPERTS,
-    VALUE_FORMS,
     CITabRecipe,
-    CohortRecipe,
     ColumnVectors,
 )
-from tabimg.training.inference import apply_to_table
 from tabimg.training.pairs import PairedRows
 from tabimg.training.recipes import ImageRecipe
-from tabimg.training.runtime import resolve_device
 
 ON_NEW_COLUMNS = ("raise", "embed")
 
@@ -336,14 +332,7 @@ warm_start, random_state, verbose
         return cohorts
 
     def _embed(self, cohort: Cohort) -> np.ndarray:
-        encoded, columns = encode_cohort(self, cohort)
-        device = resolve_device(self.device)
-        net, layout = self.network_.on(device), columns.build().to(device)
-
-        def embed(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-            return net.encode(numeric, codes, layout)[0][:, 0]
-
-        return apply_to_table(embed, encoded, device=device)
+        return embed_rows(self.network_, *encode_cohort(self, cohort), self.device)
 
     def _gather(
         self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
@@ -371,17 +360,7 @@ warm_start, random_state, verbose
         return self.codec_.encode(cohorts.names, cohorts.tables).take(cohorts.order)
 
     def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
-        table = CohortRecipe(
-            columns=self._column_vectors(),
-            text_dim=self.vectors_.width,
-            dim=int(self.dim),
-            n_heads=int(self.n_heads),
-            n_layers=int(self.n_layers),
-            n_experts=int(self.n_experts),
-            expansion=float(self.expansion),
-            expert=self.expert,
-            value_form=self.value_form,
-        )
+        table = cohort_recipe(self, self._column_vectors())
         reconstructs = image is None or self.lambda_mtr > 0
         return CITabRecipe(
             table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
@@ -441,17 +420,3 @@ warm_start, random_state, verbose
         else:
             check_path("image_root", self.image_root)
         super()._check_parameters()
-
-
-def check_table_parameters(estimator: Any) -> None:
-    """Check the parameters of the table encoder."""
-    for name in ("dim", "n_heads", "n_layers", "n_experts"):
-        check_positive_int(name, getattr(estimator, name))
-    check_positive("expansion", estimator.expansion)
-    if estimator.dim % estimator.n_heads:
-        raise ValueError(
-            f"n_heads must divide dim, got n_heads={estimator.n_heads} and dim={estimator.dim}"
-        )
-    check_choice("expert", estimator.expert, EXPERTS)
-    check_choice("value_form", estimator.value_form, VALUE_FORMS)
-    resolve_header_encoder(estimator.header_encoder)

@@ -1,4 +1,4 @@
-"""Rows and photos embedded together, by the fused encoder of CITab."""
+"""Rows embedded by the encoders of CITab: alone, or together with their photos."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from tabimg.estimators.photo_embedding import apply_to_first
 from tabimg.image import RowImages
 from tabimg.table import EncodedTable
 from tabimg.training.citab_recipes import ColumnVectors
-from tabimg.training.inference import apply_in_blocks
+from tabimg.training.inference import apply_in_blocks, apply_to_table
+from tabimg.training.modules import FittedModule
 from tabimg.training.runtime import resolve_device
+
+
+def embed_rows(
+    network: FittedModule[Any, Any], encoded: EncodedTable, columns: ColumnVectors, device: str
+) -> np.ndarray:
+    """Embed rows of any columns from the table alone; float32 (n_rows, dim)."""
+    where = resolve_device(device)
+    net, layout = network.on(where), columns.build().to(where)
+
+    def embed(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return net.encode(numeric, codes, layout)[0][:, 0]
+
+    return apply_to_table(embed, encoded, device=where)
 
 
 def embed_pairs(
