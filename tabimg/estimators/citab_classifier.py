@@ -43,7 +43,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
         None.
     column_descriptions : mapping of column name to str, or None, default=None
         What is read in place of a column's name; None takes the pretrainer's.
-    dim : int, default=192
+    dim : int, default=96
     n_heads : int, default=8
     n_layers : int, default=3
     n_experts : int, default=5
@@ -168,7 +168,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
         cohort_column: Hashable | None = None,
         header_encoder: Any = "ngrams",
         column_descriptions: Mapping[Hashable, str] | None = None,
-        dim: int = 192,
+        dim: int = 96,
         n_heads: int = 8,
         n_layers: int = 3,
         n_experts: int = 5,

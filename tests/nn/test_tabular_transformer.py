@@ -38,9 +38,9 @@ def test_output_holds_cls_and_the_cells(network):
     assert network.embedding_dim == 16
 
 
-def test_defaults_are_three_blocks_of_width_192_with_mixtures():
+def test_defaults_are_three_blocks_of_width_96_with_mixtures():
     network = TabularTransformer()
-    assert network.embedding_dim == 192
+    assert network.embedding_dim == 96
     assert [type(block.feed_forward) for block in network.blocks] == [PrototypeMixture] * 3
     assert {block.n_heads for block in network.blocks} == {8}
 
