@@ -13,15 +13,14 @@ Without ``TABIMG_DATA`` it runs the generated clinics alone. ``--sets`` names th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
-from cohort_sets import DERMATOLOGY, IMAGE_SIZE, Cohort, load_domain
+from cohort_sets import IMAGE_SIZE, KNOWN, TARGETS, Cohort, at_hand
 from header_controls import NamesAlone, ShuffledHeaders
 from headline import Outcome, pooled
 from pages import as_gain, table
-from runs import QUICK_ROWS, Bench, begin, make_parser
-from sets import GROUP, SETS, DataSet
+from runs import Bench, begin, make_parser
+from sets import GROUP
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from variants import Variants
@@ -42,7 +41,6 @@ from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.data import describe_pairs
 from tabimg.training.runtime import single_thread
 
-TARGETS = {"northgate": "clinics", "summit": "clinics", **dict.fromkeys(DERMATOLOGY, "dermatology")}
 # One expert as wide as five: the same layer without a mixture, with as many parameters.
 PLAIN = {"n_experts": 1, "expansion": 8.75}
 # What is fitted on an encoder: the default blend, or one fine-tuned network alone.
@@ -103,30 +101,6 @@ def _labels(fit: str) -> dict[str, str]:
     return {method(encoder, fit): label for encoder, label in ENCODERS.items()}
 
 
-def _sets() -> tuple[DataSet, ...]:
-    clinics = [
-        DataSet(
-            name=name,
-            title=f"Clinic {name!r}",
-            source="tabimg.datasets.make_cohorts",
-            role="development",
-            target="letters_lost",
-            task="regression",
-            metric="r2",
-            columns=(),
-            photos=("photo",),
-        )
-        for name, domain in TARGETS.items()
-        if domain == "clinics"
-    ]
-    return (*clinics, *(SETS[name] for name in DERMATOLOGY))
-
-
-KNOWN = {data.name: data for data in _sets()}
-PAGES = {
-    fit: Variants("citab", _labels(fit), method("scratch", fit), tuple(KNOWN.values()))
-    for fit in FITS
-}
 BOTH = Variants(
     "citab",
     {
@@ -241,16 +215,8 @@ def findings(outcomes: list[Outcome]) -> Iterator[str]:
 def main() -> None:
     parser = make_parser("Does pre-training over cohorts help?", tuple(TARGETS))
     bench = begin(parser.parse_args(), KNOWN)
-    domains: dict[str, dict[str, Cohort]] = {}
-    for data in [] if bench.only_page else bench.sets:
-        domain = TARGETS[data.name]
-        cohorts = domains.setdefault(domain, load_domain(domain))
-        if bench.quick:
-            cohorts = {
-                name: replace(c, rows=c.rows.sample(QUICK_ROWS)) for name, c in cohorts.items()
-            }
-        if data.name in cohorts:
-            run(bench, data.name, cohorts)
+    for target, cohorts in at_hand(bench):
+        run(bench, target, cohorts)
     BOTH.write(bench, INTRODUCTION, findings(BOTH.outcomes(bench)))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from runs import QUICK_ROWS, Bench
 from sets import GROUP, SETS, DataSet, Loaded, find_folder, load
 
 from tabimg.datasets import make_cohorts
@@ -12,6 +14,7 @@ from tabimg.datasets import make_cohorts
 DERMATOLOGY = ("derm_ham10000", "derm_isic2017", "derm_ph2")
 IMAGE_SIZE = 32
 CLINICS = {"harbour": 800, "meadow": 600, "northgate": 450, "lakeside": 300, "summit": 150}
+TARGETS = {"northgate": "clinics", "summit": "clinics", **dict.fromkeys(DERMATOLOGY, "dermatology")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +36,48 @@ class Cohort:
         """Give columns, photos and groups, for a pre-training."""
         return self.rows.table
 
+    def sample(self, n_rows: int) -> Cohort:
+        """Draw some of the rows; all where there are no more."""
+        return replace(self, rows=self.rows.sample(n_rows))
+
+
+def at_hand(bench: Bench) -> Iterator[tuple[str, dict[str, Cohort]]]:
+    """Give the targets that are to be run, each with the cohorts of its domain, itself included."""
+    domains: dict[str, dict[str, Cohort]] = {}
+    for data in [] if bench.only_page else bench.sets:
+        domain = TARGETS[data.name]
+        if domain not in domains:
+            found = load_domain(domain)
+            if bench.quick:
+                found = {name: cohort.sample(QUICK_ROWS) for name, cohort in found.items()}
+            domains[domain] = found
+        if data.name in domains[domain]:
+            yield data.name, domains[domain]
+
 
 def load_domain(domain: str) -> dict[str, Cohort]:
     """Give the cohorts of "clinics" or "dermatology" by name; none where they are not at hand."""
     return {"clinics": _clinics, "dermatology": _dermatology}[domain]()
+
+
+def _clinic(name: str) -> DataSet:
+    return DataSet(
+        name=name,
+        title=f"Clinic {name!r}",
+        source="tabimg.datasets.make_cohorts",
+        role="development",
+        target="letters_lost",
+        task="regression",
+        metric="r2",
+        columns=(),
+        photos=("photo",),
+    )
+
+
+# The sets that targets are predicted in, by name.
+KNOWN = {
+    name: _clinic(name) if domain == "clinics" else SETS[name] for name, domain in TARGETS.items()
+}
 
 
 def _clinics() -> dict[str, Cohort]:
@@ -45,20 +86,9 @@ def _clinics() -> dict[str, Cohort]:
     for name, frame in drawn.frames.items():
         groups = drawn.groups[frame.index]
         table = frame.assign(**{GROUP: groups}).reset_index(drop=True)
-        data = DataSet(
-            name=name,
-            title=f"Clinic {name!r}",
-            source="tabimg.datasets.make_cohorts",
-            role="development",
-            target="letters_lost",
-            task="regression",
-            metric="r2",
-            columns=(),
-            photos=("photo",),
-        )
         target = drawn.targets[name].to_numpy()
         columns = {"image_column": "photo", "group_column": GROUP}
-        found[name] = Cohort(data, Loaded(table, target, columns))
+        found[name] = Cohort(_clinic(name), Loaded(table, target, columns))
     return found
 
 
