@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
@@ -39,6 +38,7 @@ from tabimg.table import (
     resolve_header_encoder,
 )
 from tabimg.table.adoption import Descriptions, nearest_known, texts_of
+from tabimg.table.categories import MISSING
 from tabimg.table.spelling import extend_categories, respell
 from tabimg.training.blending import Candidate, Member, blend, predict
 from tabimg.training.citab_recipes import CohortRecipe, ColumnVectors
@@ -257,14 +257,7 @@ class CITabFineTuned(FineTunedEstimator):
             return super()._predictions(X)
         images = self._images_to_predict(X)
         if self.predict_modality == "auto":
-            with_photo = np.flatnonzero(images.has_image)
-            prediction = super()._predictions(X)
-            if len(with_photo) and self.photo_members_:
-                part = _safe_indexing(X, with_photo)
-                found = self._predict_with("both", part, images.take(with_photo))
-                known = ~np.isnan(found).any(axis=1)
-                prediction[with_photo[known]] = found[known]
-            return prediction
+            return self._predict_from_what_there_is(X, images)
         if not self.photo_members_:
             raise ValueError(
                 f"predict_modality={self.predict_modality!r} needs a fit with photos of labelled "
@@ -277,7 +270,37 @@ class CITabFineTuned(FineTunedEstimator):
                 f"{len(missing)} rows have none, the first is row {missing[0]}. 'auto' takes what "
                 "each row has"
             )
-        return self._predict_with(self.predict_modality, X, images)
+        if self.predict_modality == "image":
+            return self._predict_with("image", self._without_cells(len(images)), images)
+        return self._predict_with("both", self._encoded_again(X), images)
+
+    def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
+        """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
+        prediction = super()._predictions(X)
+        if not self.photo_members_:
+            return prediction
+        encoded = self._encoded_again(X)
+        has_cells = ~(
+            np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
+        )
+        for modality, wanted in (("both", has_cells), ("image", ~has_cells)):
+            rows = np.flatnonzero(images.has_image & wanted)
+            if len(rows):
+                found = self._predict_with(modality, encoded.take(rows), images.take(rows))
+                known = ~np.isnan(found).any(axis=1)
+                prediction[rows[known]] = found[known]
+        return prediction
+
+    def _without_cells(self, n_rows: int) -> EncodedTable:
+        """Encode rows of which only the photo counts."""
+        n_numeric, n_codes = len(self.codec_.numeric_names), len(self.codec_.categorical_names)
+        numeric = np.full((n_rows, n_numeric), np.nan, dtype=np.float32)
+        return EncodedTable(numeric, np.full((n_rows, n_codes), MISSING, dtype=np.int64))
+
+    def _encoded_again(self, X: Any) -> EncodedTable:
+        """Encode rows without a further warning of what is unknown in them."""
+        table = self._take_apart(X, self.pretrainer_).table
+        return self._encode_table(check_table(self, table, reset=False))
 
     def _images_to_predict(self, X: Any) -> RowImages:
         inputs = self._take_apart(X, self.pretrainer_)
@@ -289,10 +312,8 @@ class CITabFineTuned(FineTunedEstimator):
             raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
         return images
 
-    def _predict_with(self, modality: str, X: Any, images: RowImages) -> np.ndarray:
+    def _predict_with(self, modality: str, encoded: EncodedTable, images: RowImages) -> np.ndarray:
         """Predict with photos, float64 (n_rows, n_outputs); each row has one."""
-        table = check_table(self, self._take_apart(X, self.pretrainer_).table, reset=False)
-        encoded = self._encode_table(table)
         nothing = np.zeros((len(encoded), 0), dtype=np.float32)
         views = Views(encoded, self.codec_.to_matrix(encoded), nothing, nothing)
         views = self._views_with_photos(views, images, "raise")

@@ -51,10 +51,11 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
     expert : {"mlp", "linear"}, default="mlp"
     value_form : {"scale", "product", "sum"}, default="scale"
     predict_modality : {"table", "auto", "image", "both"}, default="table"
-        What is predicted from: the table alone, whatever else a frame holds; the photo alone; both,
-        by the fused encoder; or what each row has ("auto"). It may be set after `fit`. All but
-        "table" need a `fit` with photos of labelled rows, and a pretrainer that keeps its image
-        encoder; they are linear models and forests under fixed encoders.
+        What is predicted from: the table alone, whatever else a frame holds; the photo alone, with
+        or without a table beside it; both, by the fused encoder; or what each row has ("auto"). It
+        may be set after `fit`. All but "table" need a `fit` with photos of labelled rows, and a
+        pretrainer that keeps its image encoder; they are linear models and forests under fixed
+        encoders.
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
         "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
         trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"

@@ -487,9 +487,16 @@ def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
             regressor.predict(some)
         with pytest.raises(ValueError, match="in every row; 40 rows have none"):
             regressor.predict(bare)
+    # Without a table the photo alone predicts, and a row without any cell is such a one.
     blank = vectors.assign(width=np.nan, pressure=np.nan, support=None)
+    half = vectors.where((np.arange(40) % 2 == 0)[:, None] | (vectors.columns == "photo"))
     regressor.set_params(predict_modality="image")
-    np.testing.assert_allclose(regressor.predict(blank), found["image"])
+    np.testing.assert_array_equal(regressor.predict(blank), found["image"])
+    np.testing.assert_array_equal(regressor.predict(vectors[["photo"]]), found["image"])
+    regressor.set_params(predict_modality="auto")
+    mixed = regressor.predict(half)
+    np.testing.assert_allclose(mixed[::2], found["both"][::2], rtol=1e-6)
+    np.testing.assert_allclose(mixed[1::2], found["image"][1::2], rtol=1e-6)
 
 
 def test_prediction_from_the_table_never_looks_at_photos(
