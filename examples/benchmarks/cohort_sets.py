@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 from runs import QUICK_ROWS, Bench
 from sets import GROUP, SETS, DataSet, Loaded, find_folder, load
 
 from tabimg.datasets import make_cohorts
+from tabimg.nn import ResNet
 
 DERMATOLOGY = ("derm_ham10000", "derm_isic2017", "derm_ph2")
-IMAGE_SIZE = 32
+# Many encoders are compared: small photos, and a residual network of a block a stage for them.
+PHOTOS = {"image_size": 32, "image_encoder": partial(ResNet, layers=(1, 1, 1, 1), width=16)}
 CLINICS = {"harbour": 800, "meadow": 600, "northgate": 450, "lakeside": 300, "summit": 150}
 TARGETS = {"northgate": "clinics", "summit": "clinics", **dict.fromkeys(DERMATOLOGY, "dermatology")}
 
@@ -71,6 +74,7 @@ def _clinic(name: str) -> DataSet:
         metric="r2",
         columns=(),
         photos=("photo",),
+        augmentation={"crop": None},  # a crop would change the apparent width of the vessels
     )
 
 
@@ -81,7 +85,7 @@ KNOWN = {
 
 
 def _clinics() -> dict[str, Cohort]:
-    drawn = make_cohorts(CLINICS, image_size=IMAGE_SIZE, random_state=0)
+    drawn = make_cohorts(CLINICS, image_size=PHOTOS["image_size"], random_state=0)
     found = {}
     for name, frame in drawn.frames.items():
         groups = drawn.groups[frame.index]
