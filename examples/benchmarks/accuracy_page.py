@@ -48,7 +48,7 @@ TABIMG_DATA=... python examples/benchmarks/accuracy.py
 ```
 
 from the tables of scores in `docs/benchmarks/results/`, which have one row a method, fold, label
-budget and draw.
+budget and draw. `--extras` adds RealMLP, TabM and CatBoost (`pip install tabimg[benchmarks]`).
 
 - **MT-CMTM** pre-trains on all training rows of a fold with their photos, and is fitted on the
   labelled ones. **scratch** is the same estimator with `pretrainer=None`: the same candidates and
