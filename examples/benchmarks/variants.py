@@ -30,6 +30,8 @@ from tabimg.evaluation.metrics import METRICS
 
 FRACTIONS = (0.1, 1.0)
 N_FOLDS, FOLDS = 5, (0, 1)
+N_COLOURS, MARKERS = 10, "osD"
+LEGEND_WIDTH = 85  # letters side by side
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class Variants:
 
     def _figure(self, bench: Bench, outcomes: Sequence[Outcome]) -> Iterator[str]:
         name = f"{self.page}-gains.svg"
-        height = 1.6 + 0.12 * len(outcomes) * len(self.labels)
+        height = 1.6 + (0.1 + 0.12 * len(outcomes)) * len(self.labels)
         save_figure(
             bench.docs / "figures" / name,
             lambda figure: self._draw(figure, outcomes),
@@ -147,15 +149,18 @@ class Variants:
         methods = [name for name in self.labels if name != self.reference]
         axes = figure.subplots(1, len(FRACTIONS), sharey=True)
         shifts = np.linspace(0.3, -0.3, len(methods))
+        styles = [(f"C{i % N_COLOURS}", MARKERS[i // N_COLOURS]) for i in range(len(methods))]
         for ax, fraction in zip(axes, FRACTIONS, strict=True):
-            for method, shift in zip(methods, shifts, strict=True):
+            for method, shift, (colour, marker) in zip(methods, shifts, styles, strict=True):
                 means = [100 * o.gain((fraction,), self.reference, method).mean() for o in outcomes]
                 places = np.arange(len(outcomes)) + shift
-                ax.plot(means, places, "o", markersize=4, label=self.labels[method])
+                label = self.labels[method]
+                ax.plot(means, places, marker, color=colour, markersize=4, label=label)
             ax.axvline(0.0, color="grey", linewidth=0.8)
             ax.set_xlabel(
                 f"Gain over {self.labels[self.reference]},\n{100 * fraction:g} % of the labels"
             )
         axes[0].set_yticks(range(len(outcomes)), [o.data.name for o in outcomes])
         handles = axes[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside upper center", ncols=min(4, len(methods)))
+        widest = max(len(self.labels[method]) for method in methods)
+        figure.legend(*handles, loc="outside upper center", ncols=max(1, LEGEND_WIDTH // widest))
