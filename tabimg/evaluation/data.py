@@ -25,7 +25,7 @@ from tabimg.estimators.inputs import (
     take_apart,
 )
 from tabimg.evaluation.cells import fingerprint
-from tabimg.evaluation.metrics import check_task
+from tabimg.evaluation.metrics import TASKS
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.table import read_columns
@@ -118,6 +118,27 @@ class StudyData:
         return seen
 
 
+def require_photo_files(data: StudyData, image_root: Any) -> None:
+    """Check that the photos of all rows are there, before anything is computed.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the first row and file, by the position in the user's table.
+    """
+    cells = [data.pairs[name].tolist() for name in data.image_columns]
+    images = RowImages.from_cells(cells, image_root)
+    paths = [source if isinstance(source, str) else None for source in images.sources]
+    absent = [number for number, path in enumerate(paths) if path and not os.path.exists(path)]
+    if absent:
+        entry = int(np.flatnonzero(np.isin(images.ids, absent))[0])
+        row = int(np.searchsorted(images.offsets, entry, side="right")) - 1
+        raise FileNotFoundError(
+            f"{len(absent)} photos are not there, the first is that of row {row}: "
+            f"{paths[int(images.ids[entry])]}. Is image_root right?"
+        )
+
+
 def describe_pairs(frame: Any) -> Any:
     """Describe further pairs, a frame or a mapping of cohorts, in plain values."""
     if isinstance(frame, Mapping):
@@ -163,9 +184,15 @@ def read_data(
     target = column_or_1d(np.asarray(y), warn=True)
     check_consistent_length(pairs, target)
     _reject_missing(target)
+    if task not in ("auto", *TASKS):
+        raise ValueError(f"task must be 'auto' or one of {TASKS}, got {task!r}")
     if task == "auto":
         task = _find_task(target)
-    check_task(task)
+    if task == "classification" and target.dtype.kind == "f" and (target != target.round()).any():
+        raise ValueError(
+            "task='classification' needs classes, and y holds numbers that are not whole: say "
+            "task='regression', or cut y into classes"
+        )
     if task == "regression":
         target = _as_numbers(target)
     inputs = take_apart(pairs, image_columns, group_column)

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,13 @@ class Protocol:
     n_draws: int | Mapping[float, int]
     random_state: int
     folds: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        _check_whole(self.random_state)
+        if np.ndim(self.label_fractions) != 1:
+            raise TypeError(
+                f"label_fractions must be a sequence of numbers, got {self.label_fractions!r}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +275,14 @@ def _cell_fingerprint(
     encoder = None if unit.pretrainer is None else unit.encoder_fingerprint
     rows = (unit.fold.train, labelled, unit.fold.test)
     return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed)
+
+
+def _check_whole(random_state: Any) -> None:
+    if not isinstance(random_state, Integral):
+        raise TypeError(
+            "random_state must be an int, which decides folds and draws and lets a study be "
+            f"resumed, got {random_state!r}"
+        )
 
 
 def _without(units: Sequence[Unit], done: Mapping[str, Any]) -> list[Unit]:

@@ -44,6 +44,8 @@ class LeakageReport:
         ``test_image``, ``pretraining_row``, ``pretraining_image`` and ``n_pretraining_rows``.
     n_pretraining, n_test : int
         Numbers of rows compared.
+    compares_images : bool
+        Whether images were compared: both frames have such a column.
 
     Notes
     -----
@@ -54,6 +56,7 @@ class LeakageReport:
     images: pd.DataFrame
     n_pretraining: int
     n_test: int
+    compares_images: bool
 
     @property
     def is_clean(self) -> bool:
@@ -63,6 +66,11 @@ class LeakageReport:
     def __str__(self) -> str:
         compared = f"{self.n_test} test rows against {self.n_pretraining} pre-training rows"
         if self.is_clean:
+            if not self.compares_images:
+                return (
+                    f"No shared rows: {compared}. Images were not compared: image_column names "
+                    "no column of both frames."
+                )
             return f"No shared rows or images: {compared}."
         parts = [f"Leakage, {compared}:"]
         for name, frame in (("rows", self.rows), ("images", self.images)):
@@ -94,7 +102,7 @@ def leakage_report(
         Of the same library. Columns that only one of the two frames has, such as a target, are
         not compared.
     image_column : column label, list of labels or None, default=None
-        Photos are compared where both frames have the column.
+        Photos are compared where both frames have one of the columns; the report says whether.
     image_root : str or Path, default=None
         Folder that relative paths start from.
     group_column : column label, default=None
@@ -107,8 +115,8 @@ def leakage_report(
     Raises
     ------
     ValueError
-        If the frames have no column in common, or an image file cannot be read; names row and
-        file.
+        If the frames have no column in common, an image or group column is in neither, or an image
+        file cannot be read; names row and file.
 
     Notes
     -----
@@ -127,6 +135,8 @@ def leakage_report(
     0         0                1                   1
     """
     parts = [_take_apart(frame, image_column, group_column) for frame in (pretraining, test)]
+    for name, columns in (("image_column", image_column), ("group_column", group_column)):
+        _require_somewhere((pretraining, test), as_column_list(columns), name)
     n_pretraining = len(parts[0].groups)
     keys = _row_keys(_common_table(parts[0].table, parts[1].table))
     rows = _shared_rows(keys[:n_pretraining], keys[n_pretraining:])
@@ -135,7 +145,8 @@ def leakage_report(
         for part in parts
     )
     images = _shared_images(pretraining_images, test_images)
-    return LeakageReport(rows, images, n_pretraining, len(parts[1].groups))
+    compares_images = all(part.image_cells for part in parts)
+    return LeakageReport(rows, images, n_pretraining, len(parts[1].groups), compares_images)
 
 
 def image_groups(
@@ -195,6 +206,13 @@ def _take_apart(X: Any, image_column: Any, group_column: Hashable | None) -> Inp
     if not is_frame(X):
         raise TypeError(f"a DataFrame is needed, got {type(X).__name__}")
     return take_apart(X, image_column, group_column)
+
+
+def _require_somewhere(frames: Sequence[Any], columns: Sequence[Hashable], name: str) -> None:
+    """Check that each column is in one of the frames at least."""
+    for column in columns:
+        if not any(column in list(frame.columns) for frame in frames):
+            require_columns(frames[0], [column], name)
 
 
 def _common_table(first: Any, second: Any) -> Any:

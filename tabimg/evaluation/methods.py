@@ -148,6 +148,8 @@ class Prototypes:
 
     def built_in(self, names: Iterable[str]) -> list[Method]:
         """Make methods by name; names as in `METHODS`."""
+        if isinstance(names, str):
+            raise TypeError(f"methods must be a sequence of names, such as [{names!r}]")
         return [self._make(name) for name in names]
 
     def grid_points(self, grid: Any) -> list[Method]:
@@ -200,7 +202,8 @@ def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> 
     Raises
     ------
     TypeError
-        If a value is nothing of the kind, or a pretrainer comes with an estimator that takes none.
+        If a value is nothing of the kind, a pretrainer comes with an estimator that takes none, or
+        a classifier gives no probabilities.
     """
     methods = []
     for name, pair in extras.items():
@@ -224,6 +227,11 @@ def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> 
                     f"which does not go with {type(estimator).__name__}"
                 )
             pretrainer = declare_on_pretrainer(pretrainer, data, image_root)
+        if data.task == "classification" and not hasattr(estimator, "predict_proba"):
+            raise TypeError(
+                f"extra_methods[{name!r}]: {type(estimator).__name__} has no predict_proba, which "
+                "AUC and log loss need; sklearn.calibration.CalibratedClassifierCV adds one"
+            )
         if is_ours:
             estimator = declare_on_estimator(estimator, data)
         methods.append(Method(str(name), clone(estimator), pretrainer, further=further))

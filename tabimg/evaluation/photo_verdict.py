@@ -43,8 +43,8 @@ VERDICTS = {
     "prediction, without a photo, it is lost.",
     "nothing_left": "Photos say something about the target and the columns can carry it, but they "
     "teach the table nothing that the labels have not taught it.",
-    "may_pay": "Photos may pay: the gain is there on average, but not in every fold, and chance "
-    "can explain it.",
+    "may_pay": "Photos may pay: with {best} of the labels they gain on average, but the folds "
+    "differ so much that chance can explain it.",
     "likely_to_pay": "Photos are likely to pay with {budgets} of the labels: they teach the table "
     "what so few labels do not.",
 }
@@ -81,11 +81,12 @@ class PhotoValue:
       fractions: ``"likely_to_pay"``.
     - Do columns predict 10 % of the variance of what photos say about the target? If not:
       ``"not_carried"``.
-    - Are both gains above 1 point or percent on average, whatever the intervals? ``"may_pay"``,
-      else ``"nothing_left"``.
+    - Are both gains above 1 point or percent on average, whatever the intervals, at any of the
+      label fractions? ``"may_pay"``, else ``"nothing_left"``.
 
     Intervals are 95 % and over folds, as by `corrected_interval`; gains as in `StudyResult`. The
     thresholds are not calibrated on anything: they keep what is too small to matter from deciding.
+    One fraction out of several is enough, so that chance has several tries.
     """
 
     scores: pd.DataFrame
@@ -125,7 +126,10 @@ class PhotoValue:
     @property
     def explanation(self) -> str:
         """The verdict in a sentence."""
-        return VERDICTS[self.verdict].format(budgets=" and ".join(self.budgets_that_pay))
+        return VERDICTS[self.verdict].format(
+            budgets=" and ".join(self.budgets_that_pay),
+            best=max(self.budgets, key=lambda budget: min(g.mean for g in self._gains(budget))),
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Give all figures of the report.

@@ -66,7 +66,8 @@ def test_read_data_asks_where_whole_numbers_may_be_either(frame: pd.DataFrame) -
         ({"y": np.array([np.inf] + [0.5] * 59)}, ValueError, "infinite in row 0"),
         ({"y": [f"{i}.png" for i in range(60)]}, ValueError, "looks like file paths"),
         ({"X": pd.DataFrame({"width": np.arange(60) / 7, "photo": None})}, ValueError, "itself"),
-        ({"task": "ranking"}, ValueError, "task must be one of"),
+        ({"task": "ranking"}, ValueError, "task must be 'auto' or one of"),
+        ({"task": "classification"}, ValueError, "numbers that are not whole"),
     ],
 )
 def test_read_data_bad_input_is_error(

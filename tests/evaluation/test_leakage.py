@@ -152,3 +152,16 @@ def test_image_groups_of_photos_alone(copied: Path) -> None:
 def test_image_groups_undeclared_column_is_error(frame: pd.DataFrame, columns: Any) -> None:
     with pytest.raises(ValueError, match=r"image_column='foto'|group_column='bach'"):
         image_groups(frame, group_column="bach", **columns)
+
+
+def test_columns_in_neither_frame_are_named_and_uncompared_images_are_told() -> None:
+    seen = pd.DataFrame({"width": [1.0], "photo": [b"front"]})
+    new = pd.DataFrame({"width": [2.0], "photo": [b"front"]})
+    assert leakage_report(seen, new, image_column="photo").compares_images
+    with pytest.raises(ValueError, match=r"image_column='foto' is not a column.*Did you mean"):
+        leakage_report(seen, new, image_column="foto")
+    with pytest.raises(ValueError, match="group_column='patient' is not a column"):
+        leakage_report(seen, new, image_column="photo", group_column="patient")
+    report = leakage_report(seen, new.drop(columns="photo"), image_column="photo")
+    assert not report.compares_images
+    assert "Images were not compared" in str(report)

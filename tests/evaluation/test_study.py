@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import RidgeClassifier
 
 from tabimg import MTCMTMClassifier
 from tabimg.evaluation import StudyResult, ablation_study, label_curve, sensitivity
@@ -116,6 +117,36 @@ def test_ablation_study_bad_parameters_are_errors_before_anything_is_computed(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         ablation_study(frame, amount, **{**small, **change}, results_dir=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": "scratch"}, r"sequence of names, such as \['scratch'\]"),
+        ({"random_state": None}, "random_state must be an int"),
+        ({"label_fractions": 0.5}, "must be a sequence of numbers, got 0.5"),
+        ({"extra_methods": {"ridge": (None, RidgeClassifier())}}, "no predict_proba"),
+    ],
+)
+def test_ablation_study_values_of_a_wrong_type_are_told(
+    frame: pd.DataFrame,
+    kind: np.ndarray,
+    small_of_classes: dict[str, Any],
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        ablation_study(frame, kind, **{**small_of_classes, **change})
+
+
+def test_photo_that_is_not_there_is_named_by_its_row_before_anything_is_computed(
+    frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
+) -> None:
+    frame.loc[40, "photo"] = "gone.png"
+    for study in (ablation_study, sensitivity):
+        with pytest.raises(FileNotFoundError, match=r"first is that of row 40: .*gone\.png"):
+            study(frame, amount, **small, results_dir=tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
