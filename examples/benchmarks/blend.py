@@ -50,7 +50,9 @@ TABIMG_DATA=... python examples/benchmarks/blend.py
 
 - The *share* of a member follows from its loss on inner held-out rows: log loss, or squared error
   of the standardised target. *Optimism* is how much larger the loss on test rows is than on these,
-  in percent; a judge that is fair to all is equally optimistic about all.
+  in percent; a judge that is fair to all is equally optimistic about all. A set's table has means
+  over folds and their ratio; the averages over sets are means of the ratios of single folds, which
+  differ widely: two folds are no more than a hint.
 - The encoder is pre-trained on all training rows of the outer fold, held-out ones included, without
   their labels. Members that look through it have met the held-out rows, and no test row: if that
   flatters them, their optimism is larger than that of forests and linear models.

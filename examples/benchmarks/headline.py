@@ -139,11 +139,12 @@ def _aim(
     label: str, outcomes: Sequence[Outcome], fractions: Sequence[float], reference: str, bar: float
 ) -> list[str]:
     found = pooled(outcomes, fractions, reference)
-    return _row(label, found, found.mean >= bar)
+    return _row(label, found, found.mean >= bar, found.low >= bar)
 
 
-def _row(label: str, found: Interval, reached: bool) -> list[str]:
-    verdict = "-" if math.isnan(found.mean) else "yes" if reached else "**no**"
+def _row(label: str, found: Interval, reached: bool, surely: bool = True) -> list[str]:
+    met = "yes" if surely else "on average, not for certain"
+    verdict = "-" if math.isnan(found.mean) else met if reached else "**no**"
     return [label, as_gain(found.mean, found.low, found.high), verdict]
 
 
