@@ -126,7 +126,7 @@ def ablation_study(
     FileNotFoundError
         If a photo is not there; names its row and file. Not asked where the pretrainer has an
         ``image_loader``, which may read from elsewhere.
-    tabimg.evaluation.engine.CellError
+    tabimg.evaluation.CellError
         If a method fails; names method, fold and budget. Finished cells are kept.
 
     Notes
