@@ -115,8 +115,8 @@ def leakage_report(
     Raises
     ------
     ValueError
-        If the frames have no column in common, an image or group column is in neither, or an image
-        file cannot be read; names row and file.
+        If the frames have no column in common, photos included, an image or group column is in
+        neither, or an image file cannot be read; names row and file.
 
     Notes
     -----
@@ -138,15 +138,19 @@ def leakage_report(
     for name, columns in (("image_column", image_column), ("group_column", group_column)):
         _require_somewhere((pretraining, test), as_column_list(columns), name)
     n_pretraining = len(parts[0].groups)
-    keys = _row_keys(_common_table(parts[0].table, parts[1].table))
+    compares_images = all(part.image_cells for part in parts)
+    n_test = len(parts[1].groups)
+    if compares_images and not _common_columns(*(part.table for part in parts)):
+        keys = np.arange(n_pretraining + n_test)  # photos alone: no row is like another
+    else:
+        keys = _row_keys(_common_table(parts[0].table, parts[1].table))
     rows = _shared_rows(keys[:n_pretraining], keys[n_pretraining:])
     pretraining_images, test_images = (
         RowImages.from_cells(part.image_cells or [[None] * len(part.groups)], image_root)
         for part in parts
     )
     images = _shared_images(pretraining_images, test_images)
-    compares_images = all(part.image_cells for part in parts)
-    return LeakageReport(rows, images, n_pretraining, len(parts[1].groups), compares_images)
+    return LeakageReport(rows, images, n_pretraining, n_test, compares_images)
 
 
 def image_groups(
@@ -215,9 +219,13 @@ def _require_somewhere(frames: Sequence[Any], columns: Sequence[Hashable], name:
             require_columns(frames[0], [column], name)
 
 
+def _common_columns(first: Any, second: Any) -> list[Hashable]:
+    return [name for name in first.columns if name in list(second.columns)]
+
+
 def _common_table(first: Any, second: Any) -> Any:
     """Put the columns that both tables have below each other."""
-    common = [name for name in first.columns if name in list(second.columns)]
+    common = _common_columns(first, second)
     if not common:
         raise ValueError(
             f"the frames have no column in common: {list(first.columns)} and {list(second.columns)}"

@@ -162,6 +162,8 @@ def test_columns_in_neither_frame_are_named_and_uncompared_images_are_told() -> 
         leakage_report(seen, new, image_column="foto")
     with pytest.raises(ValueError, match="group_column='patient' is not a column"):
         leakage_report(seen, new, image_column="photo", group_column="patient")
+    photos = leakage_report(seen[["photo"]], new[["photo"]], image_column="photo")
+    assert photos.rows.empty and len(photos.images) == 1
     report = leakage_report(seen, new.drop(columns="photo"), image_column="photo")
     assert not report.compares_images
     assert "Images were not compared" in str(report)
