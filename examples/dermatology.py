@@ -14,7 +14,7 @@ pre-training. ``TABIMG_DATA`` names the folder that holds ``derm_ham10000``, ``d
 
     TABIMG_DATA=... python examples/dermatology.py
 
-One fold takes about five minutes on two free cores; ``--folds 5`` runs all five, ``--quick`` shows
+One fold takes about ten minutes on two free cores; ``--folds 5`` runs all five, ``--quick`` shows
 in a minute that everything is in place.
 """
 
