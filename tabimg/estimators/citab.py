@@ -19,7 +19,6 @@ from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
-    check_table,
     is_frame,
     require_columns,
     without_columns,
@@ -272,14 +271,14 @@ class CITabFineTuned(FineTunedEstimator):
             )
         if self.predict_modality == "image":
             return self._predict_with("image", self._without_cells(len(images)), images)
-        return self._predict_with("both", self._encoded_again(X), images)
+        return self._predict_with("both", self._encode(X), images)
 
     def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
         """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
-        prediction = super()._predictions(X)
+        encoded = self._encode(X)
+        prediction = self._predict_encoded(encoded)
         if not self.photo_members_:
             return prediction
-        encoded = self._encoded_again(X)
         has_cells = ~(
             np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
         )
@@ -296,11 +295,6 @@ class CITabFineTuned(FineTunedEstimator):
         n_numeric, n_codes = len(self.codec_.numeric_names), len(self.codec_.categorical_names)
         numeric = np.full((n_rows, n_numeric), np.nan, dtype=np.float32)
         return EncodedTable(numeric, np.full((n_rows, n_codes), MISSING, dtype=np.int64))
-
-    def _encoded_again(self, X: Any) -> EncodedTable:
-        """Encode rows without a further warning of what is unknown in them."""
-        table = self._take_apart(X, self.pretrainer_).table
-        return self._encode_table(check_table(self, table, reset=False))
 
     def _images_to_predict(self, X: Any) -> RowImages:
         inputs = self._take_apart(X, self.pretrainer_)

@@ -40,10 +40,7 @@ from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
-from tabimg.training.citab_recipes import (
-    CITabRecipe,
-    ColumnVectors,
-)
+from tabimg.training.citab_recipes import CITabRecipe, ColumnVectors
 from tabimg.training.pairs import PairedRows
 from tabimg.training.recipes import ImageRecipe
 

@@ -508,8 +508,11 @@ class FineTunedEstimator(BaseEstimator, ABC):
         return Views(encoded, self.codec_.to_matrix(encoded), embedding, nothing)
 
     def _predictions(self, X: Any) -> np.ndarray:
+        """Predict rows from their table, float64 (n_rows, n_outputs)."""
+        return self._predict_encoded(self._encode(X))
+
+    def _predict_encoded(self, encoded: EncodedTable) -> np.ndarray:
         """Mix the members' predictions, float64 (n_rows, n_outputs)."""
-        encoded = self._encode(X)
         task, device = self._make_task(), resolve_device(self.device)
         parts = []
         for start in range(0, len(encoded), ROWS_AT_ONCE):

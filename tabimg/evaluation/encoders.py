@@ -17,6 +17,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from tabimg.estimators import Unlabeled
+from tabimg.estimators.photo_embedding import embed_first
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
@@ -71,13 +72,13 @@ def obtain_encoder(
         Pairs that are pre-trained on as well.
     """
     place = None if folder is None else folder / ENCODERS_FOLDER / fingerprint
-    if place is not None and _note(place).exists() and place.exists():
+    if place is not None and is_kept(fingerprint, folder):
         return _load(place, prototype)
     started = time.perf_counter()
     fresh = clone(prototype).set_params(keep_image_encoder=True)
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.recipe.image is not None
-    photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
+    photos = _embed_photos(fitted, pairs.iloc[train]) if sees_photos else None
     # The image encoder is most of the size, and embeddings are all that is needed of it.
     fitted.set_params(keep_image_encoder=False)
     fitted._keep(fitted.network_.build(), fitted.network_.recipe)
@@ -85,6 +86,20 @@ def obtain_encoder(
     if place is not None:
         _save(place, encoder)
     return encoder
+
+
+def _embed_photos(pretrainer: PhotoPretrainer, pairs: pd.DataFrame) -> np.ndarray:
+    """Embed the first photo of each row; what pre-training let pass has no embedding here."""
+    images = pretrainer._images_to_embed(pairs)
+    return embed_first(pretrainer, images, pretrainer.on_bad_image)
+
+
+def is_kept(fingerprint: str, folder: Path | None) -> bool:
+    """Say whether a folder holds the finished encoder of this fingerprint."""
+    if folder is None:
+        return False
+    place = folder / ENCODERS_FOLDER / fingerprint
+    return _note(place).exists() and place.exists()
 
 
 def _save(place: Path, encoder: Encoder) -> None:

@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_limits
 from tabimg.estimators import Unlabeled
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import CellStore, fingerprint, keep_cell
-from tabimg.evaluation.data import StudyData, describe_pairs
-from tabimg.evaluation.encoders import Encoder, obtain_encoder
+from tabimg.evaluation.data import StudyData, describe_pairs, require_photo_files
+from tabimg.evaluation.encoders import Encoder, is_kept, obtain_encoder
 from tabimg.evaluation.methods import Method, check_names
 from tabimg.evaluation.metrics import metric_names, score_predictions
 from tabimg.evaluation.splits import (
@@ -147,6 +147,7 @@ def run_study(
     stored = {cell.fingerprint: store.find(cell.fingerprint, columns) for cell in planned}
     done = {name: measured for name, measured in stored.items() if measured is not None}
     open_units = _without(units, done)
+    _require_photos(open_units, data, store.folder)
     if verbose:
         print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
     # Workers keep their cells at once; this process only gathers them.
@@ -275,6 +276,25 @@ def _cell_fingerprint(
     encoder = None if unit.pretrainer is None else unit.encoder_fingerprint
     rows = (unit.fold.train, labelled, unit.fold.test)
     return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed)
+
+
+def _require_photos(units: Sequence[Unit], data: StudyData, folder: Path | None) -> None:
+    """Check that photos are there for those pre-trainings to come that would stop without them."""
+    ahead = [
+        unit.pretrainer
+        for unit in units
+        if unit.pretrainer is not None and not is_kept(unit.encoder_fingerprint, folder)
+    ]
+    roots = {
+        pretrainer.image_root
+        for pretrainer in ahead
+        if getattr(pretrainer, "lambda_c", 1.0) > 0  # without the contrast no photo is read
+        and pretrainer.image_loader is None
+        and pretrainer.on_bad_image == "raise"
+        and not isinstance(pretrainer.image_root, Mapping)  # a folder for each cohort
+    }
+    for root in roots:
+        require_photo_files(data, root)
 
 
 def _check_whole(random_state: Any) -> None:

@@ -105,8 +105,8 @@ class PhotoValue:
             return "likely_to_pay"
         if not self._carried("message").mean >= MIN_CARRIED:
             return "not_carried"
-        least = [min(gain.mean for gain in self._gains(budget)) for budget in self.budgets]
-        return "may_pay" if max(least) >= MIN_GAIN else "nothing_left"
+        least = self._least_gains.values()
+        return "may_pay" if max(least, default=0.0) >= MIN_GAIN else "nothing_left"
 
     @property
     def budgets(self) -> list[str]:
@@ -123,12 +123,17 @@ class PhotoValue:
             and min(gain.low for gain in self._gains(budget)) > 0
         ]
 
+    @cached_property
+    def _least_gains(self) -> dict[str, float]:
+        """The smaller of both mean gains, by label fraction."""
+        return {b: min(gain.mean for gain in self._gains(b)) for b in self.budgets}
+
     @property
     def explanation(self) -> str:
         """The verdict in a sentence."""
         return VERDICTS[self.verdict].format(
             budgets=" and ".join(self.budgets_that_pay),
-            best=max(self.budgets, key=lambda budget: min(g.mean for g in self._gains(budget))),
+            best=max(self._least_gains, key=self._least_gains.__getitem__, default=""),
         )
 
     def to_frame(self) -> pd.DataFrame:

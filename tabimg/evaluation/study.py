@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from tabimg.estimators import MultiModalPretrainer
 from tabimg.evaluation.baselines import CORE_BASELINES
 from tabimg.evaluation.cells import describe
-from tabimg.evaluation.data import StudyData, read_data, require_photo_files
+from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.engine import Protocol, run_study
 from tabimg.evaluation.methods import Prototypes, baseline_methods, own_methods
 from tabimg.evaluation.metrics import metric_names
@@ -90,9 +90,8 @@ def ablation_study(
         Variants of your own. The estimator is an unfitted one of tabimg that goes with the
         pretrainer, such as a `CITabClassifier` with a `CITabPretrainer`, or, without a pretrainer,
         any scikit-learn estimator that takes the raw table, a classifier with ``predict_proba``. A
-        third entry, ``Unlabeled(frames)``,
-        holds further pairs, such as other cohorts by name, that take part in the pre-training of
-        every fold; their photos are absolute paths or images.
+        third entry, ``Unlabeled(frames)``, holds further pairs, such as other cohorts by name, that
+        take part in the pre-training of every fold; their photos are absolute paths or images.
     label_fractions : sequence of float in (0, 1]
         Share of the training rows whose label may be used, at least two rows a class. Fractions
         that come to the same rows are merged, as the budget's name tells ("5 % = 10 %").
@@ -124,8 +123,8 @@ def ablation_study(
     ValueError, TypeError
         For input that does not fit, before anything is computed.
     FileNotFoundError
-        If a photo is not there; names its row and file. Not asked where the pretrainer has an
-        ``image_loader``, which may read from elsewhere.
+        If a pre-training is still to be done and a photo is not there; names its row and file. Not
+        asked where ``on_bad_image`` lets it pass, or an ``image_loader`` may read from elsewhere.
     tabimg.evaluation.CellError
         If a method fails; names method, fold and budget. Finished cells are kept.
 
@@ -159,8 +158,6 @@ def ablation_study(
     """
     data = read_data(X, y, image_column, group_column, _task(task, estimator))
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
-    if prototypes.pretrainer.image_loader is None:
-        require_photo_files(data, prototypes.pretrainer.image_root)
     chosen = [
         *prototypes.built_in(methods),
         *baseline_methods(baselines, data.task),
@@ -253,8 +250,6 @@ def sensitivity(
     """
     data = read_data(X, y, image_column, group_column, _task(task, estimator))
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
-    if prototypes.pretrainer.image_loader is None:
-        require_photo_files(data, prototypes.pretrainer.image_root)
     chosen = [*prototypes.built_in(["scratch"]), *prototypes.grid_points(grid)]
     protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
     scored_by = _metric(metric, data.task)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import RidgeClassifier
 
@@ -148,6 +149,18 @@ def test_photo_that_is_not_there_is_named_by_its_row_before_anything_is_computed
         with pytest.raises(FileNotFoundError, match=r"first is that of row 40: .*gone\.png"):
             study(frame, amount, **small, results_dir=tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_photos_that_are_let_pass_stop_no_study(
+    frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
+) -> None:
+    frame.loc[40, "photo"] = "gone.png"
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    frame.loc[41, "photo"] = str(tmp_path / "broken.png")
+    lenient = clone(small["pretrainer"]).set_params(on_bad_image="skip")
+    small = {**small, "pretrainer": lenient}
+    found = ablation_study(frame, amount, **small, methods=["mt_cmtm"], baselines=[])
+    assert found.scores["r2"].notna().all()
 
 
 def test_ablation_study_estimator_of_the_other_task_is_error(
