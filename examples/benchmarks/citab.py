@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from cohort_sets import KNOWN, PHOTOS, TARGETS, Cohort, at_hand
+from cohort_sets import KNOWN, N_FOLDS, PHOTOS, TARGETS, Cohort, at_hand
 from header_controls import NamesAlone, ShuffledHeaders
 from headline import Outcome, pooled
 from pages import as_gain, table
@@ -86,7 +86,8 @@ TABIMG_DATA=... python examples/benchmarks/citab.py
 - **MT-CMTM** is pre-trained on the target cohort alone, which is all that it can use.
 - Clinics are generated (`make_cohorts`), the dermatology sets are real and share hardly a column.
   Photos are read at 32 pixels by a small residual network (a block a stage, 16 channels in the
-  first), for all methods alike. The first 2 of 5 folds, 10 % and all of the labels, drawn once.
+  first), for all methods alike. Folds are the first of five, as many as is said of each set, with
+  10 % and all of the labels, drawn once.
 - Each encoder is judged by the default *blend* (`finetune="auto"`), in which it is one voice of
   several, and by one *network alone* (`finetune="full"`), which shows more of it.
 - Gains are in points (hundredths) of accuracy, AUC or R2; positive is better. Intervals are 95 %:
@@ -113,6 +114,7 @@ BOTH = Variants(
     },
     method("scratch", "blend"),
     tuple(KNOWN.values()),
+    N_FOLDS,
 )
 
 

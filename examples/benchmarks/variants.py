@@ -7,7 +7,7 @@ for one program serves the others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,19 +48,23 @@ class Variants:
         The method that gains are counted against.
     sets : sequence of DataSet
         Those that may have results.
+    n_folds : mapping of str to int
+        How many of the five folds are run, by name of the set; two where it is not named.
     """
 
     page: str
     labels: Mapping[str, str]
     reference: str
     sets: Sequence[DataSet] = tuple(SETS.values())
+    n_folds: Mapping[str, int] = field(default_factory=dict)
 
-    def protocol(self, bench: Bench) -> dict[str, Any]:
-        """Give the folds, label fractions and draws."""
+    def protocol(self, bench: Bench, name: str) -> dict[str, Any]:
+        """Give the folds, label fractions and draws of a set."""
         some = {"n_folds": N_FOLDS, "n_draws": 1}
         if bench.quick:
             return {**some, "folds": FOLDS[:1], "label_fractions": FRACTIONS[:1]}
-        return {**some, "folds": FOLDS, "label_fractions": FRACTIONS}
+        folds = tuple(range(self.n_folds.get(name, len(FOLDS))))
+        return {**some, "folds": folds, "label_fractions": FRACTIONS}
 
     def run(
         self,
@@ -86,7 +90,12 @@ class Variants:
         **parameters
         """
         stem = f"{self.page}-{data.name}"
-        given = {"metric": data.metric, "task": data.task, **self.protocol(bench), **parameters}
+        given = {
+            "metric": data.metric,
+            "task": data.task,
+            **self.protocol(bench, data.name),
+            **parameters,
+        }
         result = bench.run(stem, name or data.name, study, **given)
         keep_results(bench, stem, result.scores, {**result.settings, **(notes or {})})
 
@@ -129,7 +138,8 @@ class Variants:
     def _section(self, outcome: Outcome) -> Iterator[str]:
         data, study = outcome.data, outcome.study
         yield f"## {data.name}\n"
-        yield f"{data.describe()} ({data.role} set.) {METRICS[data.metric].label}:\n"
+        done = f"{study.scores['fold'].nunique()} of {N_FOLDS} folds"
+        yield f"{data.describe()} ({data.role} set; {done}.) {METRICS[data.metric].label}:\n"
         yield score_table(study, self.labels)
         total = sum(sum(pair) for pair in computing_time(study.scores).values())
         yield f"Computing time on one thread: {minutes(total)}.\n"
