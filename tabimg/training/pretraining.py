@@ -127,8 +127,16 @@ def _objective(net: Any, options: PretrainingOptions) -> nn.Module:
     device = options.run.device
     net.to(device)
     if net.image_encoder is not None and options.compile:
-        net.image_encoder.compile()
+        _compile(net.image_encoder)
     return options.method.objective(net, resolve_autocast(options.precision, device))
+
+
+def _compile(image_encoder: nn.Module) -> None:
+    """Compile what is called of an image encoder: the whole, or what stands before its mean."""
+    image_encoder.compile()
+    feature_map: Any = getattr(image_encoder, "feature_map", None)
+    if feature_map is not None:
+        setattr(image_encoder, "feature_map", torch.compile(feature_map))  # noqa: B010
 
 
 def _identity(rows: PairedRows, options: PretrainingOptions) -> tuple[Any, ...]:
