@@ -6,10 +6,11 @@ seed draws its own clinics, so that the differences are independent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
@@ -19,8 +20,8 @@ from sklearn.utils import Bunch
 from tabimg import CITabPretrainer, CITabRegressor
 from tabimg.datasets import make_cohorts
 from tabimg.nn.resnet import ResNet
-from tabimg.table import NgramEncoder
 
+PROGRAMS = Path(__file__).parents[2] / "examples" / "benchmarks"
 TARGET = "northgate"  # has not one header in common with the others
 PAIRS = {"harbour": 600, "meadow": 500, "lakeside": 300, TARGET: 300}
 N_LABELED, N_TEST = 40, 600
@@ -30,28 +31,20 @@ SHUFFLED, INDEXED = "shuffled headers", "column indices"
 BEST = "best possible"
 
 
-@dataclass(frozen=True)
-class ShuffledHeaders:
-    """Each header reads as another one."""
-
-    headers: tuple[str, ...]
-    seed: int
-
-    def __call__(self, texts: list[str]) -> np.ndarray:
-        dealt = np.random.default_rng(self.seed).permutation(np.array(self.headers, dtype=object))
-        other = dict(zip(self.headers, dealt.tolist(), strict=True))
-        return NgramEncoder()([other.get(text, text) for text in texts])
+@pytest.fixture
+def controls(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The header encoders that know less, of the benchmarks."""
+    monkeypatch.syspath_prepend(PROGRAMS)
+    return importlib.import_module("header_controls")
 
 
-def indexed(texts: list[str]) -> np.ndarray:
-    """Nothing is known of any text; each gets a direction of its own."""
-    return np.zeros((len(texts), 64), dtype=np.float32)
-
-
-def pretrained(kind: str, clinics: Bunch, seed: int) -> CITabPretrainer:
+def pretrained(kind: str, clinics: Bunch, seed: int, controls: Any) -> CITabPretrainer:
     frames = {name: clinics.frames[name][:count] for name, count in PAIRS.items()}
     headers = sorted({name for frame in frames.values() for name in frame.drop(columns="photo")})
-    encoders = {SHUFFLED: ShuffledHeaders(tuple(headers), seed), INDEXED: indexed}
+    encoders = {
+        SHUFFLED: controls.ShuffledHeaders(tuple(headers), seed),
+        INDEXED: controls.NamesAlone(),
+    }
     if kind == ALONE:
         frames = {TARGET: frames[TARGET]}
     if kind == ELSEWHERE:
@@ -69,22 +62,24 @@ def pretrained(kind: str, clinics: Bunch, seed: int) -> CITabPretrainer:
     ).fit(frames)
 
 
-def scores(seed: int, kinds: tuple[str, ...]) -> dict[str, float]:
+def scores(seed: int, kinds: tuple[str, ...], controls: Any) -> dict[str, float]:
     """R2 of new patients, by what was pre-trained on; and of the best possible prediction."""
     drawn = {**PAIRS, TARGET: PAIRS[TARGET] + N_TEST}
     clinics = make_cohorts(drawn, image_size=32, repeat_rate=0.0, random_state=seed)
     table, target = clinics.frames[TARGET].drop(columns="photo"), clinics.targets[TARGET]
     found = {BEST: clinics.bayes_score[TARGET]}
     for kind in kinds:
-        source = None if kind == SCRATCH else FrozenEstimator(pretrained(kind, clinics, seed))
+        source = None
+        if kind != SCRATCH:
+            source = FrozenEstimator(pretrained(kind, clinics, seed, controls))
         regressor = CITabRegressor(source, random_state=seed)
         regressor.fit(table[:N_LABELED], target[:N_LABELED])
         found[kind] = regressor.score(table[-N_TEST:], target[-N_TEST:])
     return found
 
 
-def test_claims_hold_on_one_seed() -> None:
-    found = scores(0, (SCRATCH, ALONE, ALL, ELSEWHERE, SHUFFLED))
+def test_claims_hold_on_one_seed(controls: Any) -> None:
+    found = scores(0, (SCRATCH, ALONE, ALL, ELSEWHERE, SHUFFLED), controls)
     assert found[ALL] > max(found[ALONE], found[SCRATCH]) + 0.1
     assert found[ALL] > found[SHUFFLED] + 0.1
     assert found[ELSEWHERE] > found[SCRATCH] + 0.1
@@ -92,8 +87,9 @@ def test_claims_hold_on_one_seed() -> None:
 
 
 @pytest.mark.slow
-def test_claims_are_significant_over_seeds() -> None:
-    runs = [scores(s, (SCRATCH, ALONE, ALL, ELSEWHERE, SHUFFLED, INDEXED)) for s in range(N_SEEDS)]
+def test_claims_are_significant_over_seeds(controls: Any) -> None:
+    kinds = (SCRATCH, ALONE, ALL, ELSEWHERE, SHUFFLED, INDEXED)
+    runs = [scores(seed, kinds, controls) for seed in range(N_SEEDS)]
     table = pd.DataFrame(runs)
     print(table.round(3).to_string())
     for better, than in (
