@@ -1,0 +1,142 @@
+"""Predictions from the table, from the photo, from both, or from what each row has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from tabimg.estimators.finetuned import FineTunedEstimator
+from tabimg.estimators.inputs import Inputs
+from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
+from tabimg.estimators.parameters import check_choice
+from tabimg.estimators.photo_views import MIN_LABELLED
+from tabimg.image import RowImages
+from tabimg.table import EncodedTable
+from tabimg.table.categories import MISSING
+from tabimg.training.blending import Candidate, Member, blend, predict
+from tabimg.training.citab_recipes import ColumnVectors
+from tabimg.training.forest import ForestCandidate
+from tabimg.training.linear import LinearCandidate
+from tabimg.training.runtime import derive_seed, resolve_device
+from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
+
+MODALITIES = ("table", "auto", "image", "both")
+
+
+class ModalityEstimator(FineTunedEstimator):
+    """A fine-tuned estimator that ``predict_modality`` tells what to predict from."""
+
+    def __init__(self, *, predict_modality: str, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.predict_modality = predict_modality
+
+    photo_members_: dict[str, list[Member]]
+
+    @abstractmethod
+    def _columns(self) -> ColumnVectors:
+        """Give what is known of the columns of ``codec_``."""
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_choice("predict_modality", self.predict_modality, MODALITIES)
+
+    def _fit_with_photos(
+        self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int
+    ) -> None:
+        """Fit what predicts from photos, and from rows and photos, under the fixed encoders."""
+        self.photo_members_ = {}
+        source = self.pretrainer_
+        if source is None or not inputs.has_photos:
+            return
+        images = self._row_images(X, inputs).take(np.flatnonzero(weight > 0))
+        if why_no_pairs(source, images) is not None:
+            return
+        views = self._views_with_photos(rows.views, images, source.on_bad_image)
+        seen = replace(rows, views=views).take(np.flatnonzero(views.has_photo()))
+        if len(seen) < MIN_LABELLED:
+            return
+        task = self._make_task()
+        image = LinearCandidate((PHOTOS,))
+        self.photo_members_["image"] = blend({"image": image}, seen, task, seed)[0]
+        candidates: dict[str, Candidate] = {
+            "columns": LinearCandidate((COLUMNS,)),
+            "random_forest": ForestCandidate("random_forest", derive_seed(seed, 301)),
+            "image": image,
+            "fused": LinearCandidate((EMBEDDING, COLUMNS, PHOTOS)),
+        }
+        self.photo_members_["both"] = blend(candidates, seen, task, seed)[0]
+
+    def _views_with_photos(self, views: Views, images: RowImages, on_bad_image: str) -> Views:
+        fused, photos = embed_pairs(
+            self.pretrainer_, views.table, self._columns(), images, on_bad_image
+        )
+        return replace(views, embedding=fused, photos=photos)
+
+    def _predictions(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "members_")
+        check_choice("predict_modality", self.predict_modality, MODALITIES)
+        if self.predict_modality == "table":
+            return super()._predictions(X)
+        images = self._images_to_predict(X)
+        if self.predict_modality == "auto":
+            return self._predict_from_what_there_is(X, images)
+        if not self.photo_members_:
+            raise ValueError(
+                f"predict_modality={self.predict_modality!r} needs a fit with photos of labelled "
+                "rows and a pretrainer that keeps its image encoder; this fit had none"
+            )
+        missing = np.flatnonzero(~images.has_image)
+        if len(missing):
+            raise ValueError(
+                f"predict_modality={self.predict_modality!r} needs a photo in every row; "
+                f"{len(missing)} rows have none, the first is row {missing[0]}. 'auto' takes what "
+                "each row has"
+            )
+        if self.predict_modality == "image":
+            return self._predict_with("image", self._without_cells(len(images)), images)
+        return self._predict_with("both", self._encode(X), images)
+
+    def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
+        """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
+        encoded = self._encode(X)
+        prediction = self._predict_encoded(encoded)
+        if not self.photo_members_:
+            return prediction
+        has_cells = ~(
+            np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
+        )
+        for modality, wanted in (("both", has_cells), ("image", ~has_cells)):
+            rows = np.flatnonzero(images.has_image & wanted)
+            if len(rows):
+                found = self._predict_with(modality, encoded.take(rows), images.take(rows))
+                known = ~np.isnan(found).any(axis=1)
+                prediction[rows[known]] = found[known]
+        return prediction
+
+    def _without_cells(self, n_rows: int) -> EncodedTable:
+        """Encode rows of which only the photo counts."""
+        n_numeric, n_codes = len(self.codec_.numeric_names), len(self.codec_.categorical_names)
+        numeric = np.full((n_rows, n_numeric), np.nan, dtype=np.float32)
+        return EncodedTable(numeric, np.full((n_rows, n_codes), MISSING, dtype=np.int64))
+
+    def _images_to_predict(self, X: Any) -> RowImages:
+        inputs = self._take_apart(X, self.pretrainer_)
+        if self.pretrainer_ is None or not inputs.has_photos:
+            return RowImages.from_cells([[None] * len(inputs.groups)])
+        images = self._row_images(X, inputs)
+        lack = why_no_pairs(self.pretrainer_, images)
+        if lack is not None and self.photo_members_:
+            raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
+        return images
+
+    def _predict_with(self, modality: str, encoded: EncodedTable, images: RowImages) -> np.ndarray:
+        """Predict with photos, float64 (n_rows, n_outputs); each row has one."""
+        nothing = np.zeros((len(encoded), 0), dtype=np.float32)
+        views = Views(encoded, self.codec_.to_matrix(encoded), nothing, nothing)
+        views = self._views_with_photos(views, images, "raise")
+        device = resolve_device(self.device)
+        return predict(self.photo_members_[modality], views, self._make_task(), device)
