@@ -143,8 +143,9 @@ def describe_pairs(frame: Any) -> Any:
     """Describe further pairs, a frame or a mapping of cohorts, in plain values."""
     if isinstance(frame, Mapping):
         return {str(name): describe_pairs(part) for name, part in frame.items()}
-    columns = {str(name): [_describe_cell(cell) for cell in frame[name]] for name in frame.columns}
-    return _without_common_folder(columns)
+    columns = [[_describe_cell(cell) for cell in frame[name]] for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    return dict(zip(names, _without_common_folder(columns), strict=True))
 
 
 def read_data(

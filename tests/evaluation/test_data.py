@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tabimg.evaluation.data import read_data
+from tabimg.evaluation.data import describe_pairs, read_data
 
 
 def test_read_data_takes_apart_table_groups_and_classes(
@@ -120,6 +120,8 @@ def test_fingerprint_same_for_polars_other_dtypes_and_moved_photos(
         for folder in (photo_folder, tmp_path / "moved")
     )
     assert of(here) == of(there)
+    assert describe_pairs({"a": here, "b": here}) == describe_pairs({"a": there, "b": here})
+    assert describe_pairs(here) != describe_pairs(here[::-1])
     assert of(pl.from_pandas(frame)) == of(frame)
     assert of(frame.astype({"support": "category", "pressure": "float64"})) == of(frame)
 
