@@ -6,7 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from headline import ALL, BEST, FEW, METHOD, SCRATCH, Outcome, averages, distances, verdicts
+from headline import (
+    ALL,
+    BEST,
+    FEW,
+    METHOD,
+    SCRATCH,
+    Outcome,
+    averages,
+    distances,
+    losses,
+    verdicts,
+)
 from pages import (
     as_gain,
     computing_time,
@@ -139,20 +150,8 @@ def _headline(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield verdicts(confirming)
     yield DISTANCES
     yield distances(confirming)
-    losses = list(_losses(confirming))
     yield "Where MT-CMTM is behind, on a confirmation set, on average over the folds:\n"
-    yield "\n".join(losses) + "\n" if losses else "nowhere.\n"
-
-
-def _losses(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Name every set and budget at which the method is behind."""
-    for outcome in outcomes:
-        for reference in (SCRATCH, BEST):
-            summary = outcome.study.summary(reference)
-            behind = summary[(summary["method"] == METHOD) & (summary["gain"] < 0)]
-            for row in behind.itertuples():
-                gain = as_gain(row.gain, row.gain_low, row.gain_high)
-                yield f"- {outcome.data.name}, {row.budget}, {NAMES[reference]}: {gain}"
+    yield losses(confirming, {name: NAMES[name] for name in (SCRATCH, BEST)})
 
 
 def _section(bench: Bench, outcome: Outcome) -> Iterator[str]:

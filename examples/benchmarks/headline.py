@@ -21,6 +21,7 @@ from tabimg.evaluation.statistics import Interval, corrected_interval
 
 METHOD, SCRATCH, BEST = "mt_cmtm", "scratch", "best_baseline"
 FEW, ALL = (0.05, 0.1), (1.0,)
+SMALLEST = 0.0005  # what is shown as 0.0 is no loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,21 @@ def pooled(
     if len(kept) == 1:
         return kept[0].interval(fractions, reference, method)
     return pooled_difference({each.data.name: gains[each].to_numpy() for each in kept})
+
+
+def losses(outcomes: Sequence[Outcome], references: Mapping[str, str], method: str = METHOD) -> str:
+    """List every set, budget and reference, a method's name and label, that a method is behind."""
+    lines = []
+    for outcome in outcomes:
+        for reference, label in references.items():
+            if reference not in outcome.study.methods:
+                continue
+            summary = outcome.study.summary(reference)
+            behind = summary[(summary["method"] == method) & (summary["gain"] < -SMALLEST)]
+            for row in behind.itertuples():
+                gain = as_gain(row.gain, row.gain_low, row.gain_high)
+                lines.append(f"- {outcome.data.name}, {row.budget}, {label}: {gain}")
+    return "\n".join(lines) + "\n" if lines else "nowhere.\n"
 
 
 def averages(outcomes: Sequence[Outcome]) -> str:

@@ -50,6 +50,8 @@ class Variants:
         Those that may have results.
     n_folds : mapping of str to int
         How many of the five folds are run, by name of the set; two where it is not named.
+    drawn : sequence of str
+        Methods in the figure; all where none are named.
     """
 
     page: str
@@ -57,6 +59,7 @@ class Variants:
     reference: str
     sets: Sequence[DataSet] = tuple(SETS.values())
     n_folds: Mapping[str, int] = field(default_factory=dict)
+    drawn: Sequence[str] = ()
 
     def protocol(self, bench: Bench, name: str) -> dict[str, Any]:
         """Give the folds, label fractions and draws of a set."""
@@ -146,7 +149,7 @@ class Variants:
 
     def _figure(self, bench: Bench, outcomes: Sequence[Outcome]) -> Iterator[str]:
         name = f"{self.page}-gains.svg"
-        height = 1.6 + (0.1 + 0.12 * len(outcomes)) * len(self.labels)
+        height = 1.6 + (0.1 + 0.12 * len(outcomes)) * len(self.drawn or self.labels)
         save_figure(
             bench.docs / "figures" / name,
             lambda figure: self._draw(figure, outcomes),
@@ -156,7 +159,7 @@ class Variants:
 
     def _draw(self, figure: Any, outcomes: Sequence[Outcome]) -> None:
         """Draw the gain of each method on each set, one panel a label fraction."""
-        methods = [name for name in self.labels if name != self.reference]
+        methods = [name for name in self.drawn or self.labels if name != self.reference]
         axes = figure.subplots(1, len(FRACTIONS), sharey=True)
         shifts = np.linspace(0.3, -0.3, len(methods))
         styles = [(f"C{i % N_COLOURS}", MARKERS[i // N_COLOURS]) for i in range(len(methods))]
