@@ -151,7 +151,9 @@ def run_study(
     if verbose:
         print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
     # Workers keep their cells at once; this process only gathers them.
-    with parallel_config(backend="loky", inner_max_num_threads=1):
+    with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
+        # A worker that has grown is replaced between two units, which nobody needs to hear of.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         run = Parallel(n_jobs=n_jobs, return_as="generator")
         results = run(delayed(run_unit)(unit, data, store.folder) for unit in open_units)
         for unit, finished in zip(open_units, results, strict=True):
