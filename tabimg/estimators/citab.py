@@ -75,24 +75,20 @@ class CITabFineTuned(ModalityEstimator):
 
     # --- the table -----------------------------------------------------------------------------
 
-    def _cohort_column(self, source: Any) -> Hashable | None:
-        column = getattr(source, "cohort_column", None)
-        return self.cohort_column if column is None else column
-
     def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
         if holds_several(X):
             raise TypeError(
                 "one cohort is fitted, and predicted, at a time: give its frame, and the others as "
                 "unlabeled=Unlabeled(mapping)"
             )
-        column = self._cohort_column(source)
+        column = self._declared("cohort_column", source)
         if column is not None and is_frame(X) and column in list(X.columns):
             X = without_columns(X, [column])
         return super()._take_apart(X, source, image_paths)
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         super()._require_own_columns(X, source, image_paths)
-        if getattr(source, "cohort_column", None) is None and self.cohort_column is not None:
+        if self._says_otherwise("cohort_column", source):
             require_columns(X, [self.cohort_column], "cohort_column")
         if is_frame(X):
             check_descriptions(list(X.columns), self.column_descriptions)
@@ -172,7 +168,7 @@ class CITabFineTuned(ModalityEstimator):
 
     def _cohorts_of(self, X: Any, source: Any) -> list[str | int]:
         """Name the cohorts of a frame, where it names them."""
-        column = self._cohort_column(source)
+        column = self._declared("cohort_column", source)
         if column is None or not is_frame(X) or column not in list(X.columns):
             return []
         return list(dict.fromkeys(cohort_names(X, column).tolist()))
@@ -189,7 +185,7 @@ class CITabFineTuned(ModalityEstimator):
         if unlabeled is None or source is None or self.finetune != "auto":
             return None
         names = self._cohorts_of(X, source) or [UNNAMED]
-        special = (self._cohort_column(source), *self._special_columns(source))
+        special = (self._declared("cohort_column", source), *self._special_columns(source))
         parts = split(unlabeled.frame, *special, unlabeled.image_paths)
         own = [cohort for cohort in parts if cohort.name in names]
         if len(own) != 1:

@@ -31,13 +31,14 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
         on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
         a saved one is used as it is, and is never changed. None trains from scratch.
     image_column : column label, list of labels or None, default=None
-        Columns with photos, to be left out. It serves where ``pretrainer`` names none.
+        Columns with photos, to be left out. None is that of ``pretrainer``; another one is for a
+        pretrainer that is fitted already, on frames that called it otherwise.
     group_column : column label, default=None
         Rows of one group never stand on both sides of an inner split. It is not a feature and may
-        be absent at prediction. It serves where ``pretrainer`` names none.
+        be absent at prediction. None and another one are as for ``image_column``.
     cohort_column : column label, default=None
-        Column with the name of the cohort, to be left out; one cohort is fitted at a time. It
-        serves where ``pretrainer`` names none.
+        Column with the name of the cohort, to be left out; one cohort is fitted at a time. None and
+        another one are as for ``image_column``.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
         As in `CITabPretrainer`, as are ``dim`` to ``value_form``; they serve when ``pretrainer`` is
         None.

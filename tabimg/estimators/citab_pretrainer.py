@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils import check_scalar
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
@@ -21,7 +23,7 @@ from tabimg.estimators.cohort_material import (
     own_columns,
 )
 from tabimg.estimators.cohort_photos import images_of, require_image_columns
-from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
+from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, index_of, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.material import Material
@@ -271,7 +273,7 @@ warm_start, random_state, verbose
         self.negatives = negatives
         self.on_new_columns = on_new_columns
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> Any:
         """Embed rows from the table alone; image and group columns may be there or not.
 
         Parameters
@@ -297,7 +299,11 @@ warm_start, random_state, verbose
         embedding = np.empty((sum(len(c.rows) for c in cohorts), width), dtype=np.float32)
         for cohort in cohorts:
             embedding[cohort.rows] = self._embed(cohort)
-        return embedding
+        if _get_output_config("transform", self)["dense"] != "pandas":
+            return embedding
+        # scikit-learn takes the index of a frame, and knows of no mapping.
+        index = index_of(X)
+        return embedding if index is None else pd.DataFrame(embedding, index=index)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: ``citabpretrainer0``, ..."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from tabimg.estimators.inputs import as_column_list
 from tabimg.estimators.parameters import check_choice, check_positive, check_positive_int
 from tabimg.table import resolve_header_encoder
 from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
 
 
 def check_table_parameters(estimator: Any) -> None:
-    """Check the parameters of the table encoder."""
+    """Check the parameters of the table encoder, and which columns are none of its."""
+    special = [estimator.cohort_column, estimator.group_column]
+    special = [*as_column_list(estimator.image_column), *(c for c in special if c is not None)]
+    for column in special:
+        if special.count(column) > 1:
+            raise ValueError(
+                f"column {column!r} is declared twice among image_column, group_column and "
+                "cohort_column: it can be one of them"
+            )
     for name in ("dim", "n_heads", "n_layers", "n_experts"):
         check_positive_int(name, getattr(estimator, name))
     check_positive("expansion", estimator.expansion)

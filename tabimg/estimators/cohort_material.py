@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import _check_sample_weight
 
-from tabimg.estimators.cohort_photos import require_image_columns, row_images
-from tabimg.estimators.cohorts import Cohort, holds_several, split
+from tabimg.estimators.cohort_photos import require_image_columns, require_in_some, row_images
+from tabimg.estimators.cohorts import Cohort, check_container, holds_several, split
 from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import (
     Unlabeled,
@@ -61,6 +61,7 @@ def gather_cohorts(
 ) -> Material:
     """Check the input of a pretrainer's fit, and put the rows of each cohort below each other."""
     special = (pretrainer.cohort_column, pretrainer.image_column, pretrainer.group_column)
+    check_container(X)
     _require_special(pretrainer, X, image_paths)
     cohorts = split(X, *special, image_paths)
     _note_features(pretrainer, X, cohorts, reset=reset)
@@ -72,6 +73,8 @@ def gather_cohorts(
     by_name: dict[str | int, list[Cohort]] = {}
     for cohort in cohorts:
         by_name.setdefault(cohort.name, []).append(cohort)
+    for name, same in by_name.items():
+        _require_shared_columns(name, same)
     tables = [_stacked(name, [each.table for each in same]) for name, same in by_name.items()]
     for table in tables:
         warn_of_odd_columns(table)
@@ -158,6 +161,8 @@ def _require_special(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None)
     if image_paths is None:
         require_image_columns(pretrainer, X)
     if holds_several(X):
+        if pretrainer.group_column is not None:
+            require_in_some(X, pretrainer.group_column, "group_column")
         return
     if pretrainer.group_column is not None:
         require_columns(X, [pretrainer.group_column], "group_column")
@@ -187,6 +192,19 @@ def _check_frames(pretrainer: Any, cohorts: Sequence[Cohort]) -> None:
                 check_frame(pretrainer, cohort.table)
         except ValueError as error:
             raise ValueError(f"cohort {cohort.name!r}: {error}") from error
+
+
+def _require_shared_columns(name: str | int, parts: Sequence[Cohort]) -> None:
+    """Check that unlabeled rows share a column with their cohort; each may lack some."""
+    first, *others = (part.table for part in parts)
+    for other in others:
+        frames = is_frame(first) and is_frame(other)
+        if frames and not set(first.columns) & set(other.columns):
+            raise ValueError(
+                f"the unlabeled rows of cohort {name!r} have none of its columns "
+                f"{list(first.columns)}. Rows of another cohort go into a mapping, by its name: "
+                "Unlabeled({'name': frame})"
+            )
 
 
 def _stacked(name: str | int, tables: list[Any]) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.cohorts import Cohort, holds_several, split
+from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.inputs import as_column_list, is_frame, require_columns
 from tabimg.image import RowImages
 
@@ -34,6 +34,12 @@ def image_root_of(
     if not isinstance(root, Mapping) or name in root:
         return root[name] if isinstance(root, Mapping) else root
     if any(_is_relative(cell) for column in cells for cell in column):
+        if name == UNNAMED:
+            raise ValueError(
+                "the photos have relative paths, image_root has a folder for each cohort, "
+                f"{list(root)}, and nothing says which one these rows are: name it in a column, "
+                "with cohort_column=, or give absolute paths, or leave the photos out"
+            )
         raise ValueError(
             f"image_root names no folder for cohort {name!r}, only for {list(root)}, and its "
             "photos have relative paths: add it, or give absolute paths"
@@ -55,10 +61,17 @@ def require_image_columns(pretrainer: Any, X: Any) -> None:
     if not holds_several(X):
         require_columns(X, wanted, "image_column")
         return
-    columns = {name for frame in X.values() if is_frame(frame) for name in frame.columns}
     for name in wanted:
-        if name not in columns:
-            raise ValueError(f"image_column={name!r} is not a column of any cohort")
+        require_in_some(X, name, "image_column")
+
+
+def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -> None:
+    """Check that a declared column is there in one of several frames, if there are any."""
+    columns = [c for frame in frames.values() if is_frame(frame) for c in frame.columns]
+    if columns and name not in columns:
+        raise ValueError(
+            f"{parameter}={name!r} is not a column of any cohort: {list(dict.fromkeys(columns))}"
+        )
 
 
 def _is_relative(cell: Any) -> bool:

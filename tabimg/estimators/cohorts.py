@@ -69,10 +69,9 @@ def split(
     ValueError, TypeError
         As `take_apart`; and if a row has no cohort, or a mapping is empty or holds no frames.
     """
+    check_container(X)
     if holds_several(X):
         return _split_mapping(X, cohort_column, image_column, group_column, image_paths)
-    if isinstance(X, (list, tuple)) and any(is_frame(part) for part in X):
-        raise TypeError("X is a list of frames: give a mapping of cohort name to frame")
     inputs = take_apart(X, image_column, group_column, image_paths)
     n_rows = len(inputs.groups)
     if cohort_column is None or not is_frame(X) or cohort_column not in list(X.columns):
@@ -87,6 +86,20 @@ def split(
     ]
 
 
+def check_container(X: Any) -> None:
+    """Refuse what can hold no cohorts.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a mapping is empty, or frames come as a list.
+    """
+    if holds_several(X) and not X:
+        raise ValueError("X is a mapping of cohorts without any cohort")
+    if isinstance(X, (list, tuple)) and any(is_frame(part) for part in X):
+        raise TypeError("X is a list of frames: give a mapping of cohort name to frame")
+
+
 def _split_mapping(
     frames: Mapping[Any, Any],
     cohort_column: Hashable | None,
@@ -94,8 +107,6 @@ def _split_mapping(
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None,
 ) -> list[Cohort]:
-    if not frames:
-        raise ValueError("X is a mapping of cohorts without any cohort")
     if image_paths is not None:
         raise ValueError("image_paths goes with one frame; a mapping's frames have image columns")
     cohorts: list[Cohort] = []
@@ -116,9 +127,18 @@ def _split_mapping(
         start += len(rows)
         # Frames that were cut out of one still have the column.
         has_column = cohort_column is not None and cohort_column in list(inputs.table.columns)
+        if has_column:
+            _check_named_alike(name, cohort_names(inputs.table, cohort_column))
         table = without_columns(inputs.table, [cohort_column] if has_column else [])
         cohorts.append(Cohort(name, table, inputs.image_cells, inputs.groups, rows))
     return cohorts
+
+
+def _check_named_alike(name: str | int, names: np.ndarray) -> None:
+    """Check that a frame's own column names the cohort as the mapping does."""
+    other = [each for each in dict.fromkeys(names.tolist()) if each != name]
+    if other:
+        raise ValueError(f"the frame of cohort {name!r} calls its rows {other[0]!r}: rename one")
 
 
 def _rows_of(inputs: Inputs, name: Any, mask: np.ndarray) -> Cohort:
@@ -128,6 +148,14 @@ def _rows_of(inputs: Inputs, name: Any, mask: np.ndarray) -> Cohort:
         cells = [[column[row] for row in rows] for column in cells]
     table = _safe_indexing(inputs.table, rows)
     return Cohort(_plain(name), table, cells, inputs.groups[rows], np.array(rows))
+
+
+def index_of(X: Any) -> pd.Index | None:
+    """Give the index of the rows of a mapping's pandas frames; None of anything else."""
+    if not holds_several(X) or not all(isinstance(frame, pd.DataFrame) for frame in X.values()):
+        return None
+    first, *others = (frame.index for frame in X.values())
+    return first.append(others)
 
 
 def cohort_names(table: Any, cohort_column: Hashable) -> np.ndarray:

@@ -230,7 +230,7 @@ class FineTunedEstimator(BaseEstimator, ABC):
         weight = weight * self._row_weights(target)
         check_fit_rows(self, int((weight > 0).sum()))
         if not continued:
-            if source is None:  # a pretrainer warns by itself
+            if source is None or source is not self.pretrainer:  # a fit to come warns by itself
                 warn_of_odd_columns(table)
             self._learn_target(target, weight)
             self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
@@ -272,14 +272,14 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     # --- the encoder ---------------------------------------------------------------------------
 
+    def _declared(self, name: str, source: Any) -> Any:
+        """Give a parameter that names columns: our own word counts before the pretrainer's."""
+        own = getattr(self, name)
+        return getattr(source, name, None) if own is None else own
+
     def _special_columns(self, source: Any) -> tuple[Any, Any]:
-        """Which columns hold photos and groups: the pretrainer's word counts before our own."""
-        image_column = getattr(source, "image_column", None)
-        group_column = getattr(source, "group_column", None)
-        return (
-            self.image_column if image_column is None else image_column,
-            self.group_column if group_column is None else group_column,
-        )
+        """Which columns hold photos and groups."""
+        return self._declared("image_column", source), self._declared("group_column", source)
 
     def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
         """Split off what is no feature."""
@@ -295,14 +295,32 @@ class FineTunedEstimator(BaseEstimator, ABC):
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         """Check that the columns are there that our own parameters declare, or a fit to come."""
-        declared = getattr(source, "image_column", None)
         # A fitted pretrainer that would be fitted anew gets its own message.
         is_fresh = source is self.pretrainer and not hasattr(source, "network_")
-        if image_paths is None and (declared is None or is_fresh):
-            own = self.image_column if declared is None else declared
-            require_columns(X, as_column_list(own), "image_column")
-        if getattr(source, "group_column", None) is None and self.group_column is not None:
+        says_otherwise = self._says_otherwise("image_column", source)
+        if image_paths is None and (is_fresh or says_otherwise):
+            wanted = as_column_list(self._declared("image_column", source))
+            require_columns(X, wanted, "image_column")
+        if self._says_otherwise("group_column", source):
             require_columns(X, [self.group_column], "group_column")
+
+    def _says_otherwise(self, name: str, source: Any) -> bool:
+        """Tell whether our own word on a column is another than the pretrainer's.
+
+        Raises
+        ------
+        ValueError
+            If the pretrainer has a word on it and is to be fitted here: both read the same frame.
+        """
+        own, theirs = (as_column_list(getattr(x, name, None)) for x in (self, source))
+        if not own or own == theirs:
+            return False
+        if theirs and source is self.pretrainer:
+            raise ValueError(
+                f"{name}={getattr(self, name)!r}, but the pretrainer, which is fitted on the same "
+                f"frame, has {name}={getattr(source, name)!r}: set one of them"
+            )
+        return True
 
     def _pretrained(
         self,

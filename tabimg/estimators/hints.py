@@ -9,6 +9,7 @@ import numpy as np
 
 from tabimg.estimators.inputs import HEAD_ROWS, is_frame
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
+from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
 from tabimg.table.text import suspicion
 
 # A single new category is daily life; a whole column of them is another spelling.
@@ -37,9 +38,9 @@ def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None
     """Warn of columns in which not a single category is known from training."""
     if len(encoded) < MANY_ROWS:
         return
-    known = (encoded.codes != 0).any(axis=0)
-    for name, is_known in zip(codec.categorical_names, known, strict=True):
-        if not is_known:
+    for name, codes in zip(codec.categorical_names, encoded.codes.T, strict=True):
+        # Missing cells say nothing about the spelling of the others.
+        if (codes == UNKNOWN).any() and not (codes >= FIRST_CATEGORY).any():
             _warn(
                 f"no category of column {name!r} was seen in training, so that it says nothing: is "
                 "it written in another way, such as '01' in training and 1 here?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from tabimg.estimators.cohorts import UNNAMED, Cohort
@@ -11,6 +12,7 @@ from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import is_frame
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.adoption import Adopted, adopt
+from tabimg.table.cohorts import require_distinct
 from tabimg.training.citab_recipes import ColumnVectors
 
 
@@ -47,7 +49,13 @@ def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, Column
         return own.encode(cohort.table), column_vectors(own, descriptions, vectors)
     columns = read_columns(cohort.table)
     others = [each for each in codec.codecs if each is not own]
-    adopted = adopt(columns, own, others, descriptions, vectors)
+    try:
+        require_distinct([column.name for column in columns])
+        adopted = adopt(columns, own, others, descriptions, vectors)
+    except (TypeError, ValueError) as error:
+        if cohort.name == UNNAMED:
+            raise
+        raise type(error)(f"cohort {cohort.name!r}: {error}") from error
     lacking = _lacking(own, columns)
     if adopted.nearest or lacking:
         _report(pretrainer, cohort, own is not None, adopted, lacking)
@@ -70,13 +78,16 @@ def _lacking(own: TableCodec | None, columns: Sequence[RawColumn]) -> list[Any]:
 def _report(
     pretrainer: Any, cohort: Cohort, is_known: bool, adopted: Adopted, lacking: Sequence[Any]
 ) -> None:
+    # Of a new cohort, headers that are known to the letter need no line of their own.
     columns = "; ".join(
         f"{name!r} (nearest known: {header!r}, similarity {cosine:.2f})" if header else f"{name!r}"
         for name, (header, cosine) in adopted.nearest.items()
+        if is_known or header != str(name)
     )
     parts = []
     if not is_known:
-        parts.append(f"{_stranger(pretrainer, cohort)}, with the columns {columns}")
+        new = f"with the columns {columns}" if columns else "all of whose columns are known"
+        parts.append(f"{_stranger(pretrainer, cohort)}, {new}")
     elif columns:
         parts.append(f"columns that cohort {cohort.name!r} did not have in fit: {columns}")
     if lacking:
@@ -93,7 +104,10 @@ def _report(
 def _stranger(pretrainer: Any, cohort: Cohort) -> str:
     known = f"known are {names_of_cohorts(pretrainer)}"
     if cohort.name != UNNAMED:
-        return f"a cohort that was not there in fit, {cohort.name!r} ({known})"
+        names = [str(name) for name in names_of_cohorts(pretrainer)]
+        similar = get_close_matches(str(cohort.name), names, n=1)
+        guess = f"; is it {similar[0]!r}?" if similar else ""
+        return f"a cohort that was not there in fit, {cohort.name!r} ({known}{guess})"
     column = pretrainer.cohort_column
     way = "give a mapping of cohort to frame" if column is None else f"add the column {column!r}"
     return f"rows that name no cohort ({known}: {way})"

@@ -31,10 +31,11 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
         on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
         a saved one is used as it is, and is never changed. None trains from scratch.
     image_column : column label, list of labels or None, default=None
-        Columns with photos, to be left out. It serves where ``pretrainer`` names none.
+        Columns with photos, to be left out. None is that of ``pretrainer``; another one is for a
+        pretrainer that is fitted already, on frames that called it otherwise.
     group_column : column label, default=None
         Rows of one group never stand on both sides of an inner split. It is not a feature and may
-        be absent at prediction. It serves where ``pretrainer`` names none.
+        be absent at prediction. None and another one are as for ``image_column``.
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
         As in `MultiModalPretrainer`; serves when ``pretrainer`` is None.
     embedding_dim : int, default=256

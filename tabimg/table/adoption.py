@@ -165,6 +165,9 @@ def _nearest(
         )
     if not alike:
         return KnownColumn("", column.kind, None), 0.0
+    same = [each for each in alike if each.text == text]
+    if same:  # other spellings may be just as near
+        return same[0], 1.0
     header, cosine = nearest_headers([text], [each.text for each in alike], vectors)[text][0]
     return next(each for each in alike if each.text == header), cosine
 

@@ -105,8 +105,9 @@ class CohortCodec:
         if unknown:
             raise ValueError(f"the cohorts {unknown} are not known, only {list(self.names)}")
         places = [self.names.index(name) for name in names]
+        several = len(self.names) > 1
         encoded = [
-            self.codecs[place].encode_columns(_known_columns(name, self.codecs[place], table))
+            _encode_one(name, self.codecs[place], table, several)
             for place, name, table in zip(places, names, tables, strict=True)
         ]
         numeric = _stacked([table.numeric for table in encoded], np.float32(np.nan))
@@ -118,11 +119,25 @@ class CohortCodec:
 def _fit_one(name: str | int, table: Any, is_named: bool) -> TableCodec:
     try:
         codec = TableCodec().fit(table)
-        columns = codec.schema.names
-        twice = [column for column in columns if columns.count(column) > 1]
-        if twice:
-            raise ValueError(f"there is more than one column named {twice[0]!r}: rename one")
+        require_distinct(codec.schema.names)
         return codec
+    except (TypeError, ValueError) as error:
+        if not is_named:
+            raise
+        raise type(error)(f"cohort {name!r}: {error}") from error
+
+
+def require_distinct(names: Sequence[str | int]) -> None:
+    """Check that no column's name stands twice."""
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"there is more than one column named {twice[0]!r}: rename one")
+
+
+def _encode_one(name: str | int, codec: TableCodec, table: Any, is_named: bool) -> EncodedTable:
+    columns = _known_columns(name, codec, table)
+    try:
+        return codec.encode_columns(columns)
     except (TypeError, ValueError) as error:
         if not is_named:
             raise

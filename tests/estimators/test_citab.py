@@ -605,7 +605,7 @@ def test_photos_of_each_cohort_are_found_in_its_folder(
     expected = regressor.predict(relative["north"])
     np.testing.assert_array_equal(regressor.predict(cohorts["north"]), expected)
     nameless = relative["north"].drop(columns="clinic")
-    with pytest.raises(ValueError, match=r"image_root names no folder for cohort 'table'"):
+    with pytest.raises(ValueError, match=r"nothing says which one these rows are"):
         regressor.predict(nameless)
 
 
