@@ -51,8 +51,8 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    Functions and foreign objects among the parameters (an encoder factory, an image loader, a
-    callback) are saved by their qualified name only and are handed to `load`.
+    Functions and foreign objects among the parameters (an encoder factory of your own, an image
+    loader, a callback) are saved by their qualified name only and are handed to `load`.
     """
     found = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(found, SAVED):
@@ -87,8 +87,8 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
 
     Notes
     -----
-    Nothing is unpickled: only classes of this package are built, and only code that the caller
-    hands over is run.
+    Nothing is unpickled: only classes of this package are built, and only its own encoders and code
+    that the caller hands over are run.
     """
     return read_directory(directory, custom)
 

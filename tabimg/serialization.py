@@ -29,6 +29,7 @@ ARRAYS_FILE = "arrays.safetensors"
 
 _T = TypeVar("_T", bound=type)
 _CLASSES: dict[str, type] = {}
+_CODE: dict[str, Callable[..., Any]] = {}
 _ADAPTERS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {}
 
 
@@ -53,6 +54,11 @@ def register_adapter(
 ) -> None:
     """Let instances of somebody else's class be written as the plain value of ``to_plain``."""
     _ADAPTERS[cls.__name__] = (cls, to_plain, from_plain)
+
+
+def register_code(value: Callable[..., Any]) -> None:
+    """Let code of this package be found by its name, so that no caller has to hand it over."""
+    _CODE[qualified_name(value)] = value
 
 
 def qualified_name(value: object) -> str:
@@ -379,12 +385,13 @@ class _Decoder:
         return _ADAPTERS[name][2](self.decode(tree["state"]))
 
     def _decode_custom(self, name: str, _: dict) -> Any:
-        if name not in self._custom:
+        known = {**_CODE, **self._custom}
+        if name not in known:
             raise SerializationError(
                 f"{self._source} uses {name!r}, which is code and was saved by name only. Hand it "
                 f"over: load(directory, custom={{{name!r}: the_object}})"
             )
-        return self._custom[name]
+        return known[name]
 
 
 def _state_of(value: Any) -> dict[str, Any]:

@@ -39,8 +39,6 @@ from tabimg.estimators.inputs import as_column_list
 from tabimg.evaluation import ablation_study
 from tabimg.evaluation.cells import describe, fingerprint
 from tabimg.evaluation.data import describe_pairs
-from tabimg.nn import ResNet
-from tabimg.serialization import qualified_name
 from tabimg.training.runtime import single_thread
 
 # One expert as wide as five: the same layer without a mixture, with as many parameters.
@@ -215,7 +213,7 @@ def _pretrained_on(
     if not where.exists():
         with single_thread():
             tabimg.save(prototype.fit(others), where)
-    return tabimg.load(where, custom={qualified_name(ResNet): ResNet})
+    return tabimg.load(where)
 
 
 def findings(outcomes: list[Outcome]) -> Iterator[str]:

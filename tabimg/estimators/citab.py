@@ -116,6 +116,13 @@ class CITabFineTuned(ModalityEstimator):
         codec = TableCodec().fit(table)
         if not is_frame(table):
             check_descriptions(codec.schema.names, self.column_descriptions)
+            if self.pretrainer_ is not None:
+                warnings.warn(
+                    "X has no column names, by which the pre-trained encoder would know its "
+                    "columns: give a DataFrame",
+                    UserWarning,
+                    stacklevel=4,
+                )
         texts = texts_of(codec, self._descriptions())
         source = self.pretrainer_
         self.nearest_headers_: dict[str | int, tuple[str, float]] = {}
@@ -188,10 +195,20 @@ class CITabFineTuned(ModalityEstimator):
         special = (self._declared("cohort_column", source), *self._special_columns(source))
         parts = split(unlabeled.frame, *special, unlabeled.image_paths)
         own = [cohort for cohort in parts if cohort.name in names]
-        if len(own) != 1:
-            return None
-        table = own[0].table
         wanted = self._take_apart(X, source).table
-        if is_frame(wanted) and is_frame(table) and not set(wanted.columns) <= set(table.columns):
-            return None
-        return Inputs(table, own[0].image_cells, own[0].groups)
+        if len(own) == 1 and _has_columns(own[0].table, wanted):
+            return Inputs(own[0].table, own[0].image_cells, own[0].groups)
+        # A pretrainer that was fitted here has learned from them at least.
+        if not isinstance(self.pretrainer, self.pretrainer_class):
+            warnings.warn(
+                "the unlabeled rows are not used: pre-training is done, and none of them are known "
+                "to be of the cohort of X. Give a frame with the columns of X, or name the cohorts "
+                "of both with cohort_column=",
+                UserWarning,
+                stacklevel=3,
+            )
+        return None
+
+
+def _has_columns(table: Any, wanted: Any) -> bool:
+    return not (is_frame(wanted) and is_frame(table)) or set(wanted.columns) <= set(table.columns)

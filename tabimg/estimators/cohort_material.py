@@ -222,8 +222,14 @@ def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
     wanted = pretrainer.lambda_itc + pretrainer.lambda_itm > 0
     if not wanted or all(cohort.image_cells is None for cohort in cohorts):
         return None
-    images = RowImages.concat([row_images(pretrainer, cohort) for cohort in cohorts])
+    parts = [row_images(pretrainer, cohort) for cohort in cohorts]
+    images = RowImages.concat(parts)
     if images.has_image.sum() >= 2:
+        if pretrainer.lambda_mtr == 0:
+            counts: dict[str | int, int] = {}
+            for cohort, part in zip(cohorts, parts, strict=True):
+                counts[cohort.name] = counts.get(cohort.name, 0) + int(part.has_image.sum())
+            _check_compared(counts, within=pretrainer.negatives == "cohort")
         return images
     warnings.warn(
         "fewer than two rows have a photo: only masked cells are restored",
@@ -231,3 +237,28 @@ def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
         stacklevel=5,
     )
     return None
+
+
+def _check_compared(n_photos: dict[str | int, int], within: bool) -> None:
+    """Check that each cohort has photos to learn from where no masked cell is restored.
+
+    Parameters
+    ----------
+    n_photos : dict of cohort name to int
+    within : bool
+        Pairs are compared within their cohort alone.
+    """
+    idle = [name for name, count in n_photos.items() if count < (2 if within else 1)]
+    if not idle:
+        return
+    if len(idle) == len(n_photos):
+        raise ValueError(
+            f"none of the {len(idle)} cohorts has two photos to compare, and lambda_mtr is 0: "
+            "there is nothing to learn from. Does cohort_column name the cohorts?"
+        )
+    warnings.warn(
+        f"nothing is learned from the rows of {idle}, which have too few photos to compare, for "
+        "lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well",
+        UserWarning,
+        stacklevel=6,
+    )

@@ -207,7 +207,12 @@ class FineTunedEstimator(BaseEstimator, ABC):
         ------
         ValueError, TypeError
             For a parameter out of range, input that cannot be encoded, a fitted pretrainer that
-            would lose its weights, or a target that does not suit.
+            would lose its weights to a fit without photos, or a target that does not suit.
+
+        Warns
+        -----
+        UserWarning
+            A fitted pretrainer that is not frozen is fitted anew, and loses its weights.
         """
         self._check_parameters()
         reject_paths_as_target(y)

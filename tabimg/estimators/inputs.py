@@ -24,9 +24,10 @@ class Unlabeled:
 
     Parameters
     ----------
-    frame : DataFrame or array of shape (n_rows, n_columns)
+    frame : DataFrame or array of shape (n_rows, n_columns), or mapping of cohort name to DataFrame
         With the columns of the labelled frame, the image columns included. Further columns, such
-        as a target that is not to be used, are ignored.
+        as a target that is not to be used, are ignored. Of another cohort, which CITab takes, all
+        columns are read: leave its target out.
     image_paths : sequence of length n_rows, optional
         The photos, where they are not a column of the frame.
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.inputs import Inputs
+from tabimg.estimators.inputs import Inputs, is_frame
 from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
@@ -89,6 +89,12 @@ class ModalityEstimator(FineTunedEstimator):
                 f"predict_modality={self.predict_modality!r} needs a fit with photos of labelled "
                 "rows and a pretrainer that keeps its image encoder; this fit had none"
             )
+        if not images.has_image.any():
+            special = self._declared("image_column", self.pretrainer_)
+            raise ValueError(
+                f"predict_modality={self.predict_modality!r} needs photos, and no row has any in "
+                f"image_column={special!r}"
+            )
         missing = np.flatnonzero(~images.has_image)
         if len(missing):
             raise ValueError(
@@ -102,7 +108,9 @@ class ModalityEstimator(FineTunedEstimator):
 
     def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
         """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
-        encoded = self._encode(X)
+        table = self._take_apart(X, self.pretrainer_).table
+        is_bare = is_frame(table) and not list(table.columns) and bool(self.photo_members_)
+        encoded = self._without_cells(len(images)) if is_bare else self._encode(X)
         prediction = self._predict_encoded(encoded)
         if not self.photo_members_:
             return prediction
@@ -112,7 +120,10 @@ class ModalityEstimator(FineTunedEstimator):
         for modality, wanted in (("both", has_cells), ("image", ~has_cells)):
             rows = np.flatnonzero(images.has_image & wanted)
             if len(rows):
-                found = self._predict_with(modality, encoded.take(rows), images.take(rows))
+                found = self._predict_with(
+                    modality, encoded.take(rows), images.take(rows), self.pretrainer_.on_bad_image
+                )
+                # A photo that cannot be read, and is let pass, is none.
                 known = ~np.isnan(found).any(axis=1)
                 prediction[rows[known]] = found[known]
         return prediction
@@ -133,10 +144,16 @@ class ModalityEstimator(FineTunedEstimator):
             raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
         return images
 
-    def _predict_with(self, modality: str, encoded: EncodedTable, images: RowImages) -> np.ndarray:
+    def _predict_with(
+        self,
+        modality: str,
+        encoded: EncodedTable,
+        images: RowImages,
+        on_bad_image: str = "raise",
+    ) -> np.ndarray:
         """Predict with photos, float64 (n_rows, n_outputs); each row has one."""
         nothing = np.zeros((len(encoded), 0), dtype=np.float32)
         views = Views(encoded, self.codec_.to_matrix(encoded), nothing, nothing)
-        views = self._views_with_photos(views, images, "raise")
+        views = self._views_with_photos(views, images, on_bad_image)
         device = resolve_device(self.device)
         return predict(self.photo_members_[modality], views, self._make_task(), device)

@@ -204,12 +204,15 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         Returns
         -------
         float32 array of shape (n_rows, d')
-            The image encoder's embedding of each row's first photo; NaN for rows without one.
+            The image encoder's embedding of each row's first photo; NaN for rows without one, and
+            where ``on_bad_image`` lets one pass that cannot be read.
 
         Raises
         ------
         ValueError
             If the frame lacks the image column.
+        tabimg.image.ImageReadError
+            For a photo that cannot be read, unless ``on_bad_image`` allows it.
         AttributeError
             If the image encoder was not kept, or no photos were used in fitting.
         """
@@ -219,8 +222,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
                 "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
                 "dropped it"
             )
-        # A photo that cannot be read has no embedding to give, whatever fit would have done.
-        return embed_first(self, self._images_to_embed(X), "raise")
+        return embed_first(self, self._images_to_embed(X), self.on_bad_image)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

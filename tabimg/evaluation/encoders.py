@@ -17,7 +17,6 @@ import pandas as pd
 from sklearn.base import clone
 
 from tabimg.estimators import Unlabeled
-from tabimg.estimators.photo_embedding import embed_first
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
@@ -78,7 +77,7 @@ def obtain_encoder(
     fresh = clone(prototype).set_params(keep_image_encoder=True)
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.recipe.image is not None
-    photos = _embed_photos(fitted, pairs.iloc[train]) if sees_photos else None
+    photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
     # The image encoder is most of the size, and embeddings are all that is needed of it.
     fitted.set_params(keep_image_encoder=False)
     fitted._keep(fitted.network_.build(), fitted.network_.recipe)
@@ -86,12 +85,6 @@ def obtain_encoder(
     if place is not None:
         _save(place, encoder)
     return encoder
-
-
-def _embed_photos(pretrainer: PhotoPretrainer, pairs: pd.DataFrame) -> np.ndarray:
-    """Embed the first photo of each row; what pre-training let pass has no embedding here."""
-    images = pretrainer._images_to_embed(pairs)
-    return embed_first(pretrainer, images, pretrainer.on_bad_image)
 
 
 def is_kept(fingerprint: str, folder: Path | None) -> bool:

@@ -16,6 +16,7 @@ from tabimg.nn import (
     MLPEncoder,
     MultiModalNet,
     ProjectionHead,
+    ResNet,
     ResNet1dCBAM,
     RowEmbedding,
     load_torchvision_weights,
@@ -23,7 +24,7 @@ from tabimg.nn import (
     resnet18,
 )
 from tabimg.nn.task import TaskNet
-from tabimg.serialization import register
+from tabimg.serialization import register, register_code
 
 ModuleFactory = Callable[[], nn.Module]
 
@@ -33,6 +34,8 @@ TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": MLPEncoder,
 }
 IMAGE_ENCODERS: dict[str, ModuleFactory] = {"resnet18": resnet18}
+for _encoder in (ResNet, resnet18, ResNet1dCBAM, MLPEncoder):
+    register_code(_encoder)
 
 
 def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Module]]) -> None:

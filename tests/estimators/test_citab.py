@@ -23,6 +23,7 @@ from skorch.callbacks import Callback
 
 import tabimg
 from tabimg import CITabClassifier, CITabPretrainer, CITabRegressor, Unlabeled
+from tabimg.image import ImageReadError
 from tabimg.nn.resnet import ResNet
 from tabimg.serialization import qualified_name
 
@@ -290,6 +291,40 @@ def test_directory_serves_as_a_frozen_pretrainer(
     )
 
 
+def test_own_word_on_special_columns_counts_beside_a_fitted_pretrainer(
+    with_vectors: pd.DataFrame,
+    target: np.ndarray,
+    make_citab: Make,
+    make_citab_regressor: MakeRegressor,
+) -> None:
+    patients = np.arange(40) // 2
+    pre = make_citab(cohort_column="clinic", group_column="patient")
+    source = FrozenEstimator(pre.fit(with_vectors.assign(patient=patients)))
+    east = with_vectors[:24].rename(columns={"photo": "picture", "clinic": "site"})
+    east = east.assign(person=patients[:24]).drop(columns=["mass", "photo_grade"])
+    own = {"image_column": "picture", "group_column": "person", "cohort_column": "site"}
+    regressor = make_citab_regressor(pretrainer=source, finetune="frozen", **own)
+    regressor.fit(east, target[:24])
+    assert not {"picture", "person", "site"} & set(regressor.feature_names_in_)
+    found = regressor.predict(east)
+    np.testing.assert_array_equal(regressor.predict(east.drop(columns=list(own.values()))), found)
+    for name, value in own.items():
+        wrong = clone(regressor).set_params(**{name: "nowhere"})
+        with pytest.raises(ValueError, match=f"{name}='nowhere' is not a column"):
+            wrong.fit(east, target[:24])
+        both = clone(regressor).set_params(pretrainer=clone(pre), **{name: value})
+        with pytest.raises(ValueError, match=r"fitted on the same frame, has .*set one of them"):
+            both.fit(east, target[:24])
+
+
+def test_array_beside_a_pretrainer_that_knows_columns_by_name_is_told(
+    source: CITabPretrainer, target: np.ndarray, make_citab_regressor: MakeRegressor
+) -> None:
+    regressor = make_citab_regressor(pretrainer=FrozenEstimator(source), finetune="frozen")
+    with pytest.warns(UserWarning, match="X has no column names"):
+        regressor.fit(np.random.default_rng(0).normal(size=(40, 3)), target)
+
+
 def test_pretrainer_of_the_other_method_is_refused(
     table: pd.DataFrame,
     target: np.ndarray,
@@ -485,7 +520,7 @@ def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
             ValueError, match=r"in every row; 20 rows have none, the first is row 1"
         ):
             regressor.predict(some)
-        with pytest.raises(ValueError, match="in every row; 40 rows have none"):
+        with pytest.raises(ValueError, match="no row has any in image_column='photo'"):
             regressor.predict(bare)
     # Without a table the photo alone predicts, and a row without any cell is such a one.
     blank = vectors.assign(width=np.nan, pressure=np.nan, support=None)
@@ -609,7 +644,47 @@ def test_photos_of_each_cohort_are_found_in_its_folder(
         regressor.predict(nameless)
 
 
+def test_auto_takes_the_photo_alone_or_the_table_where_the_other_cannot_be_had(
+    frame: pd.DataFrame,
+    target: np.ndarray,
+    tmp_path: Path,
+    make_citab: Make,
+    make_citab_regressor: MakeRegressor,
+) -> None:
+    source = FrozenEstimator(make_citab(on_bad_image="skip").fit(frame))
+    regressor = make_citab_regressor(pretrainer=source, finetune="frozen").fit(frame, target)
+    by_table = regressor.predict(frame)
+    by_image = regressor.set_params(predict_modality="image").predict(frame)
+    auto = regressor.set_params(predict_modality="auto")
+    by_both = auto.predict(frame)
+    np.testing.assert_allclose(auto.predict(frame[["photo"]]), by_image, rtol=1e-6)
+    broken = frame.copy()
+    broken.loc[4, "photo"] = str(tmp_path / "nowhere.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = auto.predict(broken)
+    np.testing.assert_allclose(found[4], by_table[4], rtol=1e-6)
+    np.testing.assert_allclose(np.delete(found, 4), np.delete(by_both, 4), rtol=1e-6)
+    with pytest.raises(ImageReadError, match=r"nowhere\.png"):
+        auto.set_params(predict_modality="both").predict(broken)
+
+
 # --- distillation --------------------------------------------------------------------------------
+
+
+def test_unlabeled_rows_that_a_frozen_pretrainer_cannot_place_are_told(
+    source: CITabPretrainer,
+    with_vectors: pd.DataFrame,
+    target: np.ndarray,
+    make_citab_regressor: MakeRegressor,
+) -> None:
+    north = with_vectors[:24][["width", "pressure", "support", "photo"]]
+    south = with_vectors[24:][["mass", "photo_grade", "photo"]]
+    regressor = make_citab_regressor(pretrainer=FrozenEstimator(source))
+    for unlabeled in (Unlabeled(south), Unlabeled({"north": north})):
+        with pytest.warns(UserWarning, match="unlabeled rows are not used"):
+            regressor.fit(north, target[:24], unlabeled=unlabeled)
+        assert "distilled" not in regressor.weights_
 
 
 def test_unlabeled_rows_of_the_same_cohort_are_distilled(

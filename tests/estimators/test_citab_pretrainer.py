@@ -230,8 +230,8 @@ def test_saved_pretrainer_never_asks_the_encoder_for_a_known_text(
     expected = pretrainer.transform(with_vectors)
     tabimg.save(pretrainer, tmp_path / "saved")
     calls.clear()
-    custom = {qualified_name(lengths): lengths, qualified_name(ResNet): ResNet}
-    back = tabimg.load(tmp_path / "saved", custom)
+    # The package's own encoders, such as ResNet, need not be handed over.
+    back = tabimg.load(tmp_path / "saved", {qualified_name(lengths): lengths})
     np.testing.assert_array_equal(back.transform(with_vectors), expected)
     assert calls == []
 
@@ -776,3 +776,111 @@ def test_use_of_the_experts_is_told_for_each_block(
         assert all(type(share) is float for share in block["share"])
     again = make_citab(**params).fit(with_vectors)
     assert again.gate_statistics_ == pretrainer.gate_statistics_
+
+
+# --- what is probably meant otherwise ------------------------------------------------------------
+
+
+def test_group_column_that_no_cohort_has_is_refused(cohorts: Frames, make_citab: Make) -> None:
+    grouped = {name: frame.assign(patient=1) for name, frame in cohorts.items()}
+    with pytest.raises(ValueError, match=r"group_column='pateint' is not a column of any cohort"):
+        make_citab(group_column="pateint").fit(grouped)
+
+
+def test_unlabeled_rows_without_a_column_of_their_cohort_are_refused(
+    cohorts: Frames, make_citab: Make
+) -> None:
+    other = cohorts["south"].drop(columns="width")
+    with pytest.raises(ValueError, match=r"cohort 'table' have none of its columns .*a mapping"):
+        make_citab().fit(cohorts["north"], unlabeled=Unlabeled(other))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "a mapping of cohorts without any cohort"),
+        ([pd.DataFrame({"a": [1.0]})], "a list of frames: give a mapping"),
+    ],
+)
+def test_container_without_named_cohorts_is_refused(
+    given: Any, message: str, make_citab: Make
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make_citab().fit(given)
+
+
+def test_column_cannot_be_declared_twice(stacked: pd.DataFrame, make_citab: Make) -> None:
+    for name in ("cohort_column", "group_column"):
+        with pytest.raises(ValueError, match="column 'photo' is declared twice"):
+            make_citab(**{name: "photo"}).fit(stacked)
+
+
+def test_frame_that_names_its_cohort_otherwise_than_the_mapping_is_refused(
+    cohorts: Frames, make_citab: Make
+) -> None:
+    contrary = {**cohorts, "south": cohorts["south"].assign(clinic="north")}
+    with pytest.raises(ValueError, match="frame of cohort 'south' calls its rows 'north'"):
+        make_citab(cohort_column="clinic").fit(contrary)
+
+
+def test_header_that_stands_twice_at_transform_is_refused(
+    pretrainer: CITabPretrainer, cohorts: Frames
+) -> None:
+    north = cohorts["north"]
+    twice = pd.concat([north, north[["width"]]], axis=1)
+    with pytest.raises(ValueError, match=r"cohort 'north': .*more than one column named 'width'"):
+        pretrainer.transform({"north": twice})
+
+
+def test_mistyped_cohort_is_told_what_may_be_meant(
+    pretrainer: CITabPretrainer, cohorts: Frames
+) -> None:
+    with pytest.raises(ValueError, match=r"is it 'north'.*all of whose columns are known"):
+        pretrainer.transform({"nort": cohorts["north"]})
+
+
+def test_column_of_another_kind_names_its_cohort(
+    pretrainer: CITabPretrainer, cohorts: Frames
+) -> None:
+    words = {**cohorts, "south": cohorts["south"].assign(mass="much")}
+    with pytest.raises(ValueError, match=r"cohort 'south': .*'mass'"):
+        pretrainer.transform(words)
+
+
+@pytest.mark.parametrize("order", [("upper", "lower"), ("lower", "upper")])
+def test_new_cohort_is_scaled_by_the_very_header_before_other_spellings(
+    order: tuple[str, str], make_citab: Make
+) -> None:
+    rng = np.random.default_rng(0)
+    cohorts = {
+        "lower": pd.DataFrame({"sbp": rng.normal(16, 2, 40), "age": rng.normal(60, 10, 40)}),
+        "upper": pd.DataFrame({"SBP": rng.normal(120, 15, 40), "Age": rng.normal(720, 120, 40)}),
+    }
+    pre = make_citab(image_column=None, on_new_columns="embed")
+    pre.fit({name: cohorts[name] for name in order})
+    with pytest.warns(UserWarning, match="embedded by their headers"):
+        found = pre.transform({"new": cohorts["upper"]})
+    np.testing.assert_allclose(found, pre.transform({"upper": cohorts["upper"]}), atol=1e-5)
+
+
+def test_frame_of_a_mapping_keeps_the_index(pretrainer: CITabPretrainer, cohorts: Frames) -> None:
+    later = {name: frame.set_axis(frame.index + 100) for name, frame in cohorts.items()}
+    expected = pretrainer.transform(later)
+    found = copy.deepcopy(pretrainer).set_output(transform="pandas").transform(later)
+    assert found.index.tolist() == [*later["north"].index, *later["south"].index]
+    assert found.columns[0] == "citabpretrainer0"
+    np.testing.assert_array_equal(found.to_numpy(), expected)
+
+
+def test_cohorts_that_teach_nothing_are_told(with_vectors: pd.DataFrame, make_citab: Make) -> None:
+    without = with_vectors.copy()
+    without.loc[24:, "photo"] = None
+    pre = make_citab(cohort_column="clinic")
+    with pytest.warns(UserWarning, match=r"nothing is learned from the rows of \['south'\]"):
+        pre.fit(without)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clone(pre).set_params(lambda_mtr=1.0).fit(without)
+    alone = with_vectors.assign(clinic=np.arange(40))
+    with pytest.raises(ValueError, match="none of the 40 cohorts has two photos to compare"):
+        clone(pre).fit(alone)

@@ -33,6 +33,9 @@ def test_column_spelled_in_another_way_at_prediction_is_named(
     regressor = make_regressor(pretrainer=None).fit(table, target)
     with pytest.warns(UserWarning, match="no category of column 'zip' was seen in training"):
         regressor.predict(table.astype({"zip": int}))
+    gaps = table["zip"].where(table.index % 10 > 0, None)
+    with pytest.warns(UserWarning, match="no category of column 'zip' was seen in training"):
+        regressor.predict(table.assign(zip=gaps.replace({"01234": "1234", "04321": "4321"})))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         regressor.predict(table)

@@ -75,7 +75,9 @@ def test_unreadable_photo_under_skip_is_silent(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pre = make_pretrainer(on_bad_image="skip").fit(bad_frame)
+        embedding = pre.transform_images(bad_frame)
     assert pre.transform(bad_frame).shape == (40, 8)
+    assert np.flatnonzero(np.isnan(embedding).any(axis=1)).tolist() == [11]
 
 
 def test_unreadable_photo_does_not_matter_for_the_table(
