@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,11 @@ def gather_cohorts(
     cohorts = split(X, *special, image_paths)
     _note_features(pretrainer, X, cohorts, reset=reset)
     n_rows = sum(len(cohort.rows) for cohort in cohorts)
+    if isinstance(sample_weight, Mapping):
+        raise TypeError(
+            "sample_weight is one array over the rows of all cohorts, one frame after the other; "
+            "got a mapping"
+        )
     weight = _check_sample_weight(sample_weight, np.zeros(n_rows), ensure_non_negative=True)
     if unlabeled is not None:
         further = _split_unlabeled(pretrainer, unlabeled, special)

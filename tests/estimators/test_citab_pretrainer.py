@@ -809,6 +809,12 @@ def test_container_without_named_cohorts_is_refused(
         make_citab().fit(given)
 
 
+def test_weights_by_cohort_are_refused(cohorts: Frames, make_citab: Make) -> None:
+    weights = {name: np.ones(len(frame)) for name, frame in cohorts.items()}
+    with pytest.raises(TypeError, match="one array over the rows of all cohorts"):
+        make_citab().fit(cohorts, sample_weight=weights)
+
+
 def test_column_cannot_be_declared_twice(stacked: pd.DataFrame, make_citab: Make) -> None:
     for name in ("cohort_column", "group_column"):
         with pytest.raises(ValueError, match="column 'photo' is declared twice"):
