@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn import get_config
-from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
 from tabimg.estimators.candidates import Candidates
@@ -23,16 +21,12 @@ from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categor
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
-    as_column_list,
     check_fit_rows,
     check_table,
     group_ids,
     reject_missing_target,
     reject_paths_as_target,
-    require_columns,
     stack_tables,
-    take_apart,
-    without_columns,
 )
 from tabimg.estimators.parameters import (
     check_choice,
@@ -41,14 +35,12 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.estimators.photo_views import photo_features, row_images, why_no_teacher
+from tabimg.estimators.photo_views import photo_features, why_no_teacher
+from tabimg.estimators.pretrained import PretrainedEstimator
 from tabimg.estimators.source import (
-    FitInputs,
     check_pretrainer,
     find_source,
-    fit_pretrainer,
 )
-from tabimg.image import RowImages
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
@@ -67,7 +59,7 @@ FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
 HEADS = ("embedding", "embedding+columns")
 
 
-class FineTunedEstimator(BaseEstimator, ABC):
+class FineTunedEstimator(PretrainedEstimator):
     """A table encoder, pre-trained or not, fine-tuned with a task head.
 
     A target of `tabimg.estimators.targets` says what is predicted, in `_check_target`,
@@ -75,8 +67,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
     A method says which pretrainer it goes with, and how tables are encoded, in `_make_codec`,
     `_check_columns`, `_encode_table`, `_table_recipe` and `_embed`.
     """
-
-    pretrainer_class: ClassVar[type[Any]]
 
     def __init__(
         self,
@@ -274,91 +264,6 @@ class FineTunedEstimator(BaseEstimator, ABC):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
-
-    # --- the encoder ---------------------------------------------------------------------------
-
-    def _declared(self, name: str, source: Any) -> Any:
-        """Give a parameter that names columns: our own word counts before the pretrainer's."""
-        own = getattr(self, name)
-        return getattr(source, name, None) if own is None else own
-
-    def _special_columns(self, source: Any) -> tuple[Any, Any]:
-        """Which columns hold photos and groups."""
-        return self._declared("image_column", source), self._declared("group_column", source)
-
-    def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
-        """Split off what is no feature."""
-        return take_apart(X, *self._special_columns(source), image_paths)
-
-    def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
-        """Collect the photos of rows of X, or of further ones, that were taken apart."""
-        return row_images(self.pretrainer_.image_root, inputs)
-
-    def _declared_here(self, source: Any) -> list[Hashable]:
-        """List the columns that our own parameters take out of X, and a source knows nothing of."""
-        return as_column_list(self.image_column) if source.image_column is None else []
-
-    def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
-        """Check that the columns are there that our own parameters declare, or a fit to come."""
-        # A fitted pretrainer that would be fitted anew gets its own message.
-        is_fresh = source is self.pretrainer and not hasattr(source, "network_")
-        says_otherwise = self._says_otherwise("image_column", source)
-        if image_paths is None and (is_fresh or says_otherwise):
-            wanted = as_column_list(self._declared("image_column", source))
-            require_columns(X, wanted, "image_column")
-        if self._says_otherwise("group_column", source):
-            require_columns(X, [self.group_column], "group_column")
-
-    def _says_otherwise(self, name: str, source: Any) -> bool:
-        """Tell whether our own word on a column is another than the pretrainer's.
-
-        Raises
-        ------
-        ValueError
-            If the pretrainer has a word on it and is to be fitted here: both read the same frame.
-        """
-        own, theirs = (as_column_list(getattr(x, name, None)) for x in (self, source))
-        if not own or own == theirs:
-            return False
-        if theirs and source is self.pretrainer:
-            raise ValueError(
-                f"{name}={getattr(self, name)!r}, but the pretrainer, which is fitted on the same "
-                f"frame, has {name}={getattr(source, name)!r}: set one of them"
-            )
-        return True
-
-    def _pretrained(
-        self,
-        source: Any,
-        X: Any,
-        inputs: Inputs,
-        routed: dict[str, Any],
-        seed: int,
-    ) -> Any:
-        """Give the fitted pretrainer: pre-train, or take what there is."""
-        will_pretrain = source is not None and source is self.pretrainer
-        if source is None or not will_pretrain:
-            return source
-        # Photos that only our own parameter declares are none of the pretrainer's business.
-        unknown = self._declared_here(source)
-        given = FitInputs(without_columns(X, unknown), inputs.has_photos, self._known(routed))
-        random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
-        return fit_pretrainer(source, given, self.memory, random_state)
-
-    def _known(self, routed: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in routed.items() if value is not None}
-
-    def _route(
-        self, sample_weight: Any, image_paths: Any, unlabeled: Unlabeled | None
-    ) -> dict[str, Any]:
-        """Find what the pretrainer's fit is to be given."""
-        given = {"image_paths": image_paths, "unlabeled": unlabeled}
-        if not get_config()["enable_metadata_routing"] or not isinstance(
-            self.pretrainer, self.pretrainer_class
-        ):
-            return given
-        given["sample_weight"] = sample_weight
-        return dict(process_routing(self, "fit", **self._known(given)).pretrainer.fit)
 
     # --- fine-tuning ---------------------------------------------------------------------------
 
