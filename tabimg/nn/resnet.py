@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tabimg.nn.initialisation import initialise_rectified
+from tabimg.nn.pointwise import PointwiseConv2d
 
 _N_STAGES = 4
 
@@ -117,7 +118,7 @@ class _BasicBlock(nn.Module):
             nn.Identity()
             if stride == 1 and in_channels == out_channels
             else nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                PointwiseConv2d(in_channels, out_channels, stride, bias=False),
                 nn.BatchNorm2d(out_channels),
             )
         )
