@@ -308,7 +308,7 @@ class _Decoder:
         self, arrays: dict[str, np.ndarray], custom: Mapping[str, Any], source: Path
     ) -> None:
         self._arrays = arrays
-        self._custom = custom
+        self._custom = {**_CODE, **custom}
         self._source = source
 
     def decode(self, tree: Any) -> Any:
@@ -385,13 +385,12 @@ class _Decoder:
         return _ADAPTERS[name][2](self.decode(tree["state"]))
 
     def _decode_custom(self, name: str, _: dict) -> Any:
-        known = {**_CODE, **self._custom}
-        if name not in known:
+        if name not in self._custom:
             raise SerializationError(
                 f"{self._source} uses {name!r}, which is code and was saved by name only. Hand it "
                 f"over: load(directory, custom={{{name!r}: the_object}})"
             )
-        return known[name]
+        return self._custom[name]
 
 
 def _state_of(value: Any) -> dict[str, Any]:

@@ -369,6 +369,9 @@ warm_start, random_state, verbose
             table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
         )
 
+    def _wants_photos(self) -> bool:
+        return bool(self.lambda_itc + self.lambda_itm > 0)
+
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
         return images_of(self, X, image_paths)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -224,17 +225,16 @@ def _stacked(name: str | int, tables: list[Any]) -> Any:
 
 def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
     """Collect the photos; None where none are wanted or fewer than two rows have one."""
-    wanted = pretrainer.lambda_itc + pretrainer.lambda_itm > 0
-    if not wanted or all(cohort.image_cells is None for cohort in cohorts):
+    if not pretrainer._wants_photos() or all(cohort.image_cells is None for cohort in cohorts):
         return None
     parts = [row_images(pretrainer, cohort) for cohort in cohorts]
     images = RowImages.concat(parts)
     if images.has_image.sum() >= 2:
         if pretrainer.lambda_mtr == 0:
-            counts: dict[str | int, int] = {}
+            n_photos: Counter[str | int] = Counter()
             for cohort, part in zip(cohorts, parts, strict=True):
-                counts[cohort.name] = counts.get(cohort.name, 0) + int(part.has_image.sum())
-            _check_compared(counts, within=pretrainer.negatives == "cohort")
+                n_photos[cohort.name] += int(part.has_image.sum())
+            _check_compared(n_photos, within=pretrainer.negatives == "cohort")
         return images
     warnings.warn(
         "fewer than two rows have a photo: only masked cells are restored",
@@ -244,12 +244,12 @@ def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
     return None
 
 
-def _check_compared(n_photos: dict[str | int, int], within: bool) -> None:
+def _check_compared(n_photos: Mapping[str | int, int], within: bool) -> None:
     """Check that each cohort has photos to learn from where no masked cell is restored.
 
     Parameters
     ----------
-    n_photos : dict of cohort name to int
+    n_photos : mapping of cohort name to int
     within : bool
         Pairs are compared within their cohort alone.
     """

@@ -422,7 +422,10 @@ class FineTunedEstimator(PretrainedEstimator):
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "members_")
-        table = self._take_apart(X, self.pretrainer_).table
+        return self._encode_features(self._take_apart(X, self.pretrainer_).table)
+
+    def _encode_features(self, table: Any) -> EncodedTable:
+        """Check and encode what was taken apart, and tell what of it is not known."""
         encoded = self._encode_table(check_table(self, table, reset=False))
         warn_of_unknown_categories(self.codec_, encoded)
         return encoded

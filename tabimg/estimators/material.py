@@ -102,7 +102,7 @@ def _take_unlabeled(pretrainer: Any, unlabeled: Unlabeled) -> Inputs:
 
 def _images(pretrainer: Any, parts: Sequence[Inputs]) -> RowImages | None:
     """Collect the photos; None where none are wanted or fewer than two rows have one."""
-    if pretrainer.lambda_c == 0 or all(part.image_cells is None for part in parts):
+    if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
         return None
     images = RowImages.concat(
         [

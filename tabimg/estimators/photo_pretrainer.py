@@ -241,6 +241,10 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`."""
 
+    @abstractmethod
+    def _wants_photos(self) -> bool:
+        """Tell whether some loss looks at photos; without one none is read."""
+
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
         """Collect the photos of rows, which may have none."""
         return images_of(self, X, image_paths)

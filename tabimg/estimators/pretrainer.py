@@ -300,6 +300,9 @@ class MultiModalPretrainer(PhotoPretrainer):
             table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
         return PretrainingRecipe(table, image, int(self.projection_dim))
 
+    def _wants_photos(self) -> bool:
+        return bool(self.lambda_c > 0)
+
     def _method(self, has_photos: bool) -> MTCMTM:
         return MTCMTM(
             lambda_c=float(self.lambda_c),

@@ -70,7 +70,7 @@ def obtain_encoder(
     further : Unlabeled, optional
         Pairs that are pre-trained on as well.
     """
-    place = None if folder is None else folder / ENCODERS_FOLDER / fingerprint
+    place = _place(fingerprint, folder)
     if place is not None and is_kept(fingerprint, folder):
         return _load(place, prototype)
     started = time.perf_counter()
@@ -89,10 +89,12 @@ def obtain_encoder(
 
 def is_kept(fingerprint: str, folder: Path | None) -> bool:
     """Say whether a folder holds the finished encoder of this fingerprint."""
-    if folder is None:
-        return False
-    place = folder / ENCODERS_FOLDER / fingerprint
-    return _note(place).exists() and place.exists()
+    place = _place(fingerprint, folder)
+    return place is not None and _note(place).exists() and place.exists()
+
+
+def _place(fingerprint: str, folder: Path | None) -> Path | None:
+    return None if folder is None else folder / ENCODERS_FOLDER / fingerprint
 
 
 def _save(place: Path, encoder: Encoder) -> None:

@@ -290,7 +290,7 @@ def _require_photos(units: Sequence[Unit], data: StudyData, folder: Path | None)
     roots = {
         pretrainer.image_root
         for pretrainer in ahead
-        if getattr(pretrainer, "lambda_c", 1.0) > 0  # without the contrast no photo is read
+        if pretrainer._wants_photos()
         and pretrainer.image_loader is None
         and pretrainer.on_bad_image == "raise"
         and not isinstance(pretrainer.image_root, Mapping)  # a folder for each cohort

@@ -131,12 +131,11 @@ def _objective(net: Any, options: PretrainingOptions) -> nn.Module:
     return options.method.objective(net, resolve_autocast(options.precision, device))
 
 
-def _compile(image_encoder: nn.Module) -> None:
+def _compile(image_encoder: Any) -> None:
     """Compile what is called of an image encoder: the whole, or what stands before its mean."""
     image_encoder.compile()
-    feature_map: Any = getattr(image_encoder, "feature_map", None)
-    if feature_map is not None:
-        setattr(image_encoder, "feature_map", torch.compile(feature_map))  # noqa: B010
+    if hasattr(image_encoder, "feature_map"):
+        image_encoder.feature_map = torch.compile(image_encoder.feature_map)
 
 
 def _identity(rows: PairedRows, options: PretrainingOptions) -> tuple[Any, ...]:
