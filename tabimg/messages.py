@@ -1,0 +1,84 @@
+"""Values and lists in messages: shown as Python writes them, cut to a line of bounded length."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Collection
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+__all__ = ["listing", "shorten"]
+
+# Long enough for a path or a date, short enough for a line with some words around it.
+VALUE_LENGTH = 80
+LISTED = 5
+
+
+def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
+    """Write a value for a message, as `repr` does but never long.
+
+    Parameters
+    ----------
+    value : object
+        numpy's scalars are written as Python's.
+    length : int, default=80
+        Longer texts are cut in the middle; nested containers lose elements.
+
+    Returns
+    -------
+    str
+        One line. Its cost does not grow with a text's or a container's length.
+
+    Examples
+    --------
+    >>> shorten("?")
+    "'?'"
+    >>> shorten("abc" * 1000, length=12)
+    "'abc...cabc'"
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    elif isinstance(value, str):
+        value = str(value)  # a subclass may write itself otherwise
+    elif isinstance(value, (bytes, bytearray)):
+        value = bytes(value[:length])
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxother = writer.maxlong = length
+    try:
+        text = writer.repr(value)
+    except ValueError:  # Python refuses to write integers of many thousand digits
+        text = f"<{type(value).__name__} of many digits>"
+    return _cut(" ".join(text.split()), 2 * length)
+
+
+def listing(values: Collection[Any], most: int = LISTED) -> str:
+    """Write the first values of a collection and the number of the others.
+
+    Parameters
+    ----------
+    values : collection
+    most : int, default=5
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> listing(["age", "sex"])
+    "'age', 'sex'"
+    >>> listing(range(10_000), most=2)
+    '0, 1 and 9998 more'
+    """
+    text = ", ".join(shorten(value) for value in islice(values, most))
+    more = len(values) - most
+    return f"{text} and {more} more" if more > 0 else text
+
+
+def _cut(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    return f"{text[:half]}...{text[-half:]}"

@@ -1,0 +1,58 @@
+"""Values in messages stay short."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabimg.messages import listing, shorten
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("?", "'?'"),
+        (np.str_("?"), "'?'"),
+        (np.float64(3.5), "3.5"),
+        (np.int64(7), "7"),
+        (Decimal("sNaN"), "Decimal('sNaN')"),
+        (None, "None"),
+        ("two\nlines", r"'two\nlines'"),
+        (b"\x00", r"b'\x00'"),
+    ],
+)
+def test_short_value_is_written_as_python_does(value, text):
+    assert shorten(value) == text
+
+
+class _Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 10**6,
+        b"x" * 10**6,
+        10**20_000,
+        ["x" * 1000] * 1000,
+        {"x" * 1000: ["y" * 1000] * 99},
+        np.arange(10**6),
+        pd.DataFrame(np.zeros((99, 99))),
+        _Broken(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_long_value_fits_one_line(value):
+    text = shorten(value)
+    assert 0 < len(text) <= 160
+    assert "\n" not in text
+
+
+def test_listing_names_the_first_and_counts_the_others():
+    assert listing(["a", "b"]) == "'a', 'b'"
+    assert listing([f"c{j}" for j in range(10_000)], most=2) == "'c0', 'c1' and 9998 more"
