@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["allocate", "writing_to"]
+__all__ = ["NO_SPACE", "allocate", "open_regular", "writing_to"]
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
-_NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-_ZEROS = bytes(2**20)
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def writing_to(
     except OSError as error:
         reason = error.strerror or str(error)
         told = f"cannot write {_size(n_bytes)} to {Path(folder)}: {reason}"
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             told += f"{_free(folder)}. Free some space, or {advice}"
         raise (OSError(told) if error.errno is None else OSError(error.errno, told)) from error
 
@@ -54,18 +55,51 @@ def writing_to(
 def allocate(file: IO[bytes], n_bytes: int) -> None:
     """Reserve the space of a new file, so that a full disk is met before the work, not after it.
 
+    Where space cannot be reserved it is at least asked for, if the system answers that.
+
+    Parameters
+    ----------
+    file : binary file
+        Open for writing. Its position does not change.
+    n_bytes : int
+
     Raises
     ------
     OSError
         If the disk, or the user's share of it, has no room for so much.
     """
-    if hasattr(os, "posix_fallocate"):
-        if n_bytes:
+    if n_bytes and hasattr(os, "posix_fallocate"):
+        try:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
-        return
-    for start in range(0, n_bytes, len(_ZEROS)):
-        file.write(_ZEROS[: n_bytes - start])
-    file.seek(0)
+            return
+        except OSError as error:
+            if error.errno not in _CANNOT_RESERVE:
+                raise
+    if hasattr(os, "fstatvfs"):
+        disk = os.fstatvfs(file.fileno())
+        if disk.f_bavail * disk.f_frsize < n_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a plain file for reading, and nothing that could wait, answer or lead elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If the path is a link, a folder, a pipe, a socket or a device.
+    OSError
+        As `open`.
+    """
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise ValueError("it is no plain file")
+    # Another process may exchange the file meanwhile: these hold then. Windows lacks the first two.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ValueError("it is no plain file")
 
 
 def _free(folder: str | os.PathLike[str]) -> str:

@@ -3,59 +3,54 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import weakref
-from pathlib import Path
+import warnings
+from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
 
 from tabimg.image.decoding import POLICIES, Decoder, Progress, report_failures
-from tabimg.image.fingerprint import image_fingerprint, loader_key, source_key
+from tabimg.image.fingerprint import image_fingerprint, loader_key, path_bytes, source_key
+from tabimg.image.pixel_file import write_temporary
 from tabimg.image.reader import ImageLoader
-from tabimg.image.shards import NO_KEY, ShardFolder
+from tabimg.image.shard_folder import ShardFolder
+from tabimg.image.shard_search import Place, Wanted
 from tabimg.image.sources import RowImages
 
 __all__ = ["ImageCache", "build_image_cache", "image_fingerprint"]
 
 MEMORY_LIMIT = 2**29
+MAX_PROBLEMS_LISTED = 5
 
 
 class ImageCache:
     """Decoded images. Made by :func:`build_image_cache`.
 
-    Never pickles: it may stand on a memory map. Use it as a context manager, or call
+    Never pickles: it may stand on memory maps. Use it as a context manager, or call
     :meth:`close`, to let the memory or the temporary file go at once.
 
     Parameters
     ----------
-    pixels : ndarray of shape (u, size, size, 3), dtype uint8
-        Position i holds image i of :class:`RowImages`.
-    readable : ndarray of shape (u,), dtype bool
-        Which positions hold an image. The others were never decoded or could not be.
-    temporary_folder : Path, default=None
-        Removed when the cache is closed or collected.
+    stores : list of ndarray of shape (k, size, size, 3), dtype uint8
+        Images, in memory or mapped. At least one, which may be empty.
+    store, row : ndarray of shape (u,), dtype int64
+        Where image i of :class:`RowImages` lies: row ``row[i]`` of ``stores[store[i]]``. -1 where
+        it was never decoded or could not be.
 
     Attributes
     ----------
-    pixels, readable
-        As given.
+    readable : ndarray of shape (u,), dtype bool
+        Which images are held.
     """
 
-    def __init__(
-        self, pixels: np.ndarray, readable: np.ndarray, temporary_folder: Path | None = None
-    ) -> None:
-        self.pixels = pixels
-        self.readable = readable
-        self._finalizer = (
-            weakref.finalize(self, _remove_own_folder, temporary_folder, os.getpid())
-            if temporary_folder is not None
-            else None
-        )
+    def __init__(self, stores: list[np.ndarray], store: np.ndarray, row: np.ndarray) -> None:
+        self.readable = row >= 0
+        self._stores = stores
+        self._store = store
+        self._row = row
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self._row)
 
     def __enter__(self) -> ImageCache:
         return self
@@ -69,7 +64,19 @@ class ImageCache:
     @property
     def size(self) -> int:
         """Height and width of the images in pixels."""
-        return int(self.pixels.shape[1])
+        return int(self._stores[0].shape[1])
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """All images, shape (u, size, size, 3), dtype uint8; zeros where there is none.
+
+        A copy, unless they lie in one place and in this order.
+        """
+        if len(self._stores) == 1 and np.array_equal(self._row, np.arange(len(self._stores[0]))):
+            return self._stores[0]
+        pixels = np.zeros((len(self), *self._stores[0].shape[1:]), dtype=np.uint8)
+        pixels[self.readable] = self.gather(np.flatnonzero(self.readable))
+        return pixels
 
     def gather(self, ids: np.ndarray) -> np.ndarray:
         """Copy images into one contiguous batch.
@@ -90,16 +97,24 @@ class ImageCache:
         ids = np.asarray(ids, dtype=np.int64)
         if len(ids) and (ids.min() < 0 or not self.readable[ids].all()):
             raise IndexError("an image was asked for that the cache does not hold")
-        batch = np.empty((len(ids), *self.pixels.shape[1:]), dtype=np.uint8)
-        # The ids are checked above; the default mode would copy everything twice.
-        return np.take(self.pixels, ids, axis=0, out=batch, mode="clip") if len(ids) else batch
+        batch = np.empty((len(ids), *self._stores[0].shape[1:]), dtype=np.uint8)
+        if not len(ids):
+            return batch
+        if len(self._stores) == 1:
+            # The ids are checked above; the default mode would copy everything twice.
+            return np.take(self._stores[0], self._row[ids], axis=0, out=batch, mode="clip")
+        # One by one: numpy would copy what it takes from several arrays twice. Plain views, for
+        # those of memory maps are slow to make.
+        stores = [held.view(np.ndarray) for held in self._stores]
+        places = zip(self._store[ids].tolist(), self._row[ids].tolist(), strict=True)
+        for image, (store, row) in zip(batch, places, strict=True):
+            image[...] = stores[store][row]
+        return batch
 
     def close(self) -> None:
-        """Let the pixels go and remove the temporary file. Closing twice does no harm."""
-        self.pixels = self.pixels[:0].copy()
-        self.readable = self.readable[:0]
-        if self._finalizer is not None:
-            self._finalizer()
+        """Let the images go. Closing twice does no harm."""
+        self._stores = [self._stores[0][:0].copy()]
+        self._store, self._row, self.readable = self._store[:0], self._row[:0], self.readable[:0]
 
 
 def build_image_cache(
@@ -131,10 +146,11 @@ def build_image_cache(
         Number of decode threads: None is 1 (unless in a ``joblib.parallel_config``), -1 all
         processors.
     cache_dir : str or Path, default=None
-        Folder that keeps the decoded images for later runs. A file whose path, size or
+        Folder that keeps the decoded images for later runs, each once. A file whose path, size or
         modification time changed is decoded again, and so is everything for another ``size`` or
         ``loader``. PIL images, and loaders that are no plain function and cannot be
-        pickled, are not kept. None keeps nothing.
+        pickled, are not kept. None keeps nothing. Runs may share it; no other program may change
+        a file there while one is mapped.
     memory_limit : int, default=2**29
         Bytes. More pixels than this go to a memory-mapped file: in ``cache_dir``, or in the
         system's temporary folder.
@@ -151,6 +167,8 @@ def build_image_cache(
     ------
     ImageReadError
         If an image cannot be read under "raise"; names the rows, the path and the cause.
+    OSError
+        If the disk has no room, or ``cache_dir`` cannot be written to. It stays as it was.
     ValueError
         If a parameter is out of range, or the images are embedding vectors.
     """
@@ -161,7 +179,16 @@ def build_image_cache(
     if images.vectors is not None:
         raise ValueError("the image cells are embedding vectors: there is nothing to decode")
     decoder = Decoder(images, size, loader, on_bad_image, n_jobs, progress)
-    cache = _build(images, decoder, cache_dir, memory_limit)
+    cache, problems = _build(images, decoder, cache_dir, memory_limit)
+    if problems:
+        more = len(problems) - MAX_PROBLEMS_LISTED
+        listed = problems[:MAX_PROBLEMS_LISTED] + ([f"and {more} more"] if more > 0 else [])
+        warnings.warn(
+            "not all that lies in cache_dir can be used; photos that are not found there are "
+            "decoded again:\n" + "\n".join(listed),
+            UserWarning,
+            stacklevel=2,
+        )
     if decoder.failures:
         report_failures(decoder.failures, on_bad_image, n_used=len(np.unique(images.ids)))
     return cache, images.drop_sources(decoder.failures)
@@ -172,101 +199,66 @@ def _build(
     decoder: Decoder,
     cache_dir: str | os.PathLike[str] | None,
     memory_limit: int,
-) -> ImageCache:
-    shape = (len(images.sources), decoder.size, decoder.size, 3)
-    fits_memory = int(np.prod(shape, dtype=np.int64)) <= memory_limit
-    used = np.unique(images.ids)
-    folder = _shard_folder(images, decoder, cache_dir)
-    if folder is None:
-        pixels, temporary = _empty_pixels(shape, fits_memory, cache_dir)
-        cache = ImageCache(pixels, np.zeros(len(pixels), dtype=bool), temporary)
-        cache.readable[decoder.decode_into(pixels, used)] = True
-        return cache
-    keys = [source_key(images.sources[index]) for index in used.tolist()]
-    if fits_memory:
-        return _build_in_memory(np.zeros(shape, dtype=np.uint8), used, keys, folder, decoder)
-    return _build_as_shard(shape, used, keys, folder, decoder)
-
-
-def _shard_folder(
-    images: RowImages, decoder: Decoder, cache_dir: str | os.PathLike[str] | None
-) -> ShardFolder | None:
-    key = loader_key(decoder.loader)
-    keepable = key is not None and all(isinstance(s, (str, bytes)) for s in images.sources)
-    if cache_dir is None or key is None or not keepable:
-        return None
-    return ShardFolder(os.path.expanduser(cache_dir), decoder.size, key)
-
-
-def _empty_pixels(
-    shape: tuple[int, ...], fits_memory: bool, cache_dir: str | os.PathLike[str] | None
-) -> tuple[np.ndarray, Path | None]:
-    if fits_memory:
-        return np.zeros(shape, dtype=np.uint8), None
+) -> tuple[ImageCache, list[str]]:
+    """Build a cache; give also what is to be said of `cache_dir`."""
+    used = np.setdiff1d(images.ids, list(decoder.failures)).tolist()
     parent = None if cache_dir is None else os.path.expanduser(cache_dir)
-    if parent is not None:
-        os.makedirs(parent, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="tabimg-images-", dir=parent))
-    return _new_map(folder / "pixels.npy", shape), folder
+    places, problems = _find_kept(images, used, decoder, parent)
+    rest = [index for index in used if index not in places and index not in decoder.failures]
+    if len(used) * 3 * decoder.size**2 <= memory_limit:
+        return _in_memory(len(images.sources), places, decoder, rest), problems
+    if rest:
+        decoded: list[int] = []
+        noted = _noted(decoder.decode(rest), decoded)
+        held = write_temporary(noted, len(rest), decoder.size, parent)
+        places |= {index: Place(held, row) for row, index in enumerate(decoded)}
+    return _mapped(len(images.sources), places, decoder.size), problems
 
 
-def _new_map(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+def _find_kept(
+    images: RowImages, used: list[int], decoder: Decoder, cache_dir: str | None
+) -> tuple[dict[int, Place], list[str]]:
+    """Find images in `cache_dir`, and add those that can be kept and are not there."""
+    key = loader_key(decoder.loader)
+    sources = {index: images.sources[index] for index in used}
+    if cache_dir is None or key is None:
+        return {}, []
+    if not all(isinstance(source, (str, bytes)) for source in sources.values()):
+        return {}, []
+    wanted = {
+        index: Wanted(source_key(source), path_bytes(source) if isinstance(source, str) else b"")
+        for index, source in sources.items()
+    }
+    folder = ShardFolder(cache_dir, decoder.size, key)
+    holdings = folder.obtain(wanted, decoder.decode)
+    return holdings.places, holdings.problems
 
 
-def _build_in_memory(
-    pixels: np.ndarray,
-    used: np.ndarray,
-    keys: list[bytes],
-    folder: ShardFolder,
-    decoder: Decoder,
+def _in_memory(
+    n_images: int, places: dict[int, Place], decoder: Decoder, rest: list[int]
 ) -> ImageCache:
-    cache = ImageCache(pixels, np.zeros(len(pixels), dtype=bool))
-    found = folder.fill(pixels, used, keys)
-    decoded = decoder.decode_into(pixels, used[~found])
-    cache.readable[used[found]] = True
-    cache.readable[decoded] = True
-    if len(decoded):
-        key_of = dict(zip(used.tolist(), keys, strict=True))
-        folder.add(pixels[decoded], [key_of[index] for index in decoded.tolist()])
-    return cache
+    pixels = np.zeros((n_images, decoder.size, decoder.size, 3), dtype=np.uint8)
+    row = np.full(n_images, -1)
+    for index, (held, place) in places.items():
+        pixels[index] = held[place]
+        row[index] = index
+    for index, image in decoder.decode(rest):
+        pixels[index] = image
+        row[index] = index
+    return ImageCache([pixels], np.zeros_like(row), row)
 
 
-def _build_as_shard(
-    shape: tuple[int, ...],
-    used: np.ndarray,
-    keys: list[bytes],
-    folder: ShardFolder,
-    decoder: Decoder,
-) -> ImageCache:
-    """Let the memory-mapped file itself be the shard: nothing is held twice on disk."""
-    wanted = [NO_KEY] * shape[0]
-    for index, key in zip(used.tolist(), keys, strict=True):
-        wanted[index] = key
-    whole = folder.find_whole(wanted)
-    if whole is not None:
-        kept, held = whole
-        # What was unreadable before most likely still is: the policy has to see it again.
-        doubtful = used[~held[used]]
-        if len(decoder.decode_into(np.zeros(shape, dtype=np.uint8), doubtful)) == 0:
-            return ImageCache(kept, held)
-    path = folder.new_pixels_path()
-    try:
-        pixels = _new_map(path, shape)
-        readable = np.zeros(len(pixels), dtype=bool)
-        found = folder.fill(pixels, used, keys)
-        readable[used[found]] = True
-        readable[decoder.decode_into(pixels, used[~found])] = True
-        folder.publish(
-            path, pixels, [wanted[i] if readable[i] else NO_KEY for i in range(len(wanted))]
-        )
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return ImageCache(pixels, readable)
+def _mapped(n_images: int, places: dict[int, Place], size: int) -> ImageCache:
+    """Leave images where they lie."""
+    stores = list({id(held): held for held, _ in places.values()}.values())
+    numbers = {id(held): number for number, held in enumerate(stores)}
+    store, row = np.full((2, n_images), -1)
+    for index, (held, place) in places.items():
+        store[index], row[index] = numbers[id(held)], place
+    return ImageCache(stores or [np.zeros((0, size, size, 3), dtype=np.uint8)], store, row)
 
 
-def _remove_own_folder(folder: Path, owner: int) -> None:
-    # A forked child holds a copy of the cache, but the folder is its parent's.
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+def _noted(pairs: Iterator[tuple[int, np.ndarray]], ids: list[int]) -> Iterator[np.ndarray]:
+    for index, image in pairs:
+        ids.append(index)
+        yield image

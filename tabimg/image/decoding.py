@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -13,15 +13,16 @@ from tabimg.image.reader import ImageLoader, ImageReadError, describe_rows, read
 from tabimg.image.sources import RowImages
 
 POLICIES = ("raise", "warn", "skip")
-# Images handed to the decode threads at once: bounds the queue and the delay of a stop.
+# Images handed to the decode threads at once: bounds the queue, the delay of a stop and the memory.
 BLOCK = 256
+BLOCK_BYTES = 2**26
 MAX_IMAGES_LISTED = 20
 
 Progress = Callable[[int, int], None]
 
 
 class Decoder:
-    """Reads images into an array with threads and collects what fails.
+    """Reads images with threads and collects what fails.
 
     Parameters
     ----------
@@ -51,50 +52,48 @@ class Decoder:
         self.progress = progress
         self.failures: dict[int, ImageReadError] = {}
 
-    def decode_into(self, pixels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-        """Decode images.
+    def decode(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Decode images one after the other.
 
         Parameters
         ----------
-        pixels : ndarray of shape (u, size, size, 3), dtype uint8
-            Written to, at the ids that could be read.
-        ids : ndarray of shape (k,), dtype int64
+        ids : sequence of int
 
-        Returns
-        -------
-        ndarray, dtype int64
-            The ids that could be read.
+        Yields
+        ------
+        id : int
+            Those that could be read, in their order.
+        image : ndarray of shape (size, size, 3), dtype uint8
+            Contiguous.
 
         Raises
         ------
         ImageReadError
             Under "raise".
         """
-
-        def read(index: int) -> ImageReadError | None:
-            try:
-                pixels[index] = read_image(self.images.sources[index], self.size, self.loader)
-            except ImageReadError as error:
-                return error
-            return None
-
-        for done, (index, error) in enumerate(self._results(read, ids.tolist()), start=1):
-            if error is not None:
-                self._note_failure(index, error)
+        for done, (index, result) in enumerate(self._results(ids), start=1):
+            if isinstance(result, ImageReadError):
+                self._note_failure(index, result)
+            else:
+                yield index, result
             if self.progress is not None:
                 self.progress(done, len(ids))
-        return np.array([i for i in ids.tolist() if i not in self.failures], dtype=np.int64)
 
-    def _results(
-        self, read: Callable[[int], ImageReadError | None], ids: list[int]
-    ) -> Iterator[tuple[int, ImageReadError | None]]:
+    def _read(self, index: int) -> np.ndarray | ImageReadError:
+        try:
+            return read_image(self.images.sources[index], self.size, self.loader)
+        except ImageReadError as error:
+            return error
+
+    def _results(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray | ImageReadError]]:
         if self.n_threads == 1:
-            yield from ((index, read(index)) for index in ids)
+            yield from ((index, self._read(index)) for index in ids)
             return
+        length = max(self.n_threads, min(BLOCK, BLOCK_BYTES // (3 * self.size**2)))
         with ThreadPoolExecutor(self.n_threads, thread_name_prefix="tabimg-decode") as pool:
-            for start in range(0, len(ids), BLOCK):
-                block = ids[start : start + BLOCK]
-                yield from zip(block, pool.map(read, block), strict=True)
+            for start in range(0, len(ids), length):
+                block = ids[start : start + length]
+                yield from zip(block, pool.map(self._read, block), strict=True)
 
     def _note_failure(self, index: int, error: ImageReadError) -> None:
         rows = self.images.rows_of(index).tolist()

@@ -35,12 +35,24 @@ def source_key(source: ImageSource) -> bytes:
         return _digest(b"bytes", source)
     if isinstance(source, Image.Image):
         return _pil_key(source)
-    path = os.fspath(source)
+    return path_key(path_bytes(source))
+
+
+def path_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Write a path as the operating system does, or else, for no file has it, in any way."""
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fspath(path).encode("utf-8", "surrogatepass")
+
+
+def path_key(path: bytes) -> bytes:
+    """Key of the file that lies at a path now, as in :func:`source_key`."""
     try:
         status = os.stat(path)
-    except OSError:
-        return _digest(b"missing", os.fsencode(path))
-    return _digest(b"file", os.fsencode(path), f"{status.st_size},{status.st_mtime_ns}".encode())
+    except (OSError, ValueError):  # no system has a path with a NUL in it
+        return _digest(b"missing", path)
+    return _digest(b"file", path, f"{status.st_size},{status.st_mtime_ns}".encode())
 
 
 def loader_key(loader: ImageLoader | None) -> bytes | None:

@@ -1,169 +1,226 @@
-"""Keep decoded images in a folder, so that later runs need not decode them again.
+"""One shard: decoded images in a file, and an index of what they are.
 
-A shard is two files: ``<name>.npy`` with the pixels, and ``<name>.npz`` with the key and the
-checksum of each image in it. The second is written last and renamed into place, so a shard is
-either whole or not there; several processes may add shards at once. The folder may be deleted at
-any time when no run uses it.
+``<name>.npy`` holds the pixels; ``<name>.npz`` holds the key, the path and the checksum of each
+image. The index is written last and renamed into place, so a shard is either whole or not there.
+A checksum covers the pixels together with what they belong to: those of another photo, size or
+loader never pass for the right ones.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import uuid
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
+from tabimg.files import open_regular, writing_to
 from tabimg.image.fingerprint import KEY_BYTES
+from tabimg.image.pixel_file import (
+    ForeignFileError,
+    map_pixels,
+    read_array_header,
+    write_pixels,
+)
 
-FORMAT_VERSION = 1
-# Stands where a shard holds no image; no image has this key.
-NO_KEY = bytes(KEY_BYTES)
-# Left behind by a run that was killed while it wrote, or by a full disk.
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-
-
-@dataclass(frozen=True)
-class _Shard:
-    pixels: np.ndarray
-    keys: np.ndarray
-    checksums: np.ndarray
-
-    def row_is_sound(self, row: int) -> bool:
-        return zlib.crc32(self.pixels[row]) == int(self.checksums[row])
+PIXELS, INDEX, UNFINISHED = ".npy", ".npz", ".tmp"
+ADVICE = "give a cache_dir on a larger disk"
 
 
-class ShardFolder:
-    """The shards of one stored size and one loader.
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded image and what it is.
 
     Parameters
     ----------
-    cache_dir : str or Path
-        Folder for shards of all sizes and loaders; made if it is missing.
-    size : int
-        Height and width of the images in pixels.
-    loader_key : bytes
-        See :func:`~tabimg.image.fingerprint.loader_key`.
+    key : bytes
+        See :func:`~tabimg.image.fingerprint.source_key`.
+    path : bytes
+        Empty where the image came from no file.
+    pixels : ndarray of shape (size, size, 3), dtype uint8
     """
 
-    def __init__(self, cache_dir: str | os.PathLike[str], size: int, loader_key: bytes) -> None:
-        name = f"images-v{FORMAT_VERSION}-{size}px-{loader_key.hex()}"
-        self.folder = Path(cache_dir) / name
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._image_shape = (size, size, 3)
+    key: bytes
+    path: bytes
+    pixels: np.ndarray
 
-    def new_pixels_path(self) -> Path:
-        """Name a file, not there yet, for the pixels of a new shard."""
-        return self.folder / f"{uuid.uuid4().hex}.npy"
 
-    def find_whole(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Map the shard that holds these images in this order, if there is one.
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A shard, opened for reading.
 
-        Parameters
-        ----------
-        keys : sequence of bytes
-            ``NO_KEY`` where no image is wanted.
+    Parameters
+    ----------
+    name : Path
+        Of its files, without suffix.
+    scope : bytes
+        Of all images of its folder: their size and how they were loaded.
+    pixels : ndarray of shape (n, size, size, 3), dtype uint8
+        A read-only memory map.
+    keys, paths : list of n bytes
+    checksums : ndarray of shape (n,), dtype uint32
+    """
 
-        Returns
-        -------
-        pixels : ndarray of shape (len(keys), size, size, 3), dtype uint8
-            A read-only memory map.
-        held : ndarray of shape (len(keys),), dtype bool
-            Where there is an image. The others could not be read when the shard was made.
-        """
-        wanted = _key_array(keys)
-        for shard in self._shards():
-            if shard.keys.shape != wanted.shape:
-                continue
-            held = np.any(shard.keys != 0, axis=1)
-            same = np.array_equal(shard.keys[held], wanted[held])
-            if same and all(shard.row_is_sound(row) for row in np.flatnonzero(held).tolist()):
-                return shard.pixels, held
+    name: Path
+    scope: bytes
+    pixels: np.ndarray
+    keys: list[bytes]
+    paths: list[bytes]
+    checksums: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def photo(self, row: int) -> Photo:
+        """Give the image of a row."""
+        return Photo(self.keys[row], self.paths[row], self.pixels[row])
+
+    def is_sound(self, row: int) -> bool:
+        """Say whether the pixels of a row are those that were written."""
+        return _checksum(self.scope, self.photo(row)) == int(self.checksums[row])
+
+
+def read_shard(name: Path, scope: bytes, size: int) -> Shard:
+    """Open a shard.
+
+    Parameters
+    ----------
+    name, scope
+        See :class:`Shard`.
+    size : int
+        Height and width of the images in pixels.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be opened; ``FileNotFoundError`` if another run has just removed it.
+    ForeignFileError
+        If a file was not written here, or was changed since. Nothing of it is unpickled, and no
+        more is read than it really holds.
+    """
+    try:
+        with open_regular(name.with_suffix(PIXELS)) as file:
+            pixels = map_pixels(file, size)
+        with open_regular(name.with_suffix(INDEX)) as file:
+            keys, paths, checksums = _read_index(file, len(pixels))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # what we did not write can go wrong in any way
+        raise ForeignFileError(str(error) or type(error).__name__) from error
+    return Shard(name, scope, pixels, keys, paths, checksums)
+
+
+def write_shard(
+    name: Path, scope: bytes, size: int, photos: Iterable[Photo], n_most: int
+) -> Shard | None:
+    """Write a new shard.
+
+    Parameters
+    ----------
+    name, scope, size
+        See :func:`read_shard`. No file has the name yet.
+    photos : iterable of Photo
+    n_most : int
+        Upper bound of their number: space is reserved before the first is asked for.
+
+    Returns
+    -------
+    Shard or None
+        None where there was no photo.
+
+    Raises
+    ------
+    OSError
+        If the disk has no room. Nothing is left behind then.
+    """
+    keys: list[bytes] = []
+    paths: list[bytes] = []
+    checksums: list[int] = []
+
+    def noted() -> Iterator[np.ndarray]:
+        for photo in photos:
+            keys.append(photo.key)
+            paths.append(photo.path)
+            checksums.append(_checksum(scope, photo))
+            yield photo.pixels
+
+    try:
+        with _create(name.with_suffix(PIXELS)) as file:
+            write_pixels(file, noted(), n_most, size, name.parent, ADVICE)
+            pixels = map_pixels(file, size)
+        if keys:
+            _publish(name, keys, paths, np.array(checksums, dtype=np.uint32))
+    except BaseException:
+        remove_files(name)
+        raise
+    if not keys:
+        remove_files(name)
         return None
-
-    def fill(self, pixels: np.ndarray, ids: np.ndarray, keys: Sequence[bytes]) -> np.ndarray:
-        """Copy the images that are kept here.
-
-        Parameters
-        ----------
-        pixels : ndarray of shape (u, size, size, 3), dtype uint8
-            Written to, at ``ids``.
-        ids : ndarray of shape (k,), dtype int64
-        keys : sequence of bytes
-            Key of each of ``ids``.
-
-        Returns
-        -------
-        ndarray of shape (k,), dtype bool
-            Which of ``ids`` were found. A damaged image counts as not found.
-        """
-        found = np.zeros(len(ids), dtype=bool)
-        wanted = {key: place for place, key in enumerate(keys)}
-        for shard in self._shards():
-            for row, key in enumerate(map(bytes, shard.keys)):
-                place = wanted.get(key)
-                if place is not None and not found[place] and shard.row_is_sound(row):
-                    pixels[ids[place]] = shard.pixels[row]
-                    found[place] = True
-        return found
-
-    def add(self, pixels: np.ndarray, keys: Sequence[bytes]) -> None:
-        """Keep images that lie in memory.
-
-        Parameters
-        ----------
-        pixels : ndarray of shape (k, size, size, 3), dtype uint8
-        keys : sequence of bytes
-            One for each image.
-        """
-        path = self.new_pixels_path()
-        try:
-            np.save(path, pixels, allow_pickle=False)
-            self.publish(path, pixels, keys)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-
-    def publish(self, path: Path, pixels: np.ndarray, keys: Sequence[bytes]) -> None:
-        """Let other runs see a pixels file that is completely written.
-
-        Parameters
-        ----------
-        path : Path
-            From :meth:`new_pixels_path`.
-        pixels : ndarray of shape (k, size, size, 3), dtype uint8
-            What the file holds.
-        keys : sequence of bytes
-            One for each image.
-        """
-        checksums = np.array([zlib.crc32(image) for image in pixels], dtype=np.uint32)
-        temporary = path.with_suffix(".tmp")
-        with open(temporary, "wb") as file:
-            np.savez(file, keys=_key_array(keys), checksums=checksums)
-        os.replace(temporary, path.with_suffix(".npz"))
-
-    def _shards(self) -> Iterator[_Shard]:
-        for index in sorted(self.folder.glob("*.npz")):
-            try:
-                with np.load(index, allow_pickle=False) as held:
-                    keys, checksums = held["keys"], held["checksums"]
-                pixels = np.load(index.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-            except UNREADABLE:
-                continue
-            expected = (len(keys), *self._image_shape)
-            if (
-                pixels.shape == expected
-                and pixels.dtype == np.uint8
-                and keys.shape == (len(keys), KEY_BYTES)
-                and keys.dtype == np.uint8
-                and checksums.shape == (len(keys),)
-            ):
-                yield _Shard(pixels.view(np.ndarray), keys, checksums)
+    return Shard(name, scope, pixels, keys, paths, np.array(checksums, dtype=np.uint32))
 
 
-def _key_array(keys: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)
+def remove_files(name: Path) -> None:
+    """Remove the files of a shard, as far as that goes; who has mapped them keeps them."""
+    # The index goes first: however far this comes, no index is left without its pixels.
+    for path in (name.with_suffix(suffix) for suffix in (INDEX, UNFINISHED, PIXELS)):
+        with suppress(OSError):
+            if stat.S_ISREG(path.lstat().st_mode):
+                path.unlink()
+
+
+def _create(path: Path) -> IO[bytes]:
+    with writing_to(path.parent, 0, ADVICE):
+        return open(path, "x+b", buffering=0)
+
+
+def _publish(name: Path, keys: list[bytes], paths: list[bytes], checksums: np.ndarray) -> None:
+    with io.BytesIO() as held:
+        np.savez(
+            held,
+            keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES),
+            paths=np.frombuffer(b"\0".join(paths), dtype=np.uint8),
+            checksums=checksums,
+        )
+        data = held.getvalue()
+    unfinished = name.with_suffix(UNFINISHED)
+    # Where the folder was cleared meanwhile there is nothing to publish; this run has its map.
+    with suppress(FileNotFoundError), writing_to(name.parent, len(data), ADVICE):
+        unfinished.write_bytes(data)
+        os.replace(unfinished, name.with_suffix(INDEX))
+
+
+def _read_index(file: IO[bytes], n_images: int) -> tuple[list[bytes], list[bytes], np.ndarray]:
+    n_bytes = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+        # Members are stored as they are: one that claims more than the file's size lies.
+        if any(
+            member.compress_type != zipfile.ZIP_STORED or member.file_size > n_bytes
+            for member in archive.infolist()
+        ):
+            raise ForeignFileError("it is no index of photos")
+        keys = _read_member(archive, "keys", np.uint8)
+        paths = _read_member(archive, "paths", np.uint8).tobytes().split(b"\0")
+        checksums = _read_member(archive, "checksums", np.uint32)
+    if keys.shape != (n_images, KEY_BYTES) or checksums.shape != (n_images,):
+        raise ForeignFileError(f"its index is not that of {n_images} photos")
+    if len(paths) != n_images:
+        raise ForeignFileError(f"its index names {len(paths)} paths of {n_images} photos")
+    return [key.tobytes() for key in keys], paths, checksums
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, dtype: Any) -> np.ndarray:
+    data = archive.read(f"{name}.npy")
+    with io.BytesIO(data) as file:
+        shape = read_array_header(file, np.dtype(dtype))
+        return np.frombuffer(data, dtype=dtype, offset=file.tell()).reshape(shape)
+
+
+def _checksum(scope: bytes, photo: Photo) -> int:
+    return zlib.crc32(np.ascontiguousarray(photo.pixels).data, zlib.crc32(scope + photo.key))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import io
 import os
 import pickle
@@ -236,41 +235,6 @@ def test_build_wrong_arguments_raise(changes: dict[str, object], message: str) -
     arguments = {"images": RowImages.from_cells([[None]]), "size": SIZE, **changes}
     with pytest.raises(ValueError, match=message):
         build_image_cache(**arguments)  # type: ignore[arg-type]
-
-
-# The temporary file
-
-
-def test_temporary_file_is_removed_on_close_and_on_collection(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    with build_image_cache(some(photos), SIZE, memory_limit=0)[0] as cache:
-        assert len(list(temporary.iterdir())) == 1
-    assert list(temporary.iterdir()) == []
-    cache.close()
-    assert len(cache) == 0
-
-    cache, _ = build_image_cache(some(photos), SIZE, memory_limit=0)
-    assert len(list(temporary.iterdir())) == 1
-    del cache
-    gc.collect()
-    assert list(temporary.iterdir()) == []
-
-
-def test_temporary_file_is_removed_when_building_fails(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    (photos / "2.png").unlink()
-    with pytest.raises(ImageReadError):
-        build_image_cache(some(photos), SIZE, memory_limit=0)
-    gc.collect()
-    assert list(temporary.iterdir()) == []
 
 
 # The kept folder

@@ -1,0 +1,98 @@
+"""Who may change a folder that several runs share: one at a time, and nobody after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_NAME = "lock"
+POLL_SECONDS = 0.05
+# A holder that writes nothing for so long has been stopped, or its machine has gone.
+STALLED_SECONDS = 120.0
+BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+
+
+@contextmanager
+def folder_lock(folder: Path, *, needed: bool) -> Iterator[bool]:
+    """Hold the lock of a folder.
+
+    The operating system lets go of it when a run is killed. File systems without locks grant it
+    to everybody, so its holder must not do lasting harm to another.
+
+    Parameters
+    ----------
+    folder : Path
+    needed : bool
+        Wait while another run holds the lock, for as long as that run writes to the folder.
+
+    Yields
+    ------
+    bool
+        Whether the lock is held.
+
+    Raises
+    ------
+    OSError
+        If it is needed, and the folder cannot be written to.
+    """
+    path = folder / LOCK_NAME
+    try:
+        descriptor = _take(path)
+        while descriptor is None and needed and not _is_stalled(folder):
+            time.sleep(POLL_SECONDS)
+            descriptor = _take(path)
+    except OSError:
+        if needed:
+            raise
+        descriptor = None
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        # While it is locked, so that nobody else's file is removed.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _take(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    try:
+        _lock(descriptor)
+        # The last holder may have removed the file between the two lines above.
+        if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+            return descriptor
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in BUSY:
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_stalled(folder: Path) -> bool:
+    newest = 0.0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            newest = max(newest, entry.stat(follow_symlinks=False).st_mtime)
+    return time.time() - newest > STALLED_SECONDS
