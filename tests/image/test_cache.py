@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tabimg.image.decoding as decoding
 from tabimg.image import (
     ImageReadError,
     RowImages,
@@ -40,19 +39,6 @@ def photos(tmp_path: Path) -> Path:
     for seed in range(5):
         write_photo(folder / f"{seed}.png", seed)
     return folder
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that were decoded so far."""
-    names: list[str] = []
-
-    def counted(source: str, *rest: object) -> np.ndarray:
-        names.append(os.path.basename(source))
-        return read_image(source, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(decoding, "read_image", counted)
-    return names
 
 
 def rows(folder: Path, *cells: object) -> RowImages:
@@ -303,25 +289,6 @@ def test_loader_that_closes_over_values_keeps_nothing(
             some(photos), SIZE, loader=loader_of(value), cache_dir=tmp_path / "kept"
         )
         assert (cache.pixels == value).all()
-
-
-@pytest.mark.parametrize("where", [IN_MEMORY, ON_DISK], ids=["memory", "disk"])
-@pytest.mark.parametrize("suffix", ["npy", "npz"])
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied"])
-def test_kept_file_that_is_damaged_is_rebuilt(
-    photos: Path, tmp_path: Path, where: dict[str, int], suffix: str, damage: str
-) -> None:
-    kept = tmp_path / "kept"
-    first, _ = build_image_cache(some(photos), SIZE, cache_dir=kept, **where)
-    expected = np.array(first.pixels)
-    first.close()
-    (path,) = kept.rglob(f"*.{suffix}")
-    data = bytearray(path.read_bytes())
-    data[-100] ^= 255
-    path.write_bytes({"cut": data[: len(data) // 2], "flipped": data, "emptied": b""}[damage])
-    for _ in range(2):
-        cache, _ = build_image_cache(some(photos), SIZE, cache_dir=kept, **where)
-        np.testing.assert_array_equal(cache.pixels, expected)
 
 
 def test_kept_bad_image_is_reported_each_time_and_adds_no_file(
