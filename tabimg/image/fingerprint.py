@@ -10,6 +10,7 @@ import types
 import numpy as np
 from PIL import Image
 
+from tabimg.image.orientation import orientation_of
 from tabimg.image.reader import ImageLoader, ImageSource
 from tabimg.image.sources import RowImages
 
@@ -122,7 +123,7 @@ def _pil_key(image: Image.Image) -> bytes:
     except Exception:  # the decoder behind a lazily opened image may fail in any way
         return _digest(b"unreadable PIL image")
     palette = image.palette.tobytes() if image.palette is not None else b""
-    orientation = image.getexif().get(0x0112)
+    orientation = orientation_of(image)
     described = repr((image.mode, image.size, image.info.get("transparency"), orientation))
     return _digest(b"PIL", described.encode(), palette, pixels)
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
-from tabimg.image.colour_modes import array_to_rgb, image_to_rgb
+from tabimg.image.colour_modes import array_to_image
+from tabimg.image.files import open_regular, path_status, show_path, why_no_file
+from tabimg.image.formats import FORMATS, decode
+from tabimg.image.orientation import orientation_of, upright
+from tabimg.image.refusal import MAX_PIXELS, RefusedImage, check_pixels
+from tabimg.image.shrinking import shrink
 
 ImageSource = str | Path | bytes | Image.Image
 ImageLoader = Callable[[str], Any]
 
 # JPEG decoded at twice the target size is indistinguishable from a full decode (54.9 dB).
 DRAFT_FACTOR = 2
-# Pillow first averages whole blocks of a much larger image, down to this multiple of the target.
-REDUCING_GAP = 3.0
 MAX_ROWS_NAMED = 10
+MAX_CAUSE_SHOWN = 300
 
 
 class ImageReadError(ValueError):
@@ -69,16 +75,21 @@ def describe_source(source: ImageSource) -> str:
         return f"given as {len(source)} bytes"
     if isinstance(source, Image.Image):
         return f"given as a PIL image (mode {source.mode}, size {source.size})"
-    return repr(os.fspath(source))
+    return show_path(os.fspath(source))
 
 
-def read_image(source: ImageSource, size: int, loader: ImageLoader | None = None) -> np.ndarray:
+def read_image(
+    source: ImageSource,
+    size: int,
+    loader: ImageLoader | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """Read one image, whole, squashed to a square.
 
     The aspect ratio is not kept and nothing is cut off. The EXIF orientation is applied, only the
     first frame of an animation is read, transparent pixels show a white background, and
     every colour mode becomes RGB (16-bit grey by its bit depth: 65535 becomes 255). JPEG files
-    are decoded at a reduced scale, at least twice ``size``.
+    are decoded at a reduced scale, at least twice ``size``. Damaged metadata are passed over.
 
     Parameters
     ----------
@@ -88,9 +99,14 @@ def read_image(source: ImageSource, size: int, loader: ImageLoader | None = None
     size : int
         Height and width of the result in pixels, at least 1.
     loader : callable, default=None
-        ``loader(path)`` opens files that Pillow does not know. It is called for paths only, with
+        ``loader(path)`` opens files of other formats. It is called for paths only, with
         a str, and returns an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a PIL
-        image. See :func:`~tabimg.image.colour_modes.array_to_rgb` for the meaning of the values.
+        image. See :func:`~tabimg.image.colour_modes.array_to_image` for the meaning of the values.
+        The path may be a folder, and may lead nowhere, but never to a named pipe, a socket or a
+        device.
+    max_pixels : int, default=100_000_000
+        A picture of more pixels is refused before it is decoded. What a loader returns is decoded
+        already, and so are PIL images that were loaded.
 
     Returns
     -------
@@ -100,8 +116,9 @@ def read_image(source: ImageSource, size: int, loader: ImageLoader | None = None
     Raises
     ------
     ImageReadError
-        If the image is missing, empty, truncated, a directory, or not an image, or if the loader
-        fails or returns something else than an image.
+        If the image is missing, empty, truncated, damaged, no regular file, of a format that is not
+        read (see :data:`~tabimg.image.formats.FORMATS`) or too large, or if the loader fails or
+        returns something else than an image.
     ValueError
         If ``size`` is not positive.
     TypeError
@@ -115,8 +132,9 @@ def read_image(source: ImageSource, size: int, loader: ImageLoader | None = None
             f"got {type(source).__module__}.{type(source).__qualname__}"
         )
     try:
-        image = _open_rgb(source, DRAFT_FACTOR * size, loader)
-        small = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+        image, orientation = _open(source, DRAFT_FACTOR * size, loader, max_pixels)
+        # Of the small square, because turning the picture itself would take its memory twice.
+        small = upright(shrink(image, size), orientation)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise nearly every class on broken data
@@ -124,26 +142,52 @@ def read_image(source: ImageSource, size: int, loader: ImageLoader | None = None
     return np.array(small)
 
 
-def _open_rgb(source: ImageSource, draft_size: int, loader: ImageLoader | None) -> Image.Image:
+def _open(
+    source: ImageSource, draft_size: int, loader: ImageLoader | None, max_pixels: int
+) -> tuple[Image.Image, int]:
     if isinstance(source, Image.Image):
-        return image_to_rgb(ImageOps.exif_transpose(source))
+        return _open_pil(source, draft_size, max_pixels)
     if isinstance(source, bytes):
-        return _decode(io.BytesIO(source), draft_size)
+        return decode(io.BytesIO(source), draft_size, max_pixels)
     path = os.fspath(source)
     if loader is None:
-        with open(path, "rb") as file:
-            return _decode(file, draft_size)
+        with open_regular(path) as file:
+            return decode(file, draft_size, max_pixels)
+    if path_status(path) is not None:
+        reason = why_no_file(path, folders=True)
+        if reason is not None:
+            raise RefusedImage(reason)
     loaded = loader(path)
     if isinstance(loaded, Image.Image):
-        return image_to_rgb(ImageOps.exif_transpose(loaded))
-    return Image.fromarray(array_to_rgb(np.asarray(loaded)))
+        return _open_pil(loaded, draft_size, max_pixels)
+    return array_to_image(np.asarray(loaded)), 1
 
 
-def _decode(file: IO[bytes], draft_size: int) -> Image.Image:
-    with Image.open(file) as image:
-        image.draft(None, (draft_size, draft_size))
-        ImageOps.exif_transpose(image, in_place=True)
-        return image_to_rgb(image)
+def _open_pil(image: Image.Image, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:
+    """Take an image that its user opened, and decode it the way files are if it is not yet."""
+    if isinstance(image, ImageFile) and image.fp is not None and image.tile:
+        check_pixels(*image.size, max_pixels)
+        if image.format not in FORMATS:
+            raise RefusedImage(
+                f"it is a file of the format {image.format}, which is not read: load the image "
+                "first, by its method load()"
+            )
+        if image.tell() == 0:
+            return _decode_again(image, draft_size, max_pixels)
+    image.load()
+    orientation = orientation_of(image)
+    # Formats have methods and sizes of their own; the plain class has neither.
+    return image._new(image.im), orientation
+
+
+def _decode_again(image: ImageFile, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:
+    file: Any = image.fp
+    position = file.tell()
+    try:
+        file.seek(0)
+        return decode(io.BytesIO(file.read()), draft_size, max_pixels)
+    finally:
+        file.seek(position)
 
 
 def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) -> str:
@@ -152,16 +196,23 @@ def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) ->
         return "it holds no bytes"
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
-        if not os.path.exists(path):
-            return "the file does not exist (relative paths start at image_root)"
-        if loader is None and os.path.isdir(path):
-            return "it is a directory, not a file"
-        if os.path.isfile(path) and os.path.getsize(path) == 0:
+        status = path_status(path)
+        if status is not None and status.st_size == 0 and stat.S_ISREG(status.st_mode):
             return "the file is empty (0 bytes)"
-        if loader is not None:
-            return f"the image loader failed on it ({type(error).__name__}: {error})"
+        if loader is not None and not isinstance(error, RefusedImage):
+            reason = why_no_file(path, folders=True)
+            return reason or f"the image loader failed on it ({_in_short(error)})"
+    if isinstance(error, RefusedImage):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image of a known format (image_loader= opens other formats)"
     if "truncated" in str(error).lower():
-        return f"it is truncated ({error})"
-    return f"it is damaged or cannot be opened ({type(error).__name__}: {error})"
+        return f"it is truncated ({_in_short(error)})"
+    return f"it is damaged or cannot be opened ({_in_short(error)})"
+
+
+def _in_short(error: Exception) -> str:
+    """Name an error in a message, with no path in it and without flooding the screen."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = f"{type(error).__name__}: {said}".encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= MAX_CAUSE_SHOWN else f"{text[:MAX_CAUSE_SHOWN]}..."

@@ -1,0 +1,155 @@
+"""The formats that are read, and how a file of one of them is opened.
+
+The list is explicit because some formats that Pillow opens start programs: EPS starts Ghostscript.
+Files are not opened by ``PIL.Image.open``, whose pixel limit belongs to the whole process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import struct
+from contextlib import suppress
+from typing import BinaryIO
+
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL.ImageFile import ImageFile
+
+from tabimg.image.orientation import stored_orientation, tag_orientation
+from tabimg.image.png import check_png
+from tabimg.image.refusal import TRUNCATED, RefusedImage, check_pixels
+from tabimg.image.whole import load_whole
+
+# HEIF (phones) and JXL are read where a package such as pillow-heif has registered its plugin.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF"),
+    *("HEIF", "JXL"),
+)
+# Every scan of a progressive JPEG is a pass over the whole picture. Usual encoders write ten.
+MAX_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+HEADER_BYTES = 32
+# Errors by which a plugin of Pillow says that a file is not one of its own.
+NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)
+
+
+def decode(file: BinaryIO, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:
+    """Decode the first picture of a file.
+
+    Parameters
+    ----------
+    file : binary file, seekable, at its start
+    draft_size : int
+        JPEG may be decoded at a reduced scale, with at least this height and width.
+    max_pixels : int
+        The most pixels that a picture may have.
+
+    Returns
+    -------
+    image : PIL.Image.Image
+        Loaded, as it is stored.
+    orientation : int
+        1 to 8, as EXIF numbers them.
+
+    Raises
+    ------
+    RefusedImage
+        If the file is of another format, cut off, damaged, or has too many pixels.
+    Exception
+        Whatever Pillow raises on broken data.
+    """
+    header = file.read(HEADER_BYTES)
+    file.seek(0)
+    names = [name for name in FORMATS if _accepts(name, header)]
+    if "PNG" in names:
+        png = check_png(file, max_pixels)
+        image = _open(["PNG"], png.pixels)
+        image.info.update(exif=png.exif, xmp=png.xmp)
+    else:
+        if "WEBP" in names:
+            _check_webp(header, file, max_pixels)
+        image = _open(names, file)
+    with image:
+        check_pixels(*image.size, max_pixels)
+        image.draft(None, (draft_size, draft_size))
+        whole = load_whole(image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return whole, tag_orientation(image.tag_v2)
+    return whole, stored_orientation(image.info)
+
+
+def _accepts(name: str, header: bytes) -> bool:
+    _, accept = Image.OPEN.get(name, (None, None))
+    # A text says that Pillow was built without the format.
+    return accept is not None and accept(header[:16]) is True
+
+
+def _open(names: list[str], file: BinaryIO) -> ImageFile:
+    failure: Exception = RefusedImage(
+        "it is not an image of a known format: those are "
+        f"{', '.join(FORMATS)} (image_loader= opens other formats)"
+    )
+    for name in names:
+        factory = OWN_FACTORIES.get(name) or Image.OPEN[name][0]
+        file.seek(0)
+        try:
+            return factory(file, "")
+        except NOT_MINE as error:
+            failure = error
+    raise failure
+
+
+def _check_webp(header: bytes, file: BinaryIO, max_pixels: int) -> None:
+    """Look at size and length first: the decoder takes memory for the picture when it is opened."""
+    if len(header) < 30:
+        raise RefusedImage(TRUNCATED)
+    kind = header[12:16]
+    if kind == b"VP8X":
+        width = int.from_bytes(header[24:27], "little") + 1
+        height = int.from_bytes(header[27:30], "little") + 1
+    elif kind == b"VP8L":
+        bits = int.from_bytes(header[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", header, 26))
+    check_pixels(width, height, max_pixels)
+    if file.seek(0, io.SEEK_END) < 8 + int.from_bytes(header[4:8], "little"):
+        raise RefusedImage(TRUNCATED)
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """The first picture of a file alone, with no look at the resolution that EXIF gives."""
+
+    _scans = 0
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+    def load_read(self, read_bytes: int) -> bytes:
+        data = b"" if self.fp is None else self.fp.read(read_bytes)
+        if not data:
+            raise RefusedImage(TRUNCATED)
+        self._scans += data.count(START_OF_SCAN)
+        if self._scans > MAX_SCANS:
+            raise RefusedImage(f"it has more than {MAX_SCANS} scans, which no camera writes")
+        return data
+
+
+class _Tiff(TiffImagePlugin.TiffImageFile):
+    """Pixels as they are stored, with no look at metadata that may be damaged."""
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            # Pillow would look at the pixel limit of the process first.
+            self.im = Image.core.new(self.mode, getattr(self, "_tile_size", self.size))
+        super().load_prepare()
+
+    def load_end(self) -> None:
+        pass
+
+
+OWN_FACTORIES = {"JPEG": _Jpeg, "TIFF": _Tiff}
+# Importing a plugin registers it. AVIF came to Pillow later than the others.
+for _name in ("Bmp", "Gif", "Jpeg2K", "Png", "Ppm", "WebP", "Avif"):
+    with suppress(ImportError):
+        importlib.import_module(f"PIL.{_name}ImagePlugin")

@@ -1,0 +1,180 @@
+"""Check a PNG file by its own checksums, and take out of it what is no pixel.
+
+Pillow verifies no checksum of pixel data, and refuses whole photos over damaged texts or profiles.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tabimg.image.refusal import TRUNCATED, RefusedImage, check_pixels
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# What pixels are made of. APNG's further frames are left out: IDAT holds the first picture.
+PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+ORIENTATION_CHUNKS = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
+# Damage to these changes no pixel. A damaged chunk of another name may be a damaged name.
+METADATA_CHUNKS = ORIENTATION_CHUNKS | {
+    *(b"iCCP", b"tIME", b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"hIST", b"sPLT"),
+    *(b"cICP", b"mDCV", b"cLLI", b"oFFs", b"pCAL", b"sCAL", b"gIFg", b"gIFx", b"sTER"),
+    *(b"acTL", b"fcTL", b"fdAT", b"caBX"),
+}
+MAX_METADATA = 2**20
+BLOCK = 2**20
+BITS_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Interlaced passes: first column and row, distance of columns and rows.
+ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+
+
+@dataclass
+class CheckedPng:
+    """A PNG file whose checksums hold.
+
+    Attributes
+    ----------
+    pixels : BytesIO
+        A PNG file of the pixels alone.
+    exif, xmp : bytes
+        Metadata that may tell the orientation; empty where there are none or they are damaged.
+    """
+
+    pixels: io.BytesIO
+    exif: bytes = b""
+    xmp: bytes = b""
+
+
+def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
+    """Verify the checksums of everything that makes up the pixels.
+
+    Parameters
+    ----------
+    file : binary file at its start
+    max_pixels : int
+        Of the picture.
+
+    Raises
+    ------
+    RefusedImage
+        If the file is cut off, a checksum does not hold, rows are missing, or there are too many
+        pixels.
+    """
+    png = CheckedPng(io.BytesIO(file.read(len(SIGNATURE))))
+    png.pixels.seek(0, io.SEEK_END)
+    rows: _Rows | None = None
+    while True:
+        name, data = _next_chunk(file)
+        if name in ORIENTATION_CHUNKS and data:
+            _note_metadata(png, name, data)
+        if name not in PIXEL_CHUNKS:
+            continue
+        png.pixels.write(struct.pack(">I", len(data)) + name + data)
+        png.pixels.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
+        if name == b"IHDR":
+            rows = _Rows(data, max_pixels)
+        elif name == b"IDAT" and rows is not None:
+            rows.inflate(data)
+        elif name == b"IEND":
+            break
+    if rows is not None:
+        rows.check_end()
+    png.pixels.seek(0)
+    return png
+
+
+def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
+    """Read a chunk and verify it; metadata that is damaged or of no use comes without its data."""
+    head = file.read(8)
+    if len(head) < 8:
+        raise RefusedImage(TRUNCATED)
+    (length,), name = struct.unpack(">I", head[:4]), head[4:]
+    start = file.tell()
+    wanted = name not in METADATA_CHUNKS or (name in ORIENTATION_CHUNKS and length <= MAX_METADATA)
+    if not wanted:
+        if file.seek(0, io.SEEK_END) < start + length + 4:
+            raise RefusedImage(TRUNCATED)
+        file.seek(start + length + 4)
+        return name, b""
+    kept = name in PIXEL_CHUNKS or name in ORIENTATION_CHUNKS
+    parts, checksum, left = [], zlib.crc32(name), length
+    while left:
+        block = file.read(min(left, BLOCK))
+        if not block:
+            raise RefusedImage(TRUNCATED)
+        checksum, left = zlib.crc32(block, checksum), left - len(block)
+        if kept:
+            parts.append(block)
+    stored = file.read(4)
+    if len(stored) < 4:
+        raise RefusedImage(TRUNCATED)
+    if int.from_bytes(stored, "big") == checksum:
+        return name, b"".join(parts)
+    if name in METADATA_CHUNKS:
+        return name, b""
+    raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
+
+
+class _Rows:
+    """Counts the bytes of all rows while zlib verifies its own checksum over them."""
+
+    def __init__(self, header: bytes, max_pixels: int) -> None:
+        if len(header) != 13:
+            raise RefusedImage("it is damaged (its PNG header has another length)")
+        width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+        bits = depth * BITS_PER_PIXEL.get(colour, 0)
+        passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+        check_pixels(width, height, max_pixels)
+        self._missing = 0
+        for left, top, across, down in passes:
+            columns = math.ceil(max(width - left, 0) / across)
+            rows = math.ceil(max(height - top, 0) / down)
+            if columns:
+                self._missing += rows * (1 + math.ceil(columns * bits / 8))
+        self._inflater = zlib.decompressobj()
+
+    def inflate(self, data: bytes) -> None:
+        while data and not self._inflater.eof and self._missing >= 0:
+            try:
+                self._missing -= len(self._inflater.decompress(data, BLOCK))
+            except zlib.error as error:
+                raise RefusedImage(f"it is damaged ({error})") from error
+            data = self._inflater.unconsumed_tail
+
+    def check_end(self) -> None:
+        if self._missing > 0:
+            raise RefusedImage("it is truncated (rows of pixels are missing)")
+        if self._missing == 0 and not self._inflater.eof:
+            raise RefusedImage("it is damaged (its pixel data have no end)")
+
+
+def _note_metadata(png: CheckedPng, name: bytes, data: bytes) -> None:
+    if name == b"eXIf":
+        png.exif = data
+        return
+    keyword, _, rest = data.partition(b"\0")
+    if keyword == b"XML:com.adobe.xmp" and name == b"iTXt":
+        png.xmp = rest
+    elif keyword == b"Raw profile type exif" and name != b"iTXt" and not png.exif:
+        png.exif = _raw_profile(rest if name == b"tEXt" else _inflated(rest[1:]))
+
+
+def _inflated(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, MAX_METADATA)
+    except zlib.error:
+        return b""
+
+
+def _raw_profile(text: bytes) -> bytes:
+    """Read ImageMagick's form: a name, a length, and lines of hexadecimal digits."""
+    try:
+        return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
+    except ValueError:
+        return b""

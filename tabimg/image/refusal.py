@@ -1,0 +1,19 @@
+"""Why an image is not read, in words for its user, and the limit on its size."""
+
+from __future__ import annotations
+
+MAX_PIXELS = 100_000_000
+TRUNCATED = "it is truncated (the file ends before the picture does)"
+
+
+class RefusedImage(ValueError):
+    """An image is not read, for the reason that the message gives."""
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Refuse a picture of more pixels than allowed, before memory is taken for them."""
+    if width * height > max_pixels:
+        raise RefusedImage(
+            f"it has {width} x {height} pixels, more than max_image_pixels={max_pixels}; a higher "
+            "max_image_pixels reads it, at some bytes of memory a pixel"
+        )

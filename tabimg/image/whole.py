@@ -1,0 +1,83 @@
+"""Decoding that ends with a whole picture or an error, whatever Pillow's process-wide flags say.
+
+Under ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, which any library of the process may set, Pillow
+passes over early ends and over its decoders' errors. Here both raise before Pillow looks at its
+flag; the flag itself is neither read nor written, so threads cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image, ImageFile
+
+from tabimg.image.refusal import TRUNCATED, RefusedImage
+
+DECODER = "tabimg_whole"
+# Pillow hands the arguments of these to libtiff itself, and raises on its errors under any flag.
+OWN_LOOP = {"libtiff"}
+
+
+def load_whole(image: ImageFile.ImageFile) -> Image.Image:
+    """Load all pixels of an image that was just opened.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The pixels as they are stored: orientation is not applied.
+
+    Raises
+    ------
+    RefusedImage
+        If the picture is cut off or its data are broken.
+    Exception
+        Whatever else Pillow raises on broken data.
+    """
+    image.tile = [_guarded(tile) for tile in image.tile]
+    image.load()
+    # Formats have methods and sizes of their own; the plain class has neither.
+    return image._new(image.im)
+
+
+def _guarded(tile: Any) -> Any:
+    name, extents, offset, args = tile
+    if name in OWN_LOOP:
+        return tile
+    make = getattr(type(tile), "_make", tuple)  # plain tuples in older versions of Pillow
+    return make((DECODER, extents, offset, (name, args)))
+
+
+class _WholeDecoder(ImageFile.PyDecoder):
+    """Runs one of Pillow's decoders; raises its errors, and when it is stopped before its end."""
+
+    def __init__(self, mode: str, name: str, args: Any, *extra: Any) -> None:
+        self._decoder = Image._getdecoder(mode, name, args, extra)
+        self._failed = self._finished = False
+
+    @property
+    def pulls_fd(self) -> bool:
+        return bool(self._decoder.pulls_fd)
+
+    def setimage(self, im: Any, extents: Any = None) -> None:
+        self._decoder.setimage(im, extents)
+
+    def setfd(self, fd: Any) -> None:
+        self._decoder.setfd(fd)
+
+    def decode(self, buffer: Any) -> tuple[int, int]:
+        # An exception that the decoder raises is already on its way to the caller.
+        self._failed = True
+        consumed, error = self._decoder.decode(buffer)
+        if error < 0:
+            raise RefusedImage(f"it is damaged (decoder error {error} in the pixel data)")
+        self._failed = False
+        self._finished = consumed < 0 or self.pulls_fd
+        return consumed, error
+
+    def cleanup(self) -> None:
+        self._decoder.cleanup()
+        if not (self._finished or self._failed):
+            raise RefusedImage(TRUNCATED)
+
+
+Image.register_decoder(DECODER, _WholeDecoder)
