@@ -43,7 +43,7 @@ class CheckedPng:
     pixels : BytesIO
         A PNG file of the pixels alone.
     exif, xmp : bytes
-        Metadata that may tell the orientation; empty where there are none or they are damaged.
+        Metadata that may tell the orientation, perhaps damaged; empty where there are none.
     """
 
     pixels: io.BytesIO
@@ -90,7 +90,7 @@ def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
 
 
 def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
-    """Read a chunk and verify it; metadata that is damaged or of no use comes without its data."""
+    """Read a chunk and verify it; metadata are let pass damaged, and without data if of no use."""
     head = file.read(8)
     if len(head) < 8:
         raise RefusedImage(TRUNCATED)
@@ -114,11 +114,9 @@ def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
     stored = file.read(4)
     if len(stored) < 4:
         raise RefusedImage(TRUNCATED)
-    if int.from_bytes(stored, "big") == checksum:
-        return name, b"".join(parts)
-    if name in METADATA_CHUNKS:
-        return name, b""
-    raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
+    if int.from_bytes(stored, "big") != checksum and name not in METADATA_CHUNKS:
+        raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
+    return name, b"".join(parts)
 
 
 class _Rows:

@@ -208,7 +208,7 @@ def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) ->
         return "it is not an image of a known format (image_loader= opens other formats)"
     if "truncated" in str(error).lower():
         return f"it is truncated ({_in_short(error)})"
-    return f"it is damaged or cannot be opened ({_in_short(error)})"
+    return f"it is damaged or truncated ({_in_short(error)})"
 
 
 def _in_short(error: Exception) -> str:

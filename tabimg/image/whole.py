@@ -69,7 +69,7 @@ class _WholeDecoder(ImageFile.PyDecoder):
         self._failed = True
         consumed, error = self._decoder.decode(buffer)
         if error < 0:
-            raise RefusedImage(f"it is damaged (decoder error {error} in the pixel data)")
+            raise RefusedImage(f"it is damaged or truncated (decoder error {error})")
         self._failed = False
         self._finished = consumed < 0 or self.pulls_fd
         return consumed, error
