@@ -36,7 +36,7 @@ from tabimg.estimators.parameters import (
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
-from tabimg.image import RowImages
+from tabimg.image import MAX_PIXELS, RowImages
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
@@ -129,6 +129,8 @@ class CITabPretrainer(PhotoPretrainer):
     validation_fraction : float in (0, 0.5] or None, default=0.1
         As in `MultiModalPretrainer`.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
+    max_image_pixels : int, default=100_000_000
+        A photo of more pixels is one that cannot be read, see ``on_bad_image``.
     on_new_columns : {"raise", "embed"}, default="raise"
         What `transform` does with a cohort, or columns, that were not there in `fit`: an error that
         names the nearest known headers, or embed them by their headers, with a warning that names
@@ -211,6 +213,7 @@ warm_start, random_state, verbose
         weight_decay: float = 1e-2,
         validation_fraction: float | None = 0.1,
         on_bad_image: str = "raise",
+        max_image_pixels: int = MAX_PIXELS,
         on_new_columns: str = "raise",
         keep_image_encoder: bool = True,
         callbacks: list[Any] | None = None,
@@ -242,6 +245,7 @@ warm_start, random_state, verbose
             weight_decay=weight_decay,
             validation_fraction=validation_fraction,
             on_bad_image=on_bad_image,
+            max_image_pixels=max_image_pixels,
             keep_image_encoder=keep_image_encoder,
             callbacks=callbacks,
             device=device,

@@ -80,6 +80,7 @@ def pair(pretrainer: Any, material: Material, encoded: Any) -> Iterator[PairedRo
             images,
             stored_size(pretrainer.image_size),
             loader=pretrainer.image_loader,
+            max_pixels=pretrainer.max_image_pixels,
             on_bad_image=pretrainer.on_bad_image,
             n_jobs=pretrainer.n_jobs,
             cache_dir=pretrainer.cache_dir,

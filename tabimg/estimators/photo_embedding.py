@@ -84,6 +84,7 @@ def apply_to_first(
         images,
         stored_size(pretrainer.image_size),
         loader=pretrainer.image_loader,
+        max_pixels=pretrainer.max_image_pixels,
         on_bad_image=on_bad_image,
         n_jobs=pretrainer.n_jobs,
         cache_dir=pretrainer.cache_dir,

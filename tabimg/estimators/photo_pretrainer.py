@@ -61,6 +61,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         image_column: Hashable | Sequence[Hashable] | None,
         image_root: Any,
         image_loader: Callable[[str], Any] | None,
+        max_image_pixels: int,
         group_column: Hashable | None,
         image_size: int,
         image_encoder: str | Callable[[], torch.nn.Module],
@@ -90,6 +91,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         self.image_column = image_column
         self.image_root = image_root
         self.image_loader = image_loader
+        self.max_image_pixels = max_image_pixels
         self.group_column = group_column
         self.image_size = image_size
         self.image_encoder = image_encoder
@@ -259,6 +261,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
     def _check_parameters(self) -> None:
         check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
         check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
+        check_positive_int("max_image_pixels", self.max_image_pixels)
         check_positive_int("projection_dim", self.projection_dim)
         check_positive("temperature", self.temperature)
         check_choice("on_bad_image", self.on_bad_image, POLICIES)

@@ -24,6 +24,7 @@ from tabimg.estimators.parameters import (
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.image import MAX_PIXELS
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register, register_adapter
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
@@ -109,6 +110,9 @@ class MultiModalPretrainer(PhotoPretrainer):
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
         What to do with a listed photo that cannot be read: stop, or treat it as missing with or
         without a warning.
+    max_image_pixels : int, default=100_000_000
+        A photo of more pixels is one that cannot be read, see ``on_bad_image``: decoding takes some
+        bytes of memory a pixel, in each decode thread.
     keep_image_encoder : bool, default=True
         Keep the image encoder after fitting, for `transform_images` and ``warm_start``.
     passthrough : bool, default=False
@@ -196,6 +200,7 @@ class MultiModalPretrainer(PhotoPretrainer):
         weight_decay: float = 1e-2,
         validation_fraction: float | None = 0.1,
         on_bad_image: str = "raise",
+        max_image_pixels: int = MAX_PIXELS,
         keep_image_encoder: bool = True,
         passthrough: bool = False,
         callbacks: list[Any] | None = None,
@@ -227,6 +232,7 @@ class MultiModalPretrainer(PhotoPretrainer):
             weight_decay=weight_decay,
             validation_fraction=validation_fraction,
             on_bad_image=on_bad_image,
+            max_image_pixels=max_image_pixels,
             keep_image_encoder=keep_image_encoder,
             callbacks=callbacks,
             device=device,

@@ -23,7 +23,9 @@ from tabimg.estimators.inputs import (
 )
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
+from tabimg.image.paths import open_regular
 from tabimg.image.reader import ImageSource, describe_rows, describe_source
+from tabimg.image.refusal import RefusedImage
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows
 
@@ -295,12 +297,13 @@ def _content_key(source: ImageSource, images: RowImages, image: int) -> bytes:
     if not isinstance(source, (str, Path)):
         return source_key(source)  # of a PIL image: its pixels
     try:
-        return hashlib.sha256(Path(source).read_bytes()).digest()
-    except OSError as error:
+        with open_regular(str(source)) as file:
+            return hashlib.sha256(file.read()).digest()
+    except (OSError, RefusedImage) as error:
         raise ValueError(
             f"{describe_rows(images.rows_of(image).tolist())}: cannot read the image file "
-            f"{str(source)!r} ({error.strerror}). Relative paths start at image_root; give a row "
-            "without a photo an empty cell (None)"
+            f"{describe_source(source)} ({getattr(error, 'strerror', error)}). Relative paths "
+            "start at image_root; give a row without a photo an empty cell (None)"
         ) from error
 
 

@@ -21,6 +21,7 @@ from tabimg.evaluation.photo_verdict import PhotoValue
 from tabimg.evaluation.splits import Budget, Fold, draw_seeds, outer_folds, plan_budgets
 from tabimg.evaluation.study import DEFAULT_METRICS
 from tabimg.evaluation.thumbnails import photo_numbers
+from tabimg.image import MAX_PIXELS
 from tabimg.image.reader import ImageLoader
 from tabimg.table import TableCodec
 
@@ -32,6 +33,7 @@ def photo_value(
     image_column: Hashable | Sequence[Hashable],
     image_root: str | Path | None = None,
     image_loader: ImageLoader | None = None,
+    max_image_pixels: int = MAX_PIXELS,
     on_bad_image: str = "raise",
     group_column: Hashable | None = None,
     task: str = "auto",
@@ -65,6 +67,8 @@ def photo_value(
         Folder that relative paths start from.
     image_loader : callable, default=None
         Opens what Pillow cannot, as in `MultiModalPretrainer`.
+    max_image_pixels : int, default=100_000_000
+        A photo of more pixels is one that cannot be read.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
         What to do with a photo that cannot be read.
     group_column : column label, default=None
@@ -140,6 +144,7 @@ def photo_value(
         thumbnail_size,
         root=image_root,
         loader=image_loader,
+        max_pixels=max_image_pixels,
         on_bad_image=on_bad_image,
         n_jobs=n_jobs,
     )

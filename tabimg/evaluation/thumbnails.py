@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from tabimg.image import RowImages, build_image_cache
+from tabimg.image import MAX_PIXELS, RowImages, build_image_cache
 from tabimg.image.reader import ImageLoader
 
 # Of amplitudes, pixels being in [0, 1]: far below the noise of a photo.
@@ -24,6 +24,7 @@ def photo_numbers(
     *,
     root: str | Path | None = None,
     loader: ImageLoader | None = None,
+    max_pixels: int = MAX_PIXELS,
     on_bad_image: str = "raise",
     n_jobs: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -36,8 +37,9 @@ def photo_numbers(
         columns stand side by side.
     size : int
         Height and width of the thumbnails in pixels.
-    root, loader, on_bad_image, n_jobs
-        As ``image_root``, ``image_loader``, ``on_bad_image`` and ``n_jobs`` of the pretrainer.
+    root, loader, max_pixels, on_bad_image, n_jobs
+        As ``image_root``, ``image_loader``, ``max_image_pixels``, ``on_bad_image`` and ``n_jobs``
+        of the pretrainer.
 
     Returns
     -------
@@ -68,7 +70,12 @@ def photo_numbers(
             described = [images.vectors[images.first(rows)]]
         else:
             cache, images = build_image_cache(
-                images, size, loader=loader, on_bad_image=on_bad_image, n_jobs=n_jobs
+                images,
+                size,
+                loader=loader,
+                max_pixels=max_pixels,
+                on_bad_image=on_bad_image,
+                n_jobs=n_jobs,
             )
             rows = np.flatnonzero(images.has_image)
             with cache:

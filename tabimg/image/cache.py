@@ -13,6 +13,7 @@ from tabimg.image.decoding import POLICIES, Decoder, Progress, report_failures
 from tabimg.image.fingerprint import image_fingerprint, loader_key, path_bytes, source_key
 from tabimg.image.pixel_file import write_temporary
 from tabimg.image.reader import ImageLoader
+from tabimg.image.refusal import MAX_PIXELS
 from tabimg.image.shard_folder import ShardFolder
 from tabimg.image.shard_search import Place, Wanted
 from tabimg.image.sources import RowImages
@@ -122,6 +123,7 @@ def build_image_cache(
     size: int,
     *,
     loader: ImageLoader | None = None,
+    max_pixels: int = MAX_PIXELS,
     on_bad_image: str = "raise",
     n_jobs: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -137,6 +139,7 @@ def build_image_cache(
     size : int
         Height and width of the decoded images in pixels, at least 1.
     loader : callable, default=None
+    max_pixels : int, default=100_000_000
         See :func:`~tabimg.image.reader.read_image`.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
         What to do with an image that cannot be read: stop, or take it away from its rows and say so
@@ -178,7 +181,7 @@ def build_image_cache(
         raise ValueError(f"size must be at least 1, got {size}")
     if images.vectors is not None:
         raise ValueError("the image cells are embedding vectors: there is nothing to decode")
-    decoder = Decoder(images, size, loader, on_bad_image, n_jobs, progress)
+    decoder = Decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress)
     cache, problems = _build(images, decoder, cache_dir, memory_limit)
     if problems:
         more = len(problems) - MAX_PROBLEMS_LISTED

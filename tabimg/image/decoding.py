@@ -26,7 +26,7 @@ class Decoder:
 
     Parameters
     ----------
-    images, size, loader, on_bad_image, n_jobs, progress
+    images, size, loader, max_pixels, on_bad_image, n_jobs, progress
         See :func:`~tabimg.image.cache.build_image_cache`.
 
     Attributes
@@ -40,6 +40,7 @@ class Decoder:
         images: RowImages,
         size: int,
         loader: ImageLoader | None,
+        max_pixels: int,
         on_bad_image: str,
         n_jobs: int | None,
         progress: Progress | None,
@@ -47,6 +48,7 @@ class Decoder:
         self.images = images
         self.size = size
         self.loader = loader
+        self.max_pixels = max_pixels
         self.on_bad_image = on_bad_image
         self.n_threads = joblib.effective_n_jobs(n_jobs)
         self.progress = progress
@@ -81,7 +83,7 @@ class Decoder:
 
     def _read(self, index: int) -> np.ndarray | ImageReadError:
         try:
-            return read_image(self.images.sources[index], self.size, self.loader)
+            return read_image(self.images.sources[index], self.size, self.loader, self.max_pixels)
         except ImageReadError as error:
             return error
 

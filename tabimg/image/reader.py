@@ -14,11 +14,12 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from tabimg.image.colour_modes import array_to_image
-from tabimg.image.files import open_regular, path_status, show_path, why_no_file
 from tabimg.image.formats import FORMATS, decode
 from tabimg.image.orientation import orientation_of, upright
+from tabimg.image.paths import open_regular, path_status, why_no_file
 from tabimg.image.refusal import MAX_PIXELS, RefusedImage, check_pixels
 from tabimg.image.shrinking import shrink
+from tabimg.messages import shorten
 
 ImageSource = str | Path | bytes | Image.Image
 ImageLoader = Callable[[str], Any]
@@ -26,6 +27,7 @@ ImageLoader = Callable[[str], Any]
 # JPEG decoded at twice the target size is indistinguishable from a full decode (54.9 dB).
 DRAFT_FACTOR = 2
 MAX_ROWS_NAMED = 10
+MAX_PATH_SHOWN = 300
 MAX_CAUSE_SHOWN = 300
 
 
@@ -75,7 +77,7 @@ def describe_source(source: ImageSource) -> str:
         return f"given as {len(source)} bytes"
     if isinstance(source, Image.Image):
         return f"given as a PIL image (mode {source.mode}, size {source.size})"
-    return show_path(os.fspath(source))
+    return shorten(os.fspath(source), MAX_PATH_SHOWN)
 
 
 def read_image(
@@ -165,7 +167,7 @@ def _open(
 
 def _open_pil(image: Image.Image, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:
     """Take an image that its user opened, and decode it the way files are if it is not yet."""
-    if isinstance(image, ImageFile) and image.fp is not None and image.tile:
+    if isinstance(image, ImageFile) and image.fp is not None and _is_not_loaded(image):
         check_pixels(*image.size, max_pixels)
         if image.format not in FORMATS:
             raise RefusedImage(
@@ -178,6 +180,12 @@ def _open_pil(image: Image.Image, draft_size: int, max_pixels: int) -> tuple[Ima
     orientation = orientation_of(image)
     # Formats have methods and sizes of their own; the plain class has neither.
     return image._new(image.im), orientation
+
+
+def _is_not_loaded(image: ImageFile) -> bool:
+    # Pillow 11 renamed the attribute; both are None before the first load.
+    attributes = vars(image)
+    return bool(image.tile) or attributes.get("_im", attributes.get("im")) is None
 
 
 def _decode_again(image: ImageFile, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:

@@ -33,6 +33,7 @@ PRETRAINER = {
     **TRAINING,
     "image_root": [3],
     "image_loader": ["pillow", 3],
+    "max_image_pixels": [0, 1.5, "many", None],
     "image_size": [0, -3, 31, 32.5, "small"],
     "image_encoder": ["resnet50", 3, None],
     "projection_dim": [0, 1.5],

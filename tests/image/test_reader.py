@@ -225,12 +225,31 @@ def test_read_image_other_broken_files_name_path_and_cause(tmp_path: Path) -> No
         read_image(b"", SIZE)
 
 
-def test_read_image_decompression_bomb_raises_with_cause(
-    png: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_read_image_too_many_pixels_are_refused_with_the_way_to_read_them(
+    file_format: str,
 ) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 16)
-    with pytest.raises(ImageReadError, match="DecompressionBomb"):
-        read_image(png, SIZE)
+    image = Image.fromarray(quadrants(64))
+    data = encoded(image, file_format)
+    for source in (data, Image.open(io.BytesIO(data))):
+        with pytest.raises(ImageReadError, match=r"64 x 64 pixels.* max_image_pixels=4095"):
+            read_image(source, SIZE, max_pixels=4095)
+        assert read_image(source, SIZE, max_pixels=4096).shape == (SIZE, SIZE, 3)
+    assert read_image(image, SIZE, max_pixels=1).shape == (SIZE, SIZE, 3)  # it is decoded already
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
+@pytest.mark.parametrize("limit", [16, 3000, None])
+def test_read_image_pixel_limit_of_the_process_changes_nothing(
+    file_format: str, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(Image.fromarray(quadrants(64)), file_format)
+    before = read_image(data, 4)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    np.testing.assert_array_equal(read_image(data, 4), before)
+    with pytest.raises(ImageReadError, match="max_image_pixels"):
+        read_image(data, 4, max_pixels=4095)
 
 
 def test_read_image_wrong_arguments_raise() -> None:

@@ -8,8 +8,6 @@ from typing import BinaryIO
 
 from tabimg.image.refusal import RefusedImage
 
-MAX_NAME_SHOWN = 200
-
 KINDS = {
     stat.S_IFDIR: "it is a directory, not a file",
     stat.S_IFIFO: "it is a named pipe (FIFO), not a file",
@@ -32,20 +30,6 @@ def path_status(path: str) -> os.stat_result | None:
         return os.stat(path)
     except (OSError, ValueError):
         return None
-
-
-def path_bytes(path: str) -> bytes:
-    """Encode a path, whatever it holds: different paths give different bytes."""
-    return path.encode("utf-8", "surrogatepass")
-
-
-def show_path(path: str) -> str:
-    """Write a path so that it can be printed anywhere and keeps its two ends."""
-    shown = ascii(path) if any("\ud800" <= letter <= "\udfff" for letter in path) else repr(path)
-    if len(shown) <= MAX_NAME_SHOWN:
-        return shown
-    half = MAX_NAME_SHOWN // 2
-    return f"{shown[:half]}...{shown[-half:]}"
 
 
 def why_no_file(path: str, folders: bool = False) -> str | None:
