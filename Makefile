@@ -12,7 +12,11 @@ SOURCES := tabimg tests examples docs
 # Test workers share the cores: one thread each keeps them from fighting over them.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: venv demo test test-slow lint format docs clean
+# The interpreters that `make test-versions` looks for as python3.10 and so on.
+VERSIONS := 3.10 3.11 3.12 3.13
+VERSION_VENVS := .venv-versions
+
+.PHONY: venv demo test test-slow doctest nightly test-versions lint format docs clean
 
 venv: $(STAMP)
 
@@ -35,6 +39,31 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
+
+# The examples of the docstrings; those of README and guides are tests/test_documentation.py.
+doctest: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --doctest-modules tabimg $(ARGS)
+
+# Killed runs, mutated photos, random frames and models by the thousand; -s shows the counts.
+nightly: $(STAMP)
+	$(ONE_THREAD) $(BIN)/python -m pytest -s -m nightly tests/nightly $(ARGS)
+
+# The newest releases on every Python, and the lowest that pyproject.toml declares on the oldest.
+# Each in an environment of its own, without constraints.txt; uv shares what they have in common.
+test-versions: $(VERSIONS:%=test-newest-%) test-lowest-3.10
+
+test-newest-%: $(BIN)/uv
+	$(BIN)/uv venv --clear --python python$* $(VERSION_VENVS)/newest-$*
+	$(BIN)/uv pip install --python $(VERSION_VENVS)/newest-$* --upgrade -e '.[plot,test]'
+	$(ONE_THREAD) $(VERSION_VENVS)/newest-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-lowest-%: $(BIN)/uv
+	$(BIN)/uv venv --clear --python python$* $(VERSION_VENVS)/lowest-$*
+	$(BIN)/uv pip install --python $(VERSION_VENVS)/lowest-$* --resolution lowest-direct -e '.[plot,test]'
+	$(ONE_THREAD) $(VERSION_VENVS)/lowest-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+$(BIN)/uv: $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt uv
 
 lint: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)

@@ -1,0 +1,96 @@
+"""The Python of README and guides, run as a reader would: with tables and photos at hand."""
+
+from __future__ import annotations
+
+import functools
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import pytest
+
+from tabimg import MTCMTMClassifier, MultiModalPretrainer, evaluation
+from tabimg.datasets import make_cars
+from tabimg.nn import ResNet
+
+ROOT = Path(__file__).parents[1]
+FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. code-block:: python\n\n((?:(?:   .*)?\n)+)", re.MULTILINE)
+# What a reader waits an hour for, cut down to moments: networks, epochs, folds, draws.
+QUICK_STUDY: dict[str, Any] = {
+    "pretrainer": MultiModalPretrainer(
+        image_size=32,
+        image_encoder=functools.partial(ResNet, layers=(1, 1, 1, 1), width=4),
+        tabular_encoder="mlp",
+        max_epochs=1,
+    ),
+    "estimator": MTCMTMClassifier(finetune="frozen", max_epochs=1),
+    "n_folds": 2,
+    "n_draws": 1,
+    "label_fractions": (1.0,),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reader's working directory: ``cars.csv`` with ``photos/``, and three clinics."""
+    cars = write_pairs(tmp_path, "photos", n_samples=120)
+    cars.rename(columns={"target": "model"}).to_csv(tmp_path / "cars.csv", index=False)
+    for clinic in ("north", "south", "east"):
+        frame = write_pairs(tmp_path / clinic, "photos", n_samples=24)
+        frame = frame.rename(columns=lambda name: name if name == "photo" else f"{clinic}_{name}")
+        frame.to_csv(tmp_path / f"{clinic}.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    return tmp_path
+
+
+def write_pairs(parent: Path, photos: str, n_samples: int) -> pd.DataFrame:
+    """Write photos to a folder, and give the table with their names in it."""
+    cars = make_cars(n_samples=n_samples, image_dir=parent / photos, random_state=0)
+    names = cars.data[cars.image_column].map(lambda path: Path(path).name)
+    table = cars.data.drop(columns=cars.image_column)
+    return table.assign(photo=names, target=cars.target)
+
+
+def run(page: str, **names: Any) -> dict[str, Any]:
+    """Run the blocks of a page one after the other, as one program."""
+    text = (ROOT / page).read_text("utf-8")
+    pattern = FENCED if page.endswith(".md") else DIRECTIVE
+    blocks = [textwrap.dedent(block) for block in pattern.findall(text)]
+    assert len(blocks) == text.count("```python" if page.endswith(".md") else ":: python") >= 3
+    namespace = dict(names)
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"<{page}, block {number}>", "exec"), namespace)
+    return namespace
+
+
+def test_readme_runs(folder: Path) -> None:
+    namespace = run("README.md")
+    assert len(namespace["prediction"]) == len(namespace["embedding"]) == 20
+
+
+def test_quickstart_runs(folder: Path) -> None:
+    namespace = run("docs/quickstart.rst")
+    assert len(namespace["embedding"]) == len(namespace["table"]) == 120
+
+
+def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def quick(study: Callable[..., Any], **settings: Any) -> None:
+        name = study.__name__
+        monkeypatch.setattr(evaluation, name, functools.partial(study, **QUICK_STUDY, **settings))
+
+    quick(evaluation.ablation_study, baselines=("linear",))
+    quick(evaluation.sensitivity)
+    namespace = run("docs/evaluation.rst")
+    assert set(namespace["study"].scores["lambda_c"]) == {0.1, 1.0}
+
+
+def test_guide_of_cohorts_runs(folder: Path) -> None:
+    east = pd.read_csv("east.csv").rename(columns={"east_target": "diagnosis"})
+    classifier = run("docs/cohorts.rst", east=east)["classifier"]
+    assert set(classifier.predict(east)) <= set(east["diagnosis"])
