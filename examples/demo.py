@@ -52,7 +52,7 @@ N_LABELED, N_PAIRS, N_TEST = 100, 2000, 500
 def main() -> None:
     started = time.perf_counter()
     use_free_cores()
-    print("Six steps, one to two minutes in all on two free cores. Pre-training takes most of it.\n")
+    print("Six steps, one to two minutes in all on two free cores, most of it for the second.\n")
 
     with step(1, f"Drawing {N_PAIRS + N_TEST} membranes with their micrographs"):
         # No recipe is repeated here: every test recipe is new.
