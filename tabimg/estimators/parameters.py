@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
-from skorch.callbacks import Callback
 
 from tabimg.training.run import RunOptions
 from tabimg.training.runtime import resolve_device
 from tabimg.training.splits import check_validation_fraction
+from tabimg.training.user_callbacks import check_callbacks
 
 MIN_BATCH_SIZE = 4
 ROWS_SEEN = 40_000
@@ -111,7 +111,6 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
     check_path("checkpoint_dir", estimator.checkpoint_dir)
     check_flag("warm_start", estimator.warm_start)
     check_positive_int("verbose", estimator.verbose, low=0)
-    _check_callbacks(estimator.callbacks)
     directory = estimator.checkpoint_dir
     return RunOptions(
         max_epochs=int(max_epochs),
@@ -121,7 +120,7 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
         validation_fraction=estimator.validation_fraction,
         device=resolve_device(estimator.device),
         seed=seed,
-        callbacks=tuple(estimator.callbacks or ()),
+        callbacks=check_callbacks(estimator.callbacks),
         checkpoint_dir=None if directory is None else Path(directory),
         time_limit=estimator.time_limit,
         verbose=estimator.verbose,
@@ -131,11 +130,3 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
 def _refuse_nan(name: str, value: Any) -> None:
     if np.isnan(value):
         raise ValueError(f"{name} must be a number, got {value!r}")
-
-
-def _check_callbacks(callbacks: Any) -> None:
-    listed = callbacks is None or isinstance(callbacks, (list, tuple))
-    if not listed or not all(isinstance(callback, Callback) for callback in callbacks or ()):
-        raise TypeError(
-            f"callbacks must be None or a list of instances of skorch callbacks, got {callbacks!r}"
-        )

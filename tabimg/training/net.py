@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -64,7 +65,8 @@ class ObjectiveNet(NeuralNet):
         self.train_batches = train_batches
         self.valid_batches = valid_batches
         self.schedule = schedule
-        super().__init__(module, criterion=nn.Identity, train_split=None, **kwargs)
+        # skorch counts batches by the rows of a data set; ours hold whole batches.
+        super().__init__(module, criterion=nn.Identity, train_split=None, batch_size=1, **kwargs)
 
     @property
     def _default_callbacks(self) -> list[Any]:
@@ -96,6 +98,22 @@ class ObjectiveNet(NeuralNet):
         self.notify("on_train_end", X=None, y=None)
         return self
 
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        """Notify the callbacks; what fails inside one of skorch's names it."""
+        getattr(self, method_name)(self, **kwargs)
+        for name, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except (ImportError, OSError):
+                raise
+            except Exception as error:
+                if not type(callback).__module__.startswith("skorch."):
+                    raise
+                raise ValueError(
+                    f"callbacks: {name} ({type(callback).__name__}) failed: {error}. The history "
+                    f"holds {_names_of(self.history)}; it has no entries of single batches"
+                ) from error
+
     def _run_epoch(self) -> bool:
         """Run one epoch; tell whether it is the last."""
         # skorch's callbacks may ask for these names.
@@ -107,6 +125,7 @@ class ObjectiveNet(NeuralNet):
         self.run_single_epoch(
             self.valid_batches, training=False, prefix="valid", step_fn=self.validation_step
         )
+        self._record_whether_best()
         try:
             self.notify("on_epoch_end", **data)
         except KeyboardInterrupt:
@@ -139,6 +158,13 @@ class ObjectiveNet(NeuralNet):
         for name, total in sums.items():
             self._record_term(prefix, name, float(total) / rows[name])
 
+    def _record_whether_best(self) -> None:
+        """Record what skorch's Checkpoint and PrintLog look for: is the loss the lowest so far?"""
+        for name in ("train_loss", "valid_loss"):
+            if name in self.history[-1]:
+                losses = self.history[:, name]
+                self.history.record(f"{name}_best", losses[-1] < min(losses[:-1], default=math.inf))
+
     def _record_term(self, prefix: str, name: str, mean: float) -> None:
         self.history.record(f"{prefix}_{name}", mean)
         if name in self.weights:
@@ -148,6 +174,8 @@ class ObjectiveNet(NeuralNet):
         self._set_training(True)
         terms = self.module_(batch)
         loss = self._total(terms)
+        if not loss.requires_grad:
+            raise ValueError("nothing is left to train: a callback froze every parameter")
         loss.backward()
         return {"loss": loss, "y_pred": terms}
 
@@ -169,3 +197,7 @@ class ObjectiveNet(NeuralNet):
 
     def _total(self, terms: Terms) -> Tensor:
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+
+
+def _names_of(history: Any) -> list[str]:
+    return sorted(set(history[-1]) - {"batches"}) if len(history) else []

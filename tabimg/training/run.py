@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,12 @@ from tabimg.training.callbacks import BestWeights, ClipGradients, EarlyStop, Fin
 from tabimg.training.checkpoint import Checkpoint
 from tabimg.training.net import Batches, ObjectiveNet
 from tabimg.training.schedule import OneCycle
+from tabimg.training.user_callbacks import copies
 
 History = list[dict[str, Any]]
 MAX_GRADIENT_NORM = 1.0
+# What only skorch's own callbacks look for.
+_NOT_OURS = {"batches", "train_loss_best", "valid_loss_best"}
 
 
 class EpochBatches(Batches, Protocol):
@@ -108,8 +110,7 @@ def optimise(
         train_batches=train_batches,
         valid_batches=valid_batches,
         schedule=schedule,
-        # A callback has state; the one that the user handed in stays as it is.
-        callbacks=[*callbacks, *copy.deepcopy(list(options.callbacks))],
+        callbacks=[*callbacks, *copies(options.callbacks)],
         max_epochs=options.max_epochs,
         device=str(options.device),
     ).initialize()
@@ -122,7 +123,10 @@ def optimise(
         train_batches.epoch = checkpoint.resume(trainer)
         trainer.train(train_batches.epoch, after_epoch=checkpoint.write)
         checkpoint.remove()
-    return [{k: v for k, v in epoch.items() if k != "batches"} for epoch in trainer.history]
+    return [
+        {name: value for name, value in epoch.items() if name not in _NOT_OURS}
+        for epoch in trainer.history
+    ]
 
 
 def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor, nn
 
 from tabimg.training import checkpoint
@@ -258,6 +258,21 @@ def test_callback_of_skorch_ends_the_training_early(train: Train) -> None:
     # The first epoch sets the mark, two more miss it.
     assert len(history) == 3
     assert vars(stopping) == before
+
+
+def test_checkpoint_of_skorch_holds_the_weights_of_the_lowest_validation_loss(
+    train: Train, tmp_path: Path
+) -> None:
+    objective, validation = Pull(0.0), FixedBatches(batch(0.8, both=False))
+    callbacks = [Checkpoint(dirname=tmp_path)]
+    params = {"max_epochs": 30, "callbacks": callbacks}
+    history = train(objective, FixedBatches(batch(5.0)), validation, **params)
+    losses = [epoch["valid_loss"] for epoch in history]
+    best = [loss < min(losses[:i], default=np.inf) for i, loss in enumerate(losses)]
+    assert [epoch["event_cp"] for epoch in history] == best
+    assert not any(name.endswith("_best") for name in history[0])
+    saved = torch.load(tmp_path / "params.pt", weights_only=True)
+    assert torch.equal(saved["place"], objective.place.detach())
 
 
 def test_callback_of_the_user_sees_what_skorch_would_show_it(train: Train) -> None:

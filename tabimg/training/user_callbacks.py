@@ -1,0 +1,108 @@
+"""Callbacks that a user hands in: which of skorch's work here, and the copies that a run works on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EpochScoring,
+    InputShapeSetter,
+    LoadInitState,
+    LRScheduler,
+    PassthroughScoring,
+    WarmRestartLR,
+)
+
+_LOSSES = (
+    "the losses of every epoch are in the history already ('train_loss', 'valid_loss' and each "
+    "term): monitor these, or score the fitted estimator"
+)
+_RATE = (
+    "the learning rate follows a one-cycle schedule that sets it before every batch: set lr, "
+    "max_epochs or time_limit"
+)
+# What would fail inside skorch, or be without effect, and what to use instead.
+REFUSED: dict[type, str] = {
+    EpochScoring: f"it scores skorch's data sets, of which there are none; {_LOSSES}",
+    BatchScoring: f"it scores skorch's data sets, of which there are none; {_LOSSES}",
+    PassthroughScoring: f"no losses of single batches are kept to be averaged; {_LOSSES}",
+    LRScheduler: _RATE,
+    WarmRestartLR: _RATE,
+    LoadInitState: "an interrupted fit goes on by checkpoint_dir=, a finished one by warm_start=",
+    InputShapeSetter: "networks get their shapes from the table",
+}
+
+
+def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
+    """Check the parameter ``callbacks``; classes become instances, as in skorch.
+
+    Parameters
+    ----------
+    callbacks : None or list of skorch callbacks
+        Instances, classes, or tuples of a name and either.
+
+    Returns
+    -------
+    tuple of Callback, or of tuples of str and Callback
+
+    Raises
+    ------
+    TypeError
+        For something else than a list of callbacks.
+    ValueError
+        For a callback of skorch that cannot work here, or a name given twice; names it.
+    """
+    if callbacks is not None and not isinstance(callbacks, (list, tuple)):
+        raise TypeError(f"callbacks must be None or a list of skorch callbacks, got {callbacks!r}")
+    checked = tuple(_check_one(item) for item in callbacks or ())
+    names = [item[0] for item in checked if isinstance(item, tuple)]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"callbacks: the name {doubled[0]!r} is given to more than one")
+    return checked
+
+
+def copies(callbacks: Sequence[Any]) -> list[Any]:
+    """Copy checked callbacks for one run: they have state, and the user's stay as they are."""
+    return [
+        (item[0], _copy(item[1])) if isinstance(item, tuple) else _copy(item) for item in callbacks
+    ]
+
+
+def _check_one(item: Any) -> Any:
+    if isinstance(item, tuple):
+        if len(item) != 2 or not isinstance(item[0], str):
+            raise TypeError(f"callbacks: a tuple must be (name, callback), got {item!r}")
+        return item[0], _check_one(item[1])
+    kind = item if isinstance(item, type) else type(item)
+    for refused, reason in REFUSED.items():
+        if issubclass(kind, refused):
+            raise ValueError(f"callbacks: {kind.__name__} does not work in tabimg: {reason}")
+    if getattr(item, "log_on_batch_end", False):
+        raise ValueError(
+            f"callbacks: {kind.__name__} does not work in tabimg with log_on_batch_end=True: no "
+            f"losses of single batches are kept; {_LOSSES}"
+        )
+    if not issubclass(kind, Callback):
+        raise TypeError(
+            "callbacks must be None or a list of skorch callbacks, their classes or (name, "
+            f"callback) tuples; got {item!r}"
+        )
+    if not isinstance(item, type):
+        return item
+    try:
+        return item()
+    except TypeError as error:
+        raise TypeError(f"callbacks: give an instance of {kind.__name__}: {error}") from error
+
+
+def _copy(callback: Any) -> Any:
+    try:
+        return copy.deepcopy(callback)
+    except TypeError:
+        # It holds what exists but once, such as a writer with a lock.
+        return copy.copy(callback)
