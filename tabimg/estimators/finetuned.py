@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
 
 from tabimg.estimators.candidates import Candidates
+from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categories
 from tabimg.estimators.inputs import (
     Inputs,
@@ -224,23 +225,25 @@ class FineTunedEstimator(PretrainedEstimator):
         weight = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
         weight = weight * self._row_weights(target)
         check_fit_rows(self, int((weight > 0).sum()))
-        if not continued:
-            if source is None or source is not self.pretrainer:  # a fit to come warns by itself
-                warn_of_odd_columns(table)
-            self._learn_target(target, weight)
-            self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
-            self.codec_ = self._make_codec(_safe_indexing(table, np.flatnonzero(weight > 0)))
-            self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
-        if self.pretrainer_ is not None:
-            self._check_columns(table)
-        further = None if continued else self._pairs_to_distil(X, unlabeled)
-        photos, pairs = self._photos(X, table, inputs, weight, further)
-        rows = self._label(table, inputs, photos, self._encode_target(target), weight)
-        if continued:
-            self._continue_members(rows, seed)
-        else:
-            self._fit_members(rows, pairs, seed)
-        self._fit_with_photos(X, inputs, rows, weight, seed)
+        data = {"X": table, "y": target, "the weights": weight, "the groups": inputs.groups}
+        with fit_checkpoints(self, seed, continued, lambda: data) as seed:
+            if not continued:
+                if source is None or source is not self.pretrainer:  # a fit to come warns by itself
+                    warn_of_odd_columns(table)
+                self._learn_target(target, weight)
+                self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
+                self.codec_ = self._make_codec(_safe_indexing(table, np.flatnonzero(weight > 0)))
+                self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
+            if self.pretrainer_ is not None:
+                self._check_columns(table)
+            further = None if continued else self._pairs_to_distil(X, unlabeled)
+            photos, pairs = self._photos(X, table, inputs, weight, further)
+            rows = self._label(table, inputs, photos, self._encode_target(target), weight)
+            if continued:
+                self._continue_members(rows, seed)
+            else:
+                self._fit_members(rows, pairs, seed)
+            self._fit_with_photos(X, inputs, rows, weight, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from tabimg.training.checkpoint_folder import active_folder
 from tabimg.training.run import RunOptions
 from tabimg.training.runtime import resolve_device
 from tabimg.training.splits import check_validation_fraction
@@ -54,6 +54,12 @@ def check_path(name: str, value: Any) -> None:
     """Raise a TypeError unless a parameter is None or a path."""
     if value is not None and not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be None or a path, got {value!r}")
+
+
+def check_folder(name: str, value: Any) -> None:
+    """Raise a NotADirectoryError where a folder is wanted and something else stands."""
+    if value is not None and os.path.lexists(value) and not os.path.isdir(value):
+        raise NotADirectoryError(f"{name}: {os.fspath(value)!r} is no folder")
 
 
 def check_optional_callable(name: str, value: Any) -> None:
@@ -109,9 +115,9 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
     if estimator.time_limit is not None:
         check_positive("time_limit", estimator.time_limit)
     check_path("checkpoint_dir", estimator.checkpoint_dir)
+    check_folder("checkpoint_dir", estimator.checkpoint_dir)
     check_flag("warm_start", estimator.warm_start)
     check_positive_int("verbose", estimator.verbose, low=0)
-    directory = estimator.checkpoint_dir
     return RunOptions(
         max_epochs=int(max_epochs),
         batch_size=int(estimator.batch_size),
@@ -121,7 +127,7 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
         device=resolve_device(estimator.device),
         seed=seed,
         callbacks=check_callbacks(estimator.callbacks),
-        checkpoint_dir=None if directory is None else Path(directory),
+        checkpoints=active_folder(),
         time_limit=estimator.time_limit,
         verbose=estimator.verbose,
     )

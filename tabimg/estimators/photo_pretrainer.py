@@ -12,6 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.inputs import Unlabeled, reject_paths_as_target
 from tabimg.estimators.material import Material, pair
 from tabimg.estimators.parameters import (
@@ -27,7 +28,7 @@ from tabimg.estimators.parameters import (
     run_options,
 )
 from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_embed
-from tabimg.image import Augmentation, RowImages
+from tabimg.image import Augmentation, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
 from tabimg.serialization import register
 from tabimg.training.modules import FittedModule
@@ -188,12 +189,15 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
             self._check_continued(material)
         else:
             self._learn_columns(material)
-        options = self._options(seed, len(material.weight), material.images is not None)
-        with pair(self, material, self._encode_material(material)) as rows:
+        with (
+            pair(self, material, self._encode_material(material)) as rows,
+            fit_checkpoints(self, seed, continued, lambda: _data(rows)) as seed,
+        ):
+            options = self._options(seed, len(material.weight), material.images is not None)
             net, recipe = self._prepare_network(rows, seed, continued)
             self.history_ = pretrain(net, rows, options)
             self._note_training(net, rows)
-        self._keep(net, recipe)
+            self._keep(net, recipe)
         return self
 
     def transform_images(self, X: Any) -> np.ndarray:
@@ -328,3 +332,13 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
             recipe = recipe.without_image()
             net.drop_image()
         self.network_ = FittedModule.from_module(recipe, net)
+
+
+def _data(rows: PairedRows) -> dict[str, Any]:
+    """What is trained on, as a user knows it."""
+    return {
+        "the table": rows.table.arrays(),
+        "the photos": "" if rows.images is None else image_fingerprint(rows.images),
+        "the weights": rows.weight,
+        "the groups": rows.group_ids,
+    }

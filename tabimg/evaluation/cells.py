@@ -19,25 +19,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.estimators.checkpoints import CIRCUMSTANCES
+
 SCORES_FILE = "scores.csv"
 CELLS_FOLDER = "cells"
 TEXT_COLUMNS = ("method", "budget", "fingerprint")
 # To be raised when a change of the protocol gives cells another meaning.
 PROTOCOL = 2
-
-# Parameters that say where, how fast or how loudly to compute, not what.
-CIRCUMSTANCES = {
-    "cache_dir",
-    "checkpoint_dir",
-    "compile",
-    "device",
-    "image_root",
-    "keep_image_encoder",
-    "memory",
-    "n_jobs",
-    "n_threads",
-    "verbose",
-}
 
 Cell = dict[str, Any]
 

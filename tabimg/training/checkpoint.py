@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from skorch.callbacks import Callback
 from torch import Tensor
 
 from tabimg.serialization import read_directory, write_directory
 from tabimg.training.callbacks import BestWeights
+from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.schedule import OneCycle
 
+PLAIN = (bool, int, float, str, type(None))
+# skorch's own list of batches is empty here.
+_NOT_KEPT = "batches"
 
-class Checkpoint:
+
+class Checkpoint(Callback):
     """Weights, optimiser, best weights, history and random streams, written after each epoch.
 
     Parameters
     ----------
-    directory : Path
-        One run's own folder, named after a fingerprint of its data and parameters, so that folds
-        and grid points do not meet. It is removed when the run is complete.
+    folder : FitFolder
+    fingerprint : str
+        Of the run's data and parameters. It names the run's place in the folder and is also
+        written into the checkpoint, so that nothing that was moved is gone on from.
     best : BestWeights
     schedule : OneCycle
-        Stored and restored with the rest.
+    others : sequence of Callback
+        The user's; what they keep under names that end in ``_`` is stored too, as far as it is
+        numbers, text or weights.
     """
 
-    def __init__(self, directory: Path, best: BestWeights, schedule: OneCycle) -> None:
-        self.directory = directory
+    def __init__(
+        self,
+        folder: FitFolder,
+        fingerprint: str,
+        best: BestWeights,
+        schedule: OneCycle,
+        others: Sequence[Any] = (),
+    ) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
         self.best = best
         self.schedule = schedule
+        self.others = others
+        self.place_ = folder.stage(fingerprint)
+        self.kept_: list[dict[str, Any]] = []
+
+    def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        """Give the user's callbacks back what they kept; their own beginning forgets it."""
+        for callback, kept in zip(self.others, self.kept_, strict=False):
+            vars(callback).update(
+                {k: _to_torch(v) if isinstance(v, dict) else v for k, v in kept.items()}
+            )
 
     def write(self, net: Any) -> None:
         """Write the state of a net between two epochs."""
         optimizer = net.optimizer_.state_dict()
         state = {
+            "fingerprint": self.fingerprint,
             "module": _to_numpy(net.module_.state_dict()),
             "optimizer": {str(k): _to_numpy(v) for k, v in optimizer["state"].items()},
             "best": _to_numpy(self.best.state_),
@@ -44,35 +74,142 @@ class Checkpoint:
             "step": self.schedule.step_,
             "seconds": self.schedule.seconds,
             "random": _to_numpy(_random_states(net)),
-            "history": [dict(epoch) for epoch in net.history],
+            "frozen": [n for n, p in net.module_.named_parameters() if not p.requires_grad],
+            "callbacks": [_kept_by(callback) for callback in self.others],
+            "history": _plain(net.history),
         }
-        write_directory(self.directory, _plain(state))
+        write_directory(self.place_, state)
 
-    def remove(self) -> None:
-        """Remove the folder of a complete run."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def finish(self, net: Any) -> None:
+        """Write the weights that a complete run ends with."""
+        state = {
+            "fingerprint": self.fingerprint,
+            "finished": True,
+            "module": _to_numpy(net.module_.state_dict()),
+            "history": _plain(net.history),
+        }
+        write_directory(self.place_, state)
 
-    def resume(self, net: Any) -> int:
-        """Put an earlier run's state into an initialised net; return the next epoch's number."""
-        if not self.directory.is_dir():
+    def resume(self, net: Any) -> int | None:
+        """Put an earlier run's state into an initialised net.
+
+        Returns
+        -------
+        int or None
+            The number of the next epoch, or None if the run is complete.
+
+        Warns
+        -----
+        UserWarning
+            If what lies there is of no use; the run then starts from the beginning.
+        """
+        if not os.path.lexists(self.place_):
             return 0
-        state = read_directory(self.directory)
-        net.module_.load_state_dict(_to_torch(state["module"]))
-        # torch numbers the parameters anew on loading; groups and learning rates are the net's own.
-        optimizer = net.optimizer_.state_dict()
-        optimizer["state"] = {int(k): _to_torch(v) for k, v in state["optimizer"].items()}
-        net.optimizer_.load_state_dict(optimizer)
-        self.best.state_ = _to_torch(state["best"])
-        self.best.loss_ = state["best_loss"]
-        self.best.epoch_ = state["best_epoch"]
-        self.schedule.first_step = state["step"]
-        self.schedule.seconds_before = state["seconds"]
-        _restore_random_states(net, _to_torch(state["random"]))
-        for epoch in state["history"]:
+        try:
+            saved = _Saved.read(self.place_, self.fingerprint, net)
+        except Exception as error:  # whatever lies there may be wrong in any way
+            self.place_ = self.folder.put_aside(self.place_, str(error)[:200])
+            return 0
+        net.module_.load_state_dict(saved.module)
+        for epoch in saved.history:
             net.history.new_epoch()
             for name, value in epoch.items():
                 net.history.record(name, value)
-        return len(state["history"])
+        if saved.progress is None:
+            return None
+        self._restore(net, saved.progress)
+        return len(saved.history)
+
+    def _restore(self, net: Any, progress: _Progress) -> None:
+        # torch numbers the parameters anew on loading; groups and learning rates are the net's own.
+        optimizer = net.optimizer_.state_dict()
+        optimizer["state"] = progress.optimizer
+        net.optimizer_.load_state_dict(optimizer)
+        self.best.state_ = progress.best
+        self.best.loss_ = progress.best_loss
+        self.best.epoch_ = progress.best_epoch
+        self.schedule.first_step = progress.step
+        self.schedule.seconds_before = progress.seconds
+        self.kept_ = progress.callbacks
+        for name, parameter in net.module_.named_parameters():
+            parameter.requires_grad_(name not in progress.frozen)
+        _restore_random_states(net, progress.random)
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What a run that is not complete needs beside weights and history."""
+
+    optimizer: dict[int, dict[str, Tensor]]
+    best: dict[str, Tensor]
+    best_loss: float
+    best_epoch: int
+    step: int
+    seconds: float
+    random: dict[str, Tensor]
+    frozen: frozenset[str]
+    callbacks: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A checkpoint that was checked in full, before anything of it is used."""
+
+    module: dict[str, Tensor]
+    history: list[dict[str, Any]]
+    progress: _Progress | None
+
+    @classmethod
+    def read(cls, place: Path, fingerprint: str, net: Any) -> _Saved:
+        state = read_directory(place)
+        if not isinstance(state, dict) or "fingerprint" not in state:
+            raise ValueError("it is no checkpoint")
+        if state["fingerprint"] != fingerprint:
+            raise ValueError("it is of another run")
+        wanted = net.module_.state_dict()
+        module = _like(wanted, state["module"])
+        history = [dict(epoch) for epoch in state["history"]]
+        if state.get("finished"):
+            return cls(module, history, None)
+        parameters = [p for group in net.optimizer_.param_groups for p in group["params"]]
+        optimizer = {int(k): _to_torch(v) for k, v in state["optimizer"].items()}
+        for number, values in optimizer.items():
+            if any(v.shape not in (parameters[number].shape, ()) for v in values.values()):
+                raise ValueError("the optimiser's state is of another shape")
+        progress = _Progress(
+            optimizer=optimizer,
+            best=_like(wanted, state["best"]),
+            best_loss=float(state["best_loss"]),
+            best_epoch=int(state["best_epoch"]),
+            step=int(state["step"]),
+            seconds=float(state["seconds"]),
+            random=_like(_random_states(net), state["random"]),
+            frozen=frozenset(state["frozen"]),
+            callbacks=[dict(kept) for kept in state["callbacks"]],
+        )
+        return cls(module, history, progress)
+
+
+def _like(wanted: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Turn arrays into tensors, which must be those wanted."""
+    found = _to_torch(arrays)
+    shapes = [{k: (t.shape, t.dtype) for k, t in each.items()} for each in (wanted, found)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("its tensors are others than those of this run")
+    return found
+
+
+def _kept_by(callback: Any) -> dict[str, Any]:
+    """Give the plain values and the weights that a callback keeps."""
+    kept: dict[str, Any] = {}
+    for name, value in vars(callback).items():
+        if not name.endswith("_"):
+            continue
+        if isinstance(value, PLAIN):
+            kept[name] = value
+        elif isinstance(value, Mapping) and all(isinstance(v, Tensor) for v in value.values()):
+            kept[name] = _to_numpy(value)
+    return kept
 
 
 def _random_states(net: Any) -> dict[str, Tensor]:
@@ -89,15 +226,13 @@ def _restore_random_states(net: Any, states: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(states["cuda"], net.device)
 
 
-def _to_numpy(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _to_numpy(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
-def _to_torch(arrays: dict[str, Any]) -> dict[str, Tensor]:
+def _to_torch(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """Leave skorch's own per-batch list out of the history; it is empty here."""
-    history = [{k: v for k, v in e.items() if k != "batches"} for e in state["history"]]
-    return {**state, "history": history}
+def _plain(history: Any) -> list[dict[str, Any]]:
+    return [{k: v for k, v in epoch.items() if k != _NOT_KEPT} for epoch in history]

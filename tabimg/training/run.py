@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import joblib
@@ -13,6 +12,7 @@ from torch import nn
 
 from tabimg.training.callbacks import BestWeights, ClipGradients, EarlyStop, FiniteGuard, Progress
 from tabimg.training.checkpoint import Checkpoint
+from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.net import Batches, ObjectiveNet
 from tabimg.training.schedule import OneCycle
 from tabimg.training.user_callbacks import copies
@@ -41,7 +41,7 @@ class RunOptions:
     device: torch.device
     seed: int
     callbacks: Sequence[Any] = ()
-    checkpoint_dir: Path | None = None
+    checkpoints: FitFolder | None = None
     time_limit: float | None = None
     verbose: int = 0
 
@@ -103,6 +103,15 @@ def optimise(
         callbacks.append(EarlyStop(best, patience))
     if options.verbose:
         callbacks.append(Progress(stage))
+    # A callback has state; those that the user handed in stay as they are.
+    own = copies(options.callbacks)
+    callbacks += own
+    checkpoint = None
+    if options.checkpoints is not None:
+        fingerprint = _fingerprint(objective, options, (stage, patience, *identity))
+        others = [item[1] if isinstance(item, tuple) else item for item in own]
+        checkpoint = Checkpoint(options.checkpoints, fingerprint, best, schedule, others)
+        callbacks.append(checkpoint)
     trainer = ObjectiveNet(
         objective,
         weights=weights,
@@ -110,23 +119,27 @@ def optimise(
         train_batches=train_batches,
         valid_batches=valid_batches,
         schedule=schedule,
-        callbacks=[*callbacks, *copies(options.callbacks)],
+        callbacks=callbacks,
         max_epochs=options.max_epochs,
         device=str(options.device),
     ).initialize()
-    if options.checkpoint_dir is None:
-        trainer.train()
-    else:
-        identity = (stage, patience, *identity)
-        folder = Path(options.checkpoint_dir) / _fingerprint(objective, options, identity)
-        checkpoint = Checkpoint(folder, best, schedule)
-        train_batches.epoch = checkpoint.resume(trainer)
-        trainer.train(train_batches.epoch, after_epoch=checkpoint.write)
-        checkpoint.remove()
+    _train(trainer, train_batches, checkpoint)
     return [
         {name: value for name, value in epoch.items() if name not in _NOT_OURS}
         for epoch in trainer.history
     ]
+
+
+def _train(trainer: ObjectiveNet, batches: EpochBatches, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is None:
+        trainer.train()
+        return
+    first_epoch = checkpoint.resume(trainer)
+    if first_epoch is None:
+        return
+    batches.epoch = first_epoch
+    trainer.train(first_epoch, after_epoch=checkpoint.write)
+    checkpoint.finish(trainer)
 
 
 def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:

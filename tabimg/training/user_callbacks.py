@@ -1,4 +1,4 @@
-"""Callbacks that a user hands in: which of skorch's work here, and the copies that a run works on."""
+"""Callbacks that a user hands in: which of skorch's work here, and the copies a run works on."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ Make = Callable[..., Any]
 class Count(Callback):
     """Counts epochs over all copies: each fit copies the callbacks it is given."""
 
-    epochs: list[int] = []
+    epochs: ClassVar[list[int]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         Count.epochs.append(len(net.history))

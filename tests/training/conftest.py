@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tabimg.image import Augmentation, RowImages, build_image_cache
 from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
+from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.mt_cmtm import MTCMTM
 from tabimg.training.pairs import PairedRows
@@ -90,6 +92,22 @@ def colours() -> Callable[[EncodedTable], list[Image.Image]]:
         return [Image.new("RGB", (20, 20), tuple(shade)) for shade in shades.tolist()]
 
     return make
+
+
+@pytest.fixture
+def claim(tmp_path: Path) -> Iterator[Callable[[], FitFolder]]:
+    """Take over the folder of one fit, as a new process would; the one before is let go."""
+    claimed: list[FitFolder] = []
+
+    def make() -> FitFolder:
+        for folder in claimed:
+            folder.release()
+        claimed.append(FitFolder.claim(tmp_path, {"data": "0"}, 0))
+        return claimed[-1]
+
+    yield make
+    for folder in claimed:
+        folder.release()
 
 
 @pytest.fixture

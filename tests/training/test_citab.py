@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tabimg.nn.citab import CITabNet
 from tabimg.objectives import InfoNCE
 from tabimg.table import CohortTable
 from tabimg.training import citab
+from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.citab import CITab, CITabObjective, MaskedCells, expert_use
 from tabimg.training.citab_recipes import CITabRecipe, CohortRecipe, ColumnVectors
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, side_by_side
@@ -437,31 +437,32 @@ class PowerCut(Callback):
 
 
 def test_resumed_run_ends_bit_equal(
-    tmp_path: Path, options: Callable[..., PretrainingOptions]
+    claim: Callable[[], FitFolder], options: Callable[..., PretrainingOptions]
 ) -> None:
     method = make_method(lambda_mtr=0.5)
     rows, params = make_rows((20, 20, 20)), {"max_epochs": 4, "validation_fraction": 0.4}
     whole = make_net()
     expected = pretrain(whole, rows, options(method, **params))
-    interrupted = options(method, checkpoint_dir=tmp_path, callbacks=(PowerCut(),), **params)
+    interrupted = options(method, checkpoints=claim(), callbacks=(PowerCut(),), **params)
     with pytest.raises(RuntimeError, match="power cut"):
         pretrain(make_net(), rows, interrupted)
     resumed = make_net()
-    history = pretrain(resumed, rows, options(method, checkpoint_dir=tmp_path, **params))
+    history = pretrain(resumed, rows, options(method, checkpoints=claim(), **params))
     assert [e["train_loss"] for e in history] == [e["train_loss"] for e in expected]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
 def test_checkpoint_of_other_headers_is_not_taken_up(
-    tmp_path: Path, options: Callable[..., PretrainingOptions]
+    claim: Callable[[], FitFolder], options: Callable[..., PretrainingOptions]
 ) -> None:
     rows, params = make_rows((20, 20, 20)), {"max_epochs": 4}
-    interrupted = options(checkpoint_dir=tmp_path, callbacks=(PowerCut(),), **params)
+    interrupted = options(checkpoints=claim(), callbacks=(PowerCut(),), **params)
     with pytest.raises(RuntimeError, match="power cut"):
         pretrain(make_net(), rows, interrupted)
     other, alone = make_net(vectors=1), make_net(vectors=1)
-    pretrain(other, rows, options(checkpoint_dir=tmp_path, **params))
+    with pytest.warns(UserWarning, match="of no stage of this fit"):
+        pretrain(other, rows, options(checkpoints=claim(), **params))
     pretrain(alone, rows, options(**params))
     for name, tensor in alone.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tabimg.training import checkpoint
 from tabimg.training.callbacks import DivergenceError
+from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.run import MAX_GRADIENT_NORM, History, RunOptions, optimise, parameter_groups
 
 
@@ -235,14 +236,14 @@ def test_ctrl_c_between_batches_comes_out(train: Train) -> None:
 
 
 def test_ctrl_c_while_a_checkpoint_is_written_comes_out(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, claim: Callable[[], FitFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def press_ctrl_c(directory: Path, value: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint, "write_directory", press_ctrl_c)
     with pytest.raises(KeyboardInterrupt):
-        train(Pull(), FixedBatches(batch(1.0)), checkpoint_dir=tmp_path)
+        train(Pull(), FixedBatches(batch(1.0)), checkpoints=claim())
 
 
 def test_callback_of_skorch_ends_the_training_early(train: Train) -> None:

@@ -1,0 +1,74 @@
+"""Which interrupted fit an estimator goes on with: that of the same parameters and data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import joblib
+
+from tabimg.training.checkpoint_folder import checkpointed
+
+# Parameters that say where, how fast or how loudly to compute, not what.
+CIRCUMSTANCES = {
+    "cache_dir",
+    "checkpoint_dir",
+    "compile",
+    "device",
+    "image_root",
+    "keep_image_encoder",
+    "memory",
+    "n_jobs",
+    "n_threads",
+    "verbose",
+}
+# May be others when an interrupted fit goes on.
+_FREE = CIRCUMSTANCES | {"callbacks", "time_limit"}
+
+
+def fit_checkpoints(
+    estimator: Any, seed: int, continued: bool, data: Callable[[], dict[str, Any]]
+) -> AbstractContextManager[int]:
+    """Keep an estimator's checkpoints while it is fitted; gives the seed to fit with.
+
+    Parameters
+    ----------
+    estimator : a pretrainer, or a fine-tuned estimator
+    seed : int
+        Drawn from its ``random_state``.
+    continued : bool
+        Whether a warm start goes on with what an earlier fit learned.
+    data : callable
+        Gives what is fitted, by the names to be shown where an earlier fit was given another.
+    """
+
+    def identity() -> dict[str, str]:
+        found = {"the kind of estimator": type(estimator).__name__}
+        for name, value in estimator.get_params(deep=True).items():
+            if name.rpartition("__")[2] not in _FREE:
+                found[name] = _digest(value)
+        # A seed that nobody chose is found in the folder.
+        found["random_state"] = "any" if estimator.random_state is None else str(seed)
+        if continued:
+            found["the warm start"] = _digest(_learned(estimator))
+        return {**found, **{name: _digest(value) for name, value in data().items()}}
+
+    return checkpointed(estimator.checkpoint_dir, identity, seed)
+
+
+def _learned(estimator: Any) -> Any:
+    """Give the weights of a fitted estimator; None of another one."""
+    if hasattr(estimator, "network_"):
+        return estimator.network_.arrays
+    return [member.model.module.arrays for member in getattr(estimator, "members_", [])] or None
+
+
+def _digest(value: Any) -> str:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        # Its parameters have digests of their own.
+        return joblib.hash((type(value).__name__, _learned(getattr(value, "estimator", value))))
+    try:
+        return joblib.hash(value)
+    except Exception:  # code that has no name, or somebody's own cells
+        return getattr(value, "__qualname__", type(value).__name__)

@@ -1,0 +1,302 @@
+"""Where checkpoints lie: a folder for each unfinished fit, held by the process that works on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tabimg.serialization import read_directory, write_directory
+
+if sys.platform != "win32":
+    import fcntl
+
+HEADER = "fit"
+LOCK = "lock"
+_FIT = re.compile(r"fit-[0-9a-f]{32}")
+_STAGE = re.compile(r"stage-[0-9a-f]{32}(-\d+)?")
+# What a write that was killed leaves behind: inside a fit's folder, or beside it in older versions.
+_SCRATCH = re.compile(r"\.(fit|stage-[0-9a-f]{32}(-\d+)?|[0-9a-f]{32})-[0-9a-f]{32}.*")
+_SHOWN = 3
+
+Identity = Mapping[str, str]
+
+
+@dataclass(eq=False)
+class FitFolder:
+    """The checkpoints of one unfinished fit.
+
+    Parameters
+    ----------
+    path : Path
+    seed : int
+        The fit's seed, drawn by the process that began it.
+    resumed : bool
+        Whether an earlier process began it.
+    """
+
+    path: Path
+    seed: int
+    resumed: bool
+    _lock: int
+    _known: set[str] = field(default_factory=set)
+
+    @classmethod
+    def claim(cls, directory: Path, identity: Identity, seed: int) -> FitFolder:
+        """Take over the folder of an interrupted fit of the same identity, or begin a new one.
+
+        Parameters
+        ----------
+        directory : Path
+            Shared by any number of fits, in any number of processes.
+        identity : mapping of str to str
+            A digest of everything that shapes the result, by the name to be shown.
+        seed : int
+            For a new fit.
+
+        Warns
+        -----
+        UserWarning
+            If nothing can be taken over though something is there; says why.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        with _alone_in(directory):
+            _sweep(directory)
+            reasons = []
+            for entry in sorted(directory.iterdir()):
+                found = _examine(entry, identity)
+                if isinstance(found, FitFolder):
+                    return found
+                if found:
+                    reasons.append(f"{entry.name}: {found}")
+            _say(reasons, f"{directory} holds what this fit cannot go on from")
+            return cls._begin(directory, identity, seed)
+
+    @classmethod
+    def _begin(cls, directory: Path, identity: Identity, seed: int) -> FitFolder:
+        path = directory / f"fit-{uuid.uuid4().hex}"
+        path.mkdir()
+        (path / LOCK).touch()
+        lock = _hold(path)
+        assert lock is not None  # it is new, and nobody else looks around
+        write_directory(path / HEADER, {"identity": dict(identity), "seed": seed})
+        return cls(path, seed, False, lock)
+
+    def stage(self, fingerprint: str) -> Path:
+        """Give the place of one stage's checkpoint, which may be there already."""
+        path = self.path / f"stage-{fingerprint}"
+        self._known.add(path.name)
+        if self.resumed and not os.path.lexists(path):
+            self._report_strangers()
+        return path
+
+    def put_aside(self, path: Path, reason: str) -> Path:
+        """Say that a stage's checkpoint is of no use, and give another place for it."""
+        _say([f"{path.name}: {reason}"], f"{self.path} holds a checkpoint that is of no use")
+        number = 1
+        while os.path.lexists(other := path.with_name(f"{path.name}-{number}")):
+            number += 1
+        self._known.update((path.name, other.name))
+        return other
+
+    def _report_strangers(self) -> None:
+        names = {entry.name for entry in self.path.iterdir()} - self._known - {HEADER, LOCK}
+        strangers = sorted(name for name in names if not _FIT.fullmatch(name))
+        self._known.update(strangers)
+        reasons = [f"{name}: of no stage of this fit" for name in strangers]
+        _say(reasons, f"{self.path} holds checkpoints that this stage cannot go on from")
+
+    def remove(self) -> None:
+        """Remove what a fit wrote, at its end; what is not ours stays."""
+        with _alone_in(self.path.parent):
+            self.release()
+            _remove_ours(self.path)
+        if self.path.exists():
+            left = ", ".join(repr(p.name) for p in sorted(self.path.iterdir())[:_SHOWN])
+            warnings.warn(
+                f"{self.path} stays: it holds what is no checkpoint: {left}",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def leave(self) -> None:
+        """End a fit that failed: what it finished is kept for the next one."""
+        if any(self.path.rglob("stage-*")):
+            self.release()
+        else:
+            self.remove()
+
+    def release(self) -> None:
+        """Let others take the folder over."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _examine(entry: Path, identity: Identity) -> FitFolder | str:
+    """Take over an entry of the wanted identity, or tell why not; the empty text is no matter."""
+    if entry.name in (HEADER, LOCK) or _STAGE.fullmatch(entry.name):
+        return ""  # inside another fit's folder
+    if not (entry / LOCK).is_file():
+        return "no checkpoint of this version of tabimg"
+    lock = _hold(entry)
+    if lock is None:
+        return ""  # somebody works there
+    found = _read_header(entry, identity)
+    if isinstance(found, int):
+        _sweep(entry)
+        return FitFolder(entry, found, True, lock)
+    os.close(lock)
+    return found
+
+
+def _read_header(entry: Path, identity: Identity) -> int | str:
+    """Read the seed of a fit of the wanted identity, or tell what is wrong."""
+    try:
+        header = read_directory(entry / HEADER)
+        found, seed = dict(header["identity"]), int(header["seed"])
+    except Exception as error:  # whatever lies there may be wrong in any way
+        return f"cannot be read ({str(error)[:200] or type(error).__name__})"
+    if found == dict(identity):
+        return seed
+    keys = sorted({*found, *identity}, key=str)
+    differing = [str(key) for key in keys if found.get(key) != identity.get(key)]
+    shown = ", ".join(differing[:_SHOWN]) + (", ..." if len(differing) > _SHOWN else "")
+    return f"another run, which differs in {shown}"
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Let nobody else begin, take over or remove a fit here meanwhile."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks on folders
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a fit's folder until this process ends; None if another one has it."""
+    handle = os.open(folder / LOCK, os.O_RDWR)
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except OSError:  # a file system without locks
+            pass
+    return handle
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what killed writes left; no live run writes here, as each has its own folder."""
+    for entry in list(directory.iterdir()):
+        if _SCRATCH.fullmatch(entry.name):
+            _remove(entry)
+        elif _FIT.fullmatch(entry.name) and _never_began(entry):
+            _remove_ours(entry)
+
+
+def _never_began(folder: Path) -> bool:
+    """Tell whether a fit was killed before its folder held anything."""
+    if not folder.is_dir() or folder.is_symlink():
+        return False
+    names = {entry.name for entry in folder.iterdir() if not _SCRATCH.fullmatch(entry.name)}
+    return names <= {LOCK}
+
+
+def _remove_ours(folder: Path) -> None:
+    """Remove what a fit wrote, and the folder unless it holds something else."""
+    for entry in list(folder.iterdir()):
+        if entry.name == HEADER or any(p.fullmatch(entry.name) for p in (_FIT, _STAGE, _SCRATCH)):
+            _remove(entry)
+    (folder / LOCK).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _say(reasons: list[str], what: str) -> None:
+    if reasons:
+        more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+        warnings.warn(
+            f"{what}, and it starts from the beginning ({'; '.join(reasons[:_SHOWN])}{more})",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+# --- the fit that is under way -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Active:
+    folder: FitFolder | None
+    held: list[FitFolder]
+
+
+_ACTIVE: ContextVar[_Active | None] = ContextVar("active_fit", default=None)
+
+
+def active_folder() -> FitFolder | None:
+    """Give the folder of the innermost fit under way, if it writes checkpoints."""
+    active = _ACTIVE.get()
+    return None if active is None else active.folder
+
+
+@contextmanager
+def checkpointed(directory: Any, identity: Callable[[], Identity], seed: int) -> Iterator[int]:
+    """Keep the checkpoints of a fit until the outermost fit around it has returned.
+
+    A fit without a directory of its own writes, inside another one, to that one's folder.
+
+    Parameters
+    ----------
+    directory : path or None
+    identity : callable
+        Gives the fit's identity; see `FitFolder.claim`.
+    seed : int
+
+    Yields
+    ------
+    int
+        The seed to fit with: that of the interrupted fit where there is one to go on with.
+    """
+    outer = _ACTIVE.get()
+    held = [] if outer is None else outer.held
+    around = active_folder()
+    where = directory if directory is not None or around is None else around.path
+    folder = None
+    if where is not None:
+        folder = FitFolder.claim(Path(where), identity(), seed)
+        held.append(folder)
+    token = _ACTIVE.set(_Active(folder, held))
+    try:
+        yield seed if folder is None else folder.seed
+        if outer is None:
+            while held:
+                held.pop().remove()
+    finally:
+        _ACTIVE.reset(token)
+        if outer is None:
+            for each in reversed(held):
+                each.leave()
