@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from tabimg.serialization import read_directory, write_directory
+from tabimg.serialization import ARRAYS_FILE, STATE_FILE, read_directory, write_directory
 from tabimg.training.callbacks import BestWeights
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.schedule import OneCycle
@@ -166,6 +166,9 @@ class _Saved:
             raise ValueError("it is no checkpoint")
         if state["fingerprint"] != fingerprint:
             raise ValueError("it is of another run")
+        foreign = sorted({path.name for path in place.iterdir()} - {STATE_FILE, ARRAYS_FILE})
+        if foreign:  # a folder that is replaced as a whole must not hold anything else
+            raise ValueError(f"it holds {foreign[0]!r} beside the checkpoint")
         wanted = net.module_.state_dict()
         module = _like(wanted, state["module"])
         history = [dict(epoch) for epoch in state["history"]]
