@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from tabimg.nn.task import TaskNet
+from tabimg.training.divergence import train_without_diverging
 from tabimg.training.inference import apply_to_table
 from tabimg.training.linear import choose_penalty, fit_head, standardisation
 from tabimg.training.net import Batch, Terms
@@ -24,6 +26,8 @@ from tabimg.training.views import LabelledRows
 GRADUAL_END = 0.5
 # Folds that choose the penalty of a linear head.
 N_FOLDS = 3
+# A time limit that has passed leaves one batch to an attempt at a lower rate.
+MIN_SECONDS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,40 @@ def _optimise(
     train, valid = split if split is not None else (np.arange(len(rows)), None)
     if len(train) < 2:
         return []  # batch statistics need two rows; the fitted head stands
-    run = options.run
+    judged = rows.take(train if valid is None else valid)
+    began = time.monotonic()
+
+    def attempt(factor: float) -> History:
+        scaled = [{**group, "max_lr": factor * group["max_lr"]} for group in groups]
+        run = _in_time_left(options.run, time.monotonic() - began if factor < 1.0 else 0.0)
+        return _attempt(net, rows, task, replace(options, run=run), (train, valid), scaled)
+
+    return train_without_diverging(net, attempt, _constant_loss(judged, task))
+
+
+def _constant_loss(rows: LabelledRows, task: Task) -> float:
+    """Mean loss of zeros, which are even probabilities or the mean target."""
+    outputs = torch.zeros(len(rows), task.n_outputs)
+    losses = task.row_losses(outputs, torch.from_numpy(rows.target)).numpy()
+    return float(np.average(losses, weights=rows.weight))
+
+
+def _in_time_left(run: RunOptions, spent: float) -> RunOptions:
+    """Take off the time limit what earlier attempts took; a moment is always left."""
+    if run.time_limit is None:
+        return run
+    return replace(run, time_limit=max(run.time_limit - spent, MIN_SECONDS))
+
+
+def _attempt(
+    net: TaskNet,
+    rows: LabelledRows,
+    task: Task,
+    options: FinetuningOptions,
+    split: tuple[np.ndarray, np.ndarray | None],
+    groups: list[dict[str, Any]],
+) -> History:
+    (train, valid), run = split, options.run
     validation = None
     if valid is not None:
         validation = _OrderedTaskBatches(rows.take(valid), run.batch_size, run.seed, run.device)

@@ -1,0 +1,87 @@
+"""Training that diverges is begun again at a lower learning rate, and said."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from tabimg.training.callbacks import DivergenceError, State, copy_state
+from tabimg.training.run import History
+
+# The learning rate of each attempt as a share of the one that was asked for.
+LR_FACTORS = (1.0, 0.1, 0.01)
+# How many times the loss of a constant prediction is no longer a matter of chance.
+CLEARLY_WORSE = 3.0
+
+
+def train_without_diverging(
+    net: nn.Module, train: Callable[[float], History], constant_loss: float
+) -> History:
+    """Train a network; where that diverges, again from its start at a lower rate.
+
+    Clipping the gradient does not keep AdamW from diverging, whose steps have the size of the
+    learning rate whatever the gradient's norm is.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Changed in place. If no attempt goes well it ends with the weights that it came with.
+    train : callable
+        Trains the net at that share of the learning rate.
+    constant_loss : float
+        What the same prediction for every row loses, on the rows whose loss ends the history.
+
+    Returns
+    -------
+    history : list of dict
+        Of the last attempt; from the second one on each entry has ``lr_factor``, the share of the
+        learning rate.
+
+    Raises
+    ------
+    DivergenceError
+        If losses are not finite at the lowest rate either.
+
+    Warns
+    -----
+    UserWarning
+        For each attempt that diverged.
+    """
+    start, history = copy_state(net), []
+    for factor, lower in zip(LR_FACTORS, (*LR_FACTORS[1:], None), strict=True):
+        try:
+            history = train(factor)
+            failure = _failure(net, start, history, constant_loss)
+        except DivergenceError as error:
+            if lower is None:
+                raise
+            failure = str(error)
+        if factor < 1.0:
+            history = [{**epoch, "lr_factor": factor} for epoch in history]
+        if failure is None:
+            return history
+        net.load_state_dict(start)
+        what = "the weights stay as they were" if lower is None else f"again at {lower:g} * lr"
+        warnings.warn(f"fine-tuning diverged: {failure}; {what}", UserWarning, stacklevel=2)
+    return history
+
+
+def _failure(net: nn.Module, start: State, history: History, constant_loss: float) -> str | None:
+    """Tell how a finished run diverged, or None if it did not."""
+    if not history:
+        return None
+    name = "valid_loss" if "valid_loss" in history[-1] else "train_loss"
+    loss = history[-1][name]
+    if name == "valid_loss" and not _equal(net.state_dict(), start):
+        return None  # some epoch was better than the start, and is kept
+    if math.isfinite(loss) and loss <= CLEARLY_WORSE * constant_loss:
+        return None
+    return f"{name} ended at {loss:.3g}, where a constant prediction has {constant_loss:.3g}"
+
+
+def _equal(state: State, other: State) -> bool:
+    return all(torch.equal(tensor.cpu(), other[name].cpu()) for name, tensor in state.items())
