@@ -68,6 +68,7 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     validation_fraction : float in (0, 0.5] or None, default=0.15
         Share of the rows, by group and class, that early stopping looks at. None never splits.
     callbacks : list of skorch callbacks, default=None
+        Of fine-tuning. Those that cannot work here are refused by name.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with ``sample_weight``.
     device : str, default="auto"
@@ -78,7 +79,9 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     memory : str, joblib.Memory or None, default=None
         Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
     checkpoint_dir : str or Path, default=None
-        Writes checkpoints of fine-tuning, from which an interrupted fit goes on.
+        An interrupted fit goes on from the checkpoints written there when it is called again with
+        equal data and parameters; ``random_state=None`` finds its seed there. Also for a pretrainer
+        that is fitted along and has no directory of its own. Removed when the fit is complete.
     time_limit : float, default=None
         Seconds for fine-tuning, inner validation included, shared out to the networks that are
         trained; linear models and forests are not counted. The pretrainer has its own.
@@ -109,7 +112,8 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
         Mean loss of each of these alone on inner held-out rows; empty without "auto", or where the
         rows cannot be split.
     history_ : list of dict
-        One entry per trained network, ``member`` being its place in ``members_``, and epoch.
+        One entry per trained network, ``member`` being its place in ``members_``, and epoch. Those
+        of a network that diverged and was trained again hold ``lr_factor``, its share of ``lr``.
     n_features_in_ : int
         Number of columns, without image and group columns.
     feature_names_in_ : ndarray of str

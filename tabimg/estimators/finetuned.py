@@ -203,7 +203,9 @@ class FineTunedEstimator(PretrainedEstimator):
         Warns
         -----
         UserWarning
-            A fitted pretrainer that is not frozen is fitted anew, and loses its weights.
+            A fitted pretrainer that is not frozen is fitted anew, and loses its weights. A network
+            diverged, and was trained again at a lower rate. Checkpoints that an interrupted fit
+            left are of no use.
         """
         self._check_parameters()
         reject_paths_as_target(y)

@@ -118,6 +118,7 @@ class MultiModalPretrainer(PhotoPretrainer):
     passthrough : bool, default=False
         Append the encoded columns to the embedding in `transform`.
     callbacks : list of skorch callbacks, default=None
+        Those that cannot work here are refused by name.
     device : str, default="auto"
         "auto" takes CUDA where it is there.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -130,7 +131,8 @@ class MultiModalPretrainer(PhotoPretrainer):
         Keeps decoded photos for later fits; a changed file is decoded again.
     checkpoint_dir : str or Path, default=None
         Writes a checkpoint after each epoch. An interrupted fit goes on from it when it is
-        called again with equal data and parameters.
+        called again with equal data and parameters; ``random_state=None`` finds its seed there.
+        Removed when the outermost fit is complete.
     time_limit : float, default=None
         Seconds of training; the schedule is shortened to fit. At least one batch is trained.
     warm_start : bool, default=False
