@@ -148,7 +148,10 @@ def _examine(entry: Path, identity: Identity) -> FitFolder | str:
         return ""  # inside another fit's folder
     if not (entry / LOCK).is_file():
         return "no checkpoint of this version of tabimg"
-    lock = _hold(entry)
+    try:
+        lock = _hold(entry)
+    except OSError as error:  # somebody else's
+        return f"cannot be opened ({error.strerror})"
     if lock is None:
         return ""  # somebody works there
     found = _read_header(entry, identity)
