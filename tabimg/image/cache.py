@@ -11,6 +11,7 @@ import numpy as np
 
 from tabimg.image.decoding import POLICIES, Decoder, Progress, report_failures
 from tabimg.image.fingerprint import image_fingerprint, loader_key, path_bytes, source_key
+from tabimg.image.missing import look_for_files
 from tabimg.image.pixel_file import write_temporary
 from tabimg.image.reader import ImageLoader
 from tabimg.image.refusal import MAX_PIXELS
@@ -143,8 +144,7 @@ def build_image_cache(
         See :func:`~tabimg.image.reader.read_image`.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
         What to do with an image that cannot be read: stop, or take it away from its rows and say so
-        in one warning, or take it away silently. When nothing at all could be read, "skip"
-        warns too.
+        in one warning, or take it away silently. When nothing at all can be read, it is an error.
     n_jobs : int, default=None
         Number of decode threads: None is 1 (unless in a ``joblib.parallel_config``), -1 all
         processors.
@@ -169,7 +169,9 @@ def build_image_cache(
     Raises
     ------
     ImageReadError
-        If an image cannot be read under "raise"; names the rows, the path and the cause.
+        If an image cannot be read under "raise", or none at all; names the rows, the path and the
+        cause. Missing files are found before the first is opened, unless there is a ``loader``:
+        what it opens may be no files.
     OSError
         If the disk has no room, or ``cache_dir`` cannot be written to. It stays as it was.
     ValueError
@@ -181,7 +183,8 @@ def build_image_cache(
         raise ValueError(f"size must be at least 1, got {size}")
     if images.vectors is not None:
         raise ValueError("the image cells are embedding vectors: there is nothing to decode")
-    decoder = Decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress)
+    missing = look_for_files(images, on_bad_image) if loader is None else {}
+    decoder = Decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress, missing)
     cache, problems = _build(images, decoder, cache_dir, memory_limit)
     if problems:
         more = len(problems) - MAX_PROBLEMS_LISTED

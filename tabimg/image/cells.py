@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,35 @@ import pandas as pd
 from PIL import Image
 
 from tabimg.image.reader import ImageSource
+from tabimg.image.row_names import RowNames
+from tabimg.image.words import quoted
+
+# What str() makes of missing cells, as in a column after astype(str).
+MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
+# A scheme has two letters at least: "C:\\photos" is a path.
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
+
+
+def is_blank(cell: Any) -> bool:
+    """Tell whether an image cell holds no image.
+
+    The one rule for it: None, NaN, ``pd.NA`` and NaT, text that is empty, blank or what ``str``
+    makes of a missing cell, and a list or array of nothing else.
+    """
+    if isinstance(cell, str):
+        return not cell.strip() or cell.strip() in MISSING_TEXTS
+    if cell is None:
+        return True
+    if isinstance(cell, (list, tuple)):
+        return all(is_blank(part) for part in cell)
+    if isinstance(cell, np.ndarray):
+        return cell.size == 0 or (cell.dtype.kind in "OUS" and is_blank(cell.tolist()))
+    return pd.api.types.is_scalar(cell) and bool(pd.isna(cell))
+
+
+def is_address(text: str) -> bool:
+    """Tell the address of a photo, such as a URL, an object of a bucket or a data URI."""
+    return _ADDRESS.match(text) is not None
 
 
 class CellCollector:
@@ -20,12 +50,16 @@ class CellCollector:
     Parameters
     ----------
     root : str
-        Absolute folder that relative paths start from.
+        Absolute folder, or address, that relative paths start from.
+    names : RowNames
+        Of the rows to come, for messages.
 
     Attributes
     ----------
     sources : list of str, bytes or PIL.Image.Image
         Different images so far, in order of appearance.
+    given : list of str
+        How the first cell with each source names it; empty where it is no path.
     vectors : list of ndarray of shape (d,), dtype float32
         Different embedding vectors so far; one of the two lists stays empty.
     ids : list of int
@@ -34,9 +68,11 @@ class CellCollector:
         Number of images of each row.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, names: RowNames) -> None:
         self.root = root
+        self.names = names
         self.sources: list[ImageSource] = []
+        self.given: list[str] = []
         self.vectors: list[np.ndarray] = []
         self.ids: list[int] = []
         self.counts: list[int] = []
@@ -47,56 +83,67 @@ class CellCollector:
         """Add one row, given its cells; raises TypeError or ValueError that names ``row``."""
         before = len(self.ids)
         for cell in cells:
-            for item in _items(cell, row):
-                self.ids.append(self._identify(item, row))
+            for item in self._items(cell, row):
+                given = os.fspath(item) if isinstance(item, (str, os.PathLike)) else ""
+                self.ids.append(self._identify(item, given, row))
         self.counts.append(len(self.ids) - before)
 
     def add_part(
-        self, held: Sequence[Any], ids: np.ndarray, counts: np.ndarray, first_row: int
+        self,
+        held: Sequence[Any],
+        given: Sequence[str],
+        ids: np.ndarray,
+        counts: np.ndarray,
     ) -> None:
-        """Add the rows of a finished set: its images, ids and counts.
+        """Add the rows of a finished set: its images, what they were called, ids and counts.
 
         Only images that a row lists are carried over.
         """
-        row_of = np.repeat(np.arange(len(counts)) + first_row, counts)
+        row_of = np.repeat(np.arange(len(counts)) + len(self.counts), counts)
         used, first = np.unique(ids, return_index=True)
         renumbered = np.zeros(len(held), dtype=np.int64)
         for old, place in zip(used.tolist(), first.tolist(), strict=True):
-            renumbered[old] = self._identify(held[old], int(row_of[place]))
+            named = given[old] if given else ""
+            renumbered[old] = self._identify(held[old], named, int(row_of[place]))
         self.ids.extend(renumbered[ids].tolist())
         self.counts.extend(counts.tolist())
 
-    def _identify(self, item: ImageSource | np.ndarray, row: int) -> int:
+    def _identify(self, item: ImageSource | np.ndarray, given: str, row: int) -> int:
         if isinstance(item, np.ndarray):
             vector = self._checked_vector(item, row)
             return self._remember(vector.tobytes(), vector, self.vectors)
         if self.vectors:
             raise ValueError(
-                f"row {row} holds an image, but earlier rows hold embedding vectors: the cells of "
-                "the image columns are all images or all vectors"
+                f"{self.names.describe([row])} holds an image, but earlier rows hold embedding "
+                "vectors: the cells of the image columns are all images or all vectors"
             )
         if isinstance(item, Image.Image):
             # The object is kept in sources, so its id() stays taken.
-            return self._remember(("PIL", id(item)), item, self.sources)
-        source = item if isinstance(item, bytes) else self._absolute_path(os.fspath(item))
-        return self._remember(source, source, self.sources)
+            key, source = ("PIL", id(item)), item
+        else:
+            source = item if isinstance(item, bytes) else self._absolute_path(os.fspath(item))
+            key = source
+        number = self._remember(key, source, self.sources)
+        if number == len(self.given):
+            self.given.append(given)
+        return number
 
     def _checked_vector(self, item: np.ndarray, row: int) -> np.ndarray:
         if self.sources:
             raise ValueError(
-                f"row {row} holds an embedding vector, but earlier rows hold images: the cells of "
-                "the image columns are all images or all vectors"
+                f"{self.names.describe([row])} holds an embedding vector, but earlier rows hold "
+                "images: the cells of the image columns are all images or all vectors"
             )
         # One zero: 0.0 and -0.0 are the same number and must give the same bytes.
         vector = item.astype(np.float32) + np.float32(0)
         if not np.isfinite(vector).all():
             raise ValueError(
-                f"row {row}: the embedding vector holds values that are NaN, infinite or beyond "
-                "float32; give an empty cell (None) where there is no embedding"
+                f"{self.names.describe([row])}: the embedding vector holds values that are NaN, "
+                "infinite or beyond float32; give an empty cell (None) where there is no embedding"
             )
         if self.vectors and len(vector) != len(self.vectors[0]):
             raise ValueError(
-                f"row {row}: the embedding vector has {len(vector)} values, "
+                f"{self.names.describe([row])}: the embedding vector has {len(vector)} values, "
                 f"earlier ones have {len(self.vectors[0])}"
             )
         return vector
@@ -111,62 +158,73 @@ class CellCollector:
     def _absolute_path(self, path: str) -> str:
         absolute = self._absolute.get(path)
         if absolute is None:
-            absolute = os.path.abspath(os.path.join(self.root, path))
-            self._absolute[path] = absolute
+            absolute = self._absolute[path] = _joined(self.root, path)
         return absolute
 
-
-def _items(cell: Any, row: int) -> Iterator[ImageSource | np.ndarray]:
-    """Flatten a cell into images and vectors; an empty cell yields nothing."""
-    if isinstance(cell, str):
-        if cell:
-            yield str(cell)
-    elif isinstance(cell, (bytes, Image.Image, Path)):
-        yield cell
-    elif isinstance(cell, (bytearray, memoryview)):
-        yield bytes(cell)
-    elif _is_missing(cell):
-        return
-    elif isinstance(cell, (list, tuple)) or hasattr(cell, "__array__"):
-        vector = _as_vector(cell)
-        if vector is not None:
-            yield vector
+    def _items(self, cell: Any, row: int) -> Iterator[ImageSource | np.ndarray]:
+        """Flatten a cell into images and vectors; a blank cell yields nothing."""
+        if isinstance(cell, str):
+            if not is_blank(cell):
+                yield str(cell)
+        elif isinstance(cell, (bytes, Image.Image, Path)):
+            yield cell
+        elif isinstance(cell, (bytearray, memoryview)):
+            yield bytes(cell)
+        elif is_blank(cell):
             return
-        for item in _members(cell, row):
-            yield from _items(item, row)
-    else:
-        raise _type_error(cell, row)
+        elif isinstance(cell, (list, tuple)) or hasattr(cell, "__array__"):
+            vector = _as_vector(cell)
+            if vector is not None:
+                yield vector
+                return
+            for item in self._members(cell, row):
+                yield from self._items(item, row)
+        else:
+            raise self._type_error(cell, row)
+
+    def _members(self, cell: Any, row: int) -> list[Any]:
+        if isinstance(cell, (list, tuple)):
+            return list(cell)
+        array = np.asarray(cell)
+        if array.ndim == 1 and (array.dtype.kind in "OUST" or not array.size):
+            return array.tolist()
+        raise self._type_error(cell, row)
+
+    def _type_error(self, cell: Any, row: int) -> TypeError:
+        shape = getattr(cell, "shape", None)
+        detail = f" of shape {tuple(shape)}" if shape else f", {quoted(cell)}"
+        return TypeError(
+            f"{self.names.describe([row])}: an image cell is a str, Path, bytes, PIL image, 1-D "
+            "numeric vector, a list of those, or empty; got "
+            f"{type(cell).__module__}.{type(cell).__qualname__}{detail}. {_remedy(cell)}"
+        )
 
 
-def _is_missing(cell: Any) -> bool:
-    return cell is None or (pd.api.types.is_scalar(cell) and bool(pd.isna(cell)))
+def _joined(root: str, path: str) -> str:
+    """Give the place of a photo; an address stays as it is, for a loader to fetch."""
+    if is_address(path):
+        return path
+    if is_address(root):
+        return f"{root.rstrip('/')}/{path}"
+    return os.path.abspath(os.path.join(root, path))
 
 
 def _as_vector(cell: Any) -> np.ndarray | None:
     """Read numbers as a 1-D vector; None where the cell is no such thing."""
-    if isinstance(cell, (list, tuple)):
-        numbers = all(isinstance(item, (int, float, np.number)) for item in cell)
-        # A list of nothing but NaN lists images that are missing.
-        if not numbers or not cell or all(_is_missing(item) for item in cell):
-            return None
+    if isinstance(cell, (list, tuple)) and not all(
+        isinstance(item, (int, float, np.number)) for item in cell
+    ):
+        return None
     array = np.asarray(cell)
     return array if array.ndim == 1 and array.size and array.dtype.kind in "iuf" else None
 
 
-def _members(cell: Any, row: int) -> list[Any]:
-    if isinstance(cell, (list, tuple)):
-        return list(cell)
-    array = np.asarray(cell)
-    if array.ndim == 1 and (array.dtype.kind in "OUST" or not array.size):
-        return array.tolist()
-    raise _type_error(cell, row)
-
-
-def _type_error(cell: Any, row: int) -> TypeError:
-    shape = getattr(cell, "shape", None)
-    detail = f" of shape {tuple(shape)}" if shape else ""
-    return TypeError(
-        f"row {row}: an image cell is a str, Path, bytes, PIL image, 1-D numeric vector, a list of "
-        f"those, or empty; got {type(cell).__module__}.{type(cell).__qualname__}{detail}. Wrap "
-        "decoded pixels with PIL.Image.fromarray."
-    )
+def _remedy(cell: Any) -> str:
+    if isinstance(cell, (int, float, np.number)):
+        return (
+            "A number names no file: make it a path (f'{number:04d}.jpg'), or let "
+            "tabimg.datasets.load_paired find the photo of that name, key_column=..."
+        )
+    if isinstance(cell, dict):
+        return "Take its path or its bytes out: cell['bytes']."
+    return "Wrap decoded pixels with PIL.Image.fromarray."

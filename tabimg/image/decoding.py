@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 
-from tabimg.image.reader import ImageLoader, ImageReadError, describe_rows, read_image
+from tabimg.image.reader import ImageLoader, ImageReadError, read_image
 from tabimg.image.sources import RowImages
 
 POLICIES = ("raise", "warn", "skip")
@@ -17,6 +17,14 @@ POLICIES = ("raise", "warn", "skip")
 BLOCK = 256
 BLOCK_BYTES = 2**26
 MAX_IMAGES_LISTED = 20
+
+
+class NoReadableImageError(ImageReadError):
+    """Not one of several images can be read; ``cause`` is the whole message."""
+
+    def __str__(self) -> str:
+        return self.cause
+
 
 Progress = Callable[[int, int], None]
 
@@ -28,11 +36,13 @@ class Decoder:
     ----------
     images, size, loader, max_pixels, on_bad_image, n_jobs, progress
         See :func:`~tabimg.image.cache.build_image_cache`.
+    failures : dict of int to ImageReadError
+        By id: what is known to be unreadable before, and is not tried.
 
     Attributes
     ----------
-    failures : dict of int to ImageReadError
-        By id; stays empty under "raise".
+    failures
+        With what failed since; nothing does under "raise".
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Decoder:
         on_bad_image: str,
         n_jobs: int | None,
         progress: Progress | None,
+        failures: dict[int, ImageReadError] | None = None,
     ) -> None:
         self.images = images
         self.size = size
@@ -52,7 +63,7 @@ class Decoder:
         self.on_bad_image = on_bad_image
         self.n_threads = joblib.effective_n_jobs(n_jobs)
         self.progress = progress
-        self.failures: dict[int, ImageReadError] = {}
+        self.failures = {} if failures is None else failures
 
     def decode(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Decode images one after the other.
@@ -73,13 +84,14 @@ class Decoder:
         ImageReadError
             Under "raise".
         """
-        for done, (index, result) in enumerate(self._results(ids), start=1):
+        tried = [index for index in ids if index not in self.failures]
+        for done, (index, result) in enumerate(self._results(tried), start=1):
             if isinstance(result, ImageReadError):
                 self._note_failure(index, result)
             else:
                 yield index, result
             if self.progress is not None:
-                self.progress(done, len(ids))
+                self.progress(done, len(tried))
 
     def _read(self, index: int) -> np.ndarray | ImageReadError:
         try:
@@ -98,27 +110,38 @@ class Decoder:
                 yield from zip(block, pool.map(self._read, block), strict=True)
 
     def _note_failure(self, index: int, error: ImageReadError) -> None:
-        rows = self.images.rows_of(index).tolist()
-        named = ImageReadError(error.cause, error.source, rows)
+        named = self.images.error_of(index, error.cause)
         if self.on_bad_image == "raise":
             raise named from error.__cause__
         self.failures[index] = named
 
 
 def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_used: int) -> None:
-    """Warn once about every image that could not be read.
+    """Warn once, under "warn", about every image that could not be read.
 
-    Under "skip" only when nothing at all could be read: that is a wrong folder, not a bad file.
+    Raises
+    ------
+    NoReadableImageError
+        If not a single one could be: that is a wrong folder or format, not a bad file.
     """
-    if on_bad_image == "skip" and len(failures) < n_used:
-        return
-    listed = list(failures.values())[:MAX_IMAGES_LISTED]
-    lines = [f"{describe_rows(error.rows)}: {error.source}: {error.cause}" for error in listed]
-    if len(failures) > len(listed):
-        lines.append(f"and {len(failures) - len(listed)} more")
-    warnings.warn(
-        f"{len(failures)} of {n_used} images could not be read; their rows go on without them:\n"
-        + "\n".join(lines),
-        UserWarning,
-        stacklevel=3,
-    )
+    in_order = [failures[index] for index in sorted(failures)]
+    lines = [f"{each.where}: {each.source}: {each.cause}" for each in in_order[:MAX_IMAGES_LISTED]]
+    if len(failures) > len(lines):
+        lines.append(f"and {len(failures) - len(lines)} more")
+    listed = "\n".join(lines)
+    if len(failures) == n_used:
+        first = in_order[0]
+        raise NoReadableImageError(
+            f"none of the {n_used} photos can be read, which is an error under each on_bad_image:\n"
+            f"{listed}",
+            first.source,
+            first.rows,
+            first.where,
+        )
+    if on_bad_image == "warn":
+        warnings.warn(
+            f"{len(failures)} of {n_used} images could not be read; their rows go on without "
+            f"them:\n{listed}",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -41,22 +41,25 @@ class ImageReadError(ValueError):
     source : str
         The path, or a description of an image that is not a file.
     rows : sequence of int, default=()
-        Positions (from 0) of the rows that list the image.
+        Positions (from 0) of the rows that list the image, each in its own frame.
+    where : str, default=""
+        Words for these rows, such as ``"row 3 of X"``.
 
     Attributes
     ----------
-    cause, source, rows
+    cause, source, rows, where
         As given.
     """
 
-    def __init__(self, cause: str, source: str, rows: Sequence[int] = ()) -> None:
-        super().__init__(cause, source, tuple(int(row) for row in rows))
+    def __init__(self, cause: str, source: str, rows: Sequence[int] = (), where: str = "") -> None:
+        super().__init__(cause, source, tuple(int(row) for row in rows), where)
         self.cause = cause
         self.source = source
         self.rows = tuple(int(row) for row in rows)
+        self.where = where or (describe_rows(self.rows) if self.rows else "")
 
     def __str__(self) -> str:
-        where = f"{describe_rows(self.rows)}: " if self.rows else ""
+        where = f"{self.where}: " if self.where else ""
         return (
             f"{where}cannot read the image {self.source}: {self.cause}. Repair or remove the "
             "image, give the row an empty cell (None), or set on_bad_image='warn' or 'skip' to go "

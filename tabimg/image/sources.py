@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tabimg.image.cells import CellCollector
-from tabimg.image.reader import ImageSource, describe_rows
+from tabimg.image.cells import CellCollector, is_address
+from tabimg.image.reader import ImageReadError, ImageSource, describe_source
+from tabimg.image.row_names import RowNames
+from tabimg.image.words import quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +31,25 @@ class RowImages:
         The images of row i are ``ids[offsets[i]:offsets[i + 1]]``.
     ids : ndarray of shape (total,), dtype int64
         Positions in ``sources`` or ``vectors``.
+    names : RowNames or None
+        What the rows are called in messages; None counts them from 0.
+    given : sequence of str
+        How the cells name ``sources``: a path as it was given, nothing for what is no path.
     """
 
     sources: list[ImageSource]
     vectors: np.ndarray | None
     offsets: np.ndarray
     ids: np.ndarray
+    names: RowNames | None = None
+    given: Sequence[str] = ()
 
     @classmethod
     def from_cells(
         cls,
         columns: Sequence[Sequence[object]],
         root: str | os.PathLike[str] | None = None,
+        names: RowNames | None = None,
     ) -> RowImages:
         """Collect the images of a table's image columns.
 
@@ -49,9 +58,12 @@ class RowImages:
         columns : sequence of sequences of cells
             One or more image columns of equal length. A cell is a str, Path, bytes, PIL image, a
             1-D numeric vector (an already computed embedding), a list or tuple of those, or
-            empty: None, NaN, ``pd.NA`` or ``""``.
+            blank, see :func:`~tabimg.image.cells.is_blank`.
         root : str or Path, default=None
-            Folder that relative paths start from; None is the working directory.
+            Folder that relative paths start from; None is the working directory. An address, such
+            as ``"s3://photos"``, is put before them for a loader to fetch.
+        names : RowNames, default=None
+            What the rows are called in messages; None counts them from 0.
 
         Returns
         -------
@@ -70,10 +82,12 @@ class RowImages:
         lengths = {len(column) for column in columns}
         if len(lengths) > 1:
             raise ValueError(f"image columns must have the same length, got {sorted(lengths)}")
-        collector = CellCollector(os.path.abspath(os.path.expanduser(root or "")))
+        start = os.path.expanduser(root or "")
+        start = start if is_address(start) else os.path.abspath(start)
+        collector = CellCollector(start, names or RowNames.of(len(columns[0])))
         for row, cells in enumerate(zip(*columns, strict=True)):
             collector.add_row(row, cells)
-        return _finished(collector)
+        return _finished(collector, names)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -136,7 +150,7 @@ class RowImages:
         offsets = _offsets(counts)
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
         ids = self.ids[np.repeat(self.offsets[rows], counts) + within]
-        return RowImages(self.sources, self.vectors, offsets, ids)
+        return replace(self, offsets=offsets, ids=ids, names=self._row_names().take(rows))
 
     def drop_sources(self, bad: Iterable[int] | np.ndarray) -> RowImages:
         """Take images away from every row that has them.
@@ -155,7 +169,7 @@ class RowImages:
         kept[np.fromiter(bad, dtype=np.int64)] = False
         mask = kept[self.ids]
         before = np.concatenate([[0], np.cumsum(mask)]).astype(np.int64)
-        return RowImages(self.sources, self.vectors, before[self.offsets], self.ids[mask])
+        return replace(self, offsets=before[self.offsets], ids=self.ids[mask])
 
     def rows_of(self, source_id: int) -> np.ndarray:
         """Positions of the rows that list an image, ascending, shape (k,), dtype int64."""
@@ -182,24 +196,51 @@ class RowImages:
         """
         if not parts:
             raise ValueError("concat needs at least one RowImages")
-        collector = CellCollector(root="")
+        names = None
+        if any(part.names is not None for part in parts):
+            names = RowNames.concat([part._row_names() for part in parts])
+        n_rows = sum(len(part) for part in parts)
+        collector = CellCollector("", names or RowNames.of(n_rows))
         for part in parts:
             held = part.sources if part.vectors is None else list(part.vectors)
-            collector.add_part(held, part.ids, part.counts, first_row=len(collector.counts))
-        return _finished(collector)
+            collector.add_part(held, part.given, part.ids, part.counts)
+        return _finished(collector, names)
+
+    def describe_rows(self, rows: Sequence[int]) -> str:
+        """Name rows in a message; see :meth:`~tabimg.image.row_names.RowNames.describe`."""
+        return self._row_names().describe(rows)
+
+    def describe_source(self, source_id: int) -> str:
+        """Name an image in a message: its path, the cell where that is none, or what it is."""
+        source = self.sources[source_id]
+        if not isinstance(source, str):
+            return describe_source(source)
+        given = self.given[source_id] if len(self.given) else ""
+        return quoted(source if source.endswith(given) else given)
+
+    def error_of(self, source_id: int, cause: str) -> ImageReadError:
+        """Give the error of an image that cannot be read, with the rows that list it."""
+        rows = self.rows_of(source_id).tolist()
+        where = self.describe_rows(rows)
+        positions = self._row_names().positions[rows].tolist()
+        return ImageReadError(cause, self.describe_source(source_id), positions, where)
+
+    def _row_names(self) -> RowNames:
+        return RowNames.of(len(self)) if self.names is None else self.names
 
     def _starts(self, rows: np.ndarray) -> np.ndarray:
         rows = np.asarray(rows, dtype=np.int64)
         empty = rows[self.counts[rows] == 0]
         if len(empty):
-            raise ValueError(f"{describe_rows(empty.tolist())} has no image to choose from")
+            raise ValueError(f"{self.describe_rows(empty.tolist())} has no image to choose from")
         return self.offsets[rows]
 
 
-def _finished(collector: CellCollector) -> RowImages:
+def _finished(collector: CellCollector, names: RowNames | None) -> RowImages:
     vectors = np.stack(collector.vectors) if collector.vectors else None
     offsets = _offsets(np.array(collector.counts, dtype=np.int64))
-    return RowImages(collector.sources, vectors, offsets, np.array(collector.ids, dtype=np.int64))
+    ids = np.array(collector.ids, dtype=np.int64)
+    return RowImages(collector.sources, vectors, offsets, ids, names, collector.given)
 
 
 def _offsets(counts: np.ndarray) -> np.ndarray:

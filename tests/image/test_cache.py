@@ -197,14 +197,29 @@ def test_bad_image_skip_drops_it_without_a_word(photos: Path, damage: Damage, ca
     assert kept.has_image.tolist() == [True, False, False, True]
 
 
-def test_bad_image_skip_warns_when_nothing_could_be_read(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="3 of 3 images .*\n.*does not exist"):
-        _, kept = build_image_cache(some(tmp_path / "wrong"), SIZE, on_bad_image="skip")
-    assert not kept.has_image.any()
+@BREAK
+@pytest.mark.parametrize("on_bad_image", ["raise", "warn", "skip"])
+def test_no_readable_image_at_all_raises_under_each_policy(
+    photos: Path, damage: Damage, cause: str, on_bad_image: str
+) -> None:
+    for number in range(3):
+        damage(photos / f"{number}.png")
+    with pytest.raises(ImageReadError, match=cause) as caught:
+        build_image_cache(some(photos), SIZE, on_bad_image=on_bad_image)
+    assert caught.value.rows == (0, 3)
+    assert "rows 0, 3" in str(caught.value)
 
 
-def test_bad_image_warning_stays_short_for_many_files(tmp_path: Path) -> None:
-    images = rows(tmp_path, *[f"{i}.png" for i in range(200)])
+def test_no_image_that_a_loader_opens_raises_under_each_policy(photos: Path) -> None:
+    def load(path: str) -> np.ndarray:
+        raise RuntimeError("no such series")
+
+    with pytest.raises(ImageReadError, match="none of the 3 photos can be read.*\n.*no such series"):
+        build_image_cache(some(photos), SIZE, loader=load, on_bad_image="skip")
+
+
+def test_bad_image_warning_stays_short_for_many_files(photos: Path) -> None:
+    images = rows(photos, "0.png", *[f"absent{i}.png" for i in range(200)])
     with pytest.warns(UserWarning, match="and 180 more"):
         build_image_cache(images, SIZE, on_bad_image="warn")
 

@@ -1,0 +1,95 @@
+"""Look for the files of photos before the first is opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import numpy as np
+
+from tabimg.image.cells import is_address
+from tabimg.image.path_hints import explain, near_name
+from tabimg.image.reader import ImageReadError
+from tabimg.image.sources import RowImages
+
+N_NAMED = 3
+# What systems say of names that no file can have; of other errors the reader tells more.
+_NO_SUCH_NAME = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+
+
+class MissingImagesError(ImageReadError, FileNotFoundError):
+    """Files that rows list are not there; ``cause`` is the whole message."""
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+def look_for_files(images: RowImages, on_bad_image: str) -> dict[int, ImageReadError]:
+    """Look for the file of each photo that a row lists; none is opened.
+
+    Parameters
+    ----------
+    images : RowImages
+    on_bad_image : {"raise", "warn", "skip"}
+
+    Returns
+    -------
+    dict of int to ImageReadError
+        What is not there, by id.
+
+    Raises
+    ------
+    MissingImagesError
+        If a file is not there under "raise", or none is under any ``on_bad_image``.
+    """
+    used, first = np.unique(images.ids, return_index=True)
+    absent: dict[int, str] = {}
+    for index in used[np.argsort(first)].tolist() if images.vectors is None else []:
+        source = images.sources[index]
+        cause = _absence(source) if isinstance(source, str) else None
+        if cause is not None:
+            absent[index] = cause
+    if absent and (on_bad_image == "raise" or len(absent) == len(used)):
+        first = images.error_of(next(iter(absent)), "")
+        message = _message(images, absent, len(used))
+        raise MissingImagesError(message, first.source, first.rows, first.where)
+    return {index: images.error_of(index, cause) for index, cause in absent.items()}
+
+
+def _absence(path: str) -> str | None:
+    """Say why a path leads to no file, or None where there is something to be opened."""
+    if is_address(path):
+        return "is an address, not a file"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return "does not exist" if error.errno in _NO_SUCH_NAME else None
+    except ValueError:  # no text for a path, as the reader will say
+        return None
+    return "is a folder, not a file" if stat.S_ISDIR(mode) else None
+
+
+def _message(images: RowImages, absent: dict[int, str], n_used: int) -> str:
+    entries = [
+        f"{images.describe_rows(images.rows_of(index).tolist())}: "
+        f"{images.describe_source(index)} {cause}{near_name(str(images.sources[index]))}"
+        for index, cause in list(absent.items())[:N_NAMED]
+    ]
+    if len(absent) > N_NAMED:
+        entries.append(f"and {len(absent) - N_NAMED} more")
+    text = (
+        f"{len(absent)} of {n_used} photos {'is' if len(absent) == 1 else 'are'} missing: "
+        f"{'; '.join(entries)}."
+    )
+    given = [images.given[index] if len(images.given) else "" for index in absent]
+    paths = [str(images.sources[index]) for index in absent]
+    hint = explain(given, paths, all_missing=len(absent) == n_used)
+    if len(absent) == n_used:
+        advice = "Without any photo it is an error under each on_bad_image."
+    else:
+        advice = (
+            "Mend the paths, give these rows an empty cell (None), or set on_bad_image='warn' or "
+            "'skip' to go on without these photos."
+        )
+    return " ".join(filter(None, (text, hint, advice)))

@@ -1,0 +1,198 @@
+"""Guess why the paths of photos lead nowhere. The work is bounded: no folder is walked through."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from tabimg.image.cells import is_address
+from tabimg.image.words import quoted
+
+N_LOOKED_AT = 1000
+N_PROBED = 5
+N_LISTED = 20_000
+N_SUBFOLDERS = 100
+N_PARENTS = 3
+# What base64 makes of the first bytes of JPEG, PNG, GIF, WebP, BMP and TIFF files.
+_ENCODED_HEADS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
+_ENCODED = re.compile(r"[A-Za-z0-9+/_\-\s]{60,}={0,2}\s*")
+_SEPARATORS = re.compile(r"\s*[;|,\n]\s*")
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+
+
+def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) -> str:
+    """Say what is probably wrong with paths of missing files, and what to do.
+
+    Parameters
+    ----------
+    given : sequence of str
+        What the cells hold; ``""`` where it is not known.
+    paths : sequence of str
+        Where it was looked for.
+    all_missing : bool
+        No photo is there: image_root may be another folder.
+
+    Returns
+    -------
+    str
+        A sentence or two; empty where nothing can be said.
+    """
+    given, paths = given[:N_LOOKED_AT], paths[:N_LOOKED_AT]
+    address = next(filter(is_address, paths), None)
+    if address is not None:
+        return _explain_address(address)
+    probed = list(zip(given, paths, strict=True))[:N_PROBED]
+    hint = next(filter(None, (_explain_text(*each) for each in probed)), "")
+    if hint:
+        return hint
+    root = next(filter(None, map(_root_of, given, paths)), None)
+    if root is None:
+        return _explain_folder(paths[0])
+    hint = _explain_root(root) + _find_elsewhere(root, given, all_missing)
+    hint = hint or f" Relative paths start at image_root, {quoted(root)}."
+    return (hint + _explain_folder(paths[0])).strip()
+
+
+def near_name(path: str) -> str:
+    """Show a file of the same folder whose name is nearly that of a missing one, in brackets."""
+    folder, wanted = os.path.split(path)
+    try:
+        names = _list_folder(folder)
+    except (OSError, ValueError):
+        return ""
+    alike = [name for name in names if _normal(name) == _normal(wanted)]
+    alike = alike or [name for name in names if _stem(_normal(name)) == _stem(_normal(wanted))]
+    if not alike and len(wanted) < N_SUBFOLDERS:
+        # Numbered files differ in one digit and are others.
+        rivals = [name for name in names if _numbers(name) == _numbers(wanted)]
+        alike = difflib.get_close_matches(wanted, rivals[:N_LOOKED_AT], n=1)
+    if not alike:
+        return ""
+    same_form = unicodedata.normalize("NFC", alike[0]) == unicodedata.normalize("NFC", wanted)
+    return f" (there is {alike[0]!r}{', in another Unicode form' if same_form else ''})"
+
+
+def _explain_address(address: str) -> str:
+    if address.startswith("data:"):
+        return (
+            "A data URI holds the photo itself: decode it, base64.b64decode(cell.split(',', 1)[1]);"
+            " bytes are taken as photos."
+        )
+    if address.startswith("file:"):
+        return "Photos are given by path, not as file: URLs: leave 'file://' out."
+    return (
+        "These are web or storage addresses (URLs), and photos have to be files: download them, or "
+        "give image_loader=, a function that fetches what a cell names."
+    )
+
+
+def _explain_text(given: str, path: str) -> str:
+    """Recognise text that is no path, or that of another system."""
+    is_encoded = given.startswith(_ENCODED_HEADS) or len(given) > N_LOOKED_AT
+    if is_encoded and _ENCODED.fullmatch(given):
+        return (
+            "This is base64 text, no path: decode it, base64.b64decode(cell); bytes are taken as "
+            "photos."
+        )
+    parts = [part.strip("'\" ") for part in _SEPARATORS.split(given[:N_LISTED].strip("[]() "))]
+    if all(_SUFFIX.search(part) for part in parts) and (len(parts) > 1 or given[:1] in "[("):
+        return (
+            "Several paths stand in one text: make it a list in the cell, such as "
+            f"{[part[:N_SUBFOLDERS] for part in parts[:2]]}."
+        )
+    if "\\" in given and os.sep != "\\":
+        return (
+            "Paths are written with backslashes, which divide folders on Windows alone: "
+            r"replace them, frame[column].str.replace('\\', '/', regex=False)."
+        )
+    if not os.path.splitext(given)[1] and near_name(path):
+        return (
+            "Names without a suffix are no paths: add it, or let "
+            "tabimg.datasets.load_paired(..., key_column=...) find the photos of these names."
+        )
+    return ""
+
+
+def _explain_root(root: str) -> str:
+    if os.path.isdir(root):
+        return ""
+    if os.path.exists(root):
+        return f" image_root has to be a folder, and {quoted(root)} is a file."
+    return f" image_root is {quoted(root)}, and this folder does not exist{near_name(root)}."
+
+
+def _find_elsewhere(root: str, given: Sequence[str], all_missing: bool) -> str:
+    """Find the folder that relative paths do start from, or what they have too much."""
+    relative = [each for each in given if each and not os.path.isabs(each)]
+    found = {folder: _count(folder, relative) for folder in _other_roots(root)}
+    best = max(found, key=found.__getitem__)
+    if found[best]:
+        remedy = f": image_root={best!r}" if all_missing else ""
+        return f" {found[best]} of {len(relative)} are found under {quoted(best)}{remedy}."
+    tails = [each.partition("/")[2] for each in relative]
+    n_found = _count(root, tails)
+    if not n_found:
+        return ""
+    first = relative[0].partition("/")[0]
+    return (
+        f" {n_found} of {len(relative)} are found in {quoted(root)} itself: the cells have the "
+        f"folder {first!r} too much."
+    )
+
+
+def _explain_folder(path: str) -> str:
+    """Name the first folder on the way to a file that does not exist."""
+    folder = os.path.dirname(path)
+    if os.path.exists(folder):
+        return ""
+    while not os.path.exists(os.path.dirname(folder)):
+        folder = os.path.dirname(folder)
+    return f" The folder {quoted(folder)} does not exist{near_name(folder)}."
+
+
+def _root_of(given: str, path: str) -> str | None:
+    """Give the folder that a relative path was put after."""
+    if not given or os.path.isabs(given) or is_address(path):
+        return None
+    tail = os.sep + os.path.normpath(given)
+    return path.removesuffix(tail) or os.sep if path.endswith(tail) else None
+
+
+def _other_roots(root: str) -> Iterable[str]:
+    """List folders above and below that image_root may have meant."""
+    parent = root
+    for _ in range(N_PARENTS):
+        parent = os.path.dirname(parent)
+        yield parent
+    if os.path.isdir(root):
+        with os.scandir(root) as entries:
+            yield from (entry.path for entry in islice(entries, N_SUBFOLDERS) if entry.is_dir())
+
+
+def _count(folder: str, given: Sequence[str]) -> int:
+    """Count the files that are found from a folder, where a few probed ones are."""
+    paths = [os.path.join(folder, each) for each in given if each]
+    if not any(map(os.path.isfile, paths[:N_PROBED])):
+        return 0
+    return sum(map(os.path.isfile, paths))
+
+
+def _list_folder(folder: str) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in islice(entries, N_LISTED)]
+
+
+def _normal(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _stem(name: str) -> str:
+    return _SUFFIX.sub("", name)
+
+
+def _numbers(name: str) -> list[int]:
+    return [int(digits) for digits in re.findall(r"[0-9]+", _SUFFIX.sub("", name))]
