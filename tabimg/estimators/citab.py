@@ -14,6 +14,7 @@ from tabimg.estimators.cohort_photos import image_root_of
 from tabimg.estimators.cohorts import UNNAMED, cohort_names, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import (
+    UNLABELED,
     Inputs,
     Unlabeled,
     is_frame,
@@ -75,7 +76,9 @@ class CITabFineTuned(ModalityEstimator):
 
     # --- the table -----------------------------------------------------------------------------
 
-    def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
+    def _take_apart(
+        self, X: Any, source: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
+    ) -> Inputs:
         if holds_several(X):
             raise TypeError(
                 "one cohort is fitted, and predicted, at a time: give its frame, and the others as "
@@ -84,7 +87,7 @@ class CITabFineTuned(ModalityEstimator):
         column = self._declared("cohort_column", source)
         if column is not None and is_frame(X) and column in list(X.columns):
             X = without_columns(X, [column])
-        return super()._take_apart(X, source, image_paths)
+        return super()._take_apart(X, source, image_paths, frame)
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         super()._require_own_columns(X, source, image_paths)
@@ -184,7 +187,8 @@ class CITabFineTuned(ModalityEstimator):
         names = self._cohorts_of(X, self.pretrainer_)
         name = names[0] if len(names) == 1 else UNNAMED
         cells = inputs.image_cells or [[None] * len(inputs.groups)]
-        return RowImages.from_cells(cells, root=image_root_of(self.pretrainer_, name, cells))
+        root = image_root_of(self.pretrainer_, name, cells)
+        return RowImages.from_cells(cells, root, inputs.row_names)
 
     def _pairs_to_distil(self, X: Any, unlabeled: Unlabeled | None) -> Inputs | None:
         """Take those unlabeled rows that belong to the cohort of X; others have other columns."""
@@ -193,11 +197,11 @@ class CITabFineTuned(ModalityEstimator):
             return None
         names = self._cohorts_of(X, source) or [UNNAMED]
         special = (self._declared("cohort_column", source), *self._special_columns(source))
-        parts = split(unlabeled.frame, *special, unlabeled.image_paths)
+        parts = split(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
         own = [cohort for cohort in parts if cohort.name in names]
         wanted = self._take_apart(X, source).table
         if len(own) == 1 and _has_columns(own[0].table, wanted):
-            return Inputs(own[0].table, own[0].image_cells, own[0].groups)
+            return Inputs(own[0].table, own[0].image_cells, own[0].groups, own[0].row_names)
         # A pretrainer that was fitted here has learned from them at least.
         if not isinstance(self.pretrainer, self.pretrainer_class):
             warnings.warn(

@@ -25,6 +25,7 @@ from tabimg.estimators.cohort_material import (
 from tabimg.estimators.cohort_photos import images_of, require_image_columns
 from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, index_of, split
 from tabimg.estimators.column_texts import column_vectors
+from tabimg.estimators.containers import as_container
 from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.material import Material
 from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
@@ -35,6 +36,7 @@ from tabimg.estimators.parameters import (
     check_path,
     check_positive_int,
 )
+from tabimg.estimators.photo_embedding import images_in
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.image import MAX_PIXELS, RowImages
 from tabimg.nn.cell_tokens import TokenForm
@@ -318,6 +320,7 @@ warm_start, random_state, verbose
 
     def _split(self, X: Any) -> list[Cohort]:
         """Split what is to be embedded by cohort, and check it as scikit-learn does."""
+        X = as_container(X)
         cohorts = split(X, self.cohort_column, self.image_column, self.group_column)
         known = self.codec_.names
         if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].name, *known):
@@ -380,12 +383,13 @@ warm_start, random_state, verbose
         return images_of(self, X, image_paths)
 
     def _images_to_embed(self, X: Any) -> RowImages:
+        X = as_container(X)
         if holds_several(X) or is_frame(X):
             require_image_columns(self, X)
             return images_of(self, X)
         # A bare sequence names no cohort.
         root = None if isinstance(self.image_root, Mapping) else self.image_root
-        return RowImages.from_cells([list(X)], root=root)
+        return images_in(X, root)
 
     def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
         if rows.images is not None and rows.has_image.sum() < 2 and self.lambda_mtr == 0:

@@ -16,6 +16,7 @@ from tabimg.estimators.cohort_photos import require_image_columns, require_in_so
 from tabimg.estimators.cohorts import Cohort, check_container, holds_several, split
 from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import (
+    UNLABELED,
     Unlabeled,
     check_fit_rows,
     check_frame,
@@ -107,7 +108,7 @@ def _split_unlabeled(
     if pretrainer.cohort_column is not None and not holds_several(unlabeled.frame):
         declared = [pretrainer.cohort_column]
         require_columns(unlabeled.frame, declared, "the unlabeled rows' cohort_column")
-    cohorts = split(unlabeled.frame, *special, unlabeled.image_paths)
+    cohorts = split(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
     _check_frames(pretrainer, cohorts)
     return cohorts
 

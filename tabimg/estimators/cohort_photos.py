@@ -12,12 +12,14 @@ import numpy as np
 from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.inputs import as_column_list, is_frame, require_columns
 from tabimg.image import RowImages
+from tabimg.image.cells import is_address, is_blank
 
 
 def row_images(pretrainer: Any, cohort: Cohort) -> RowImages:
     """Collect the photos of a cohort; it may have none."""
     cells = cohort.image_cells or [[None] * len(cohort.rows)]
-    return RowImages.from_cells(cells, root=image_root_of(pretrainer, cohort.name, cells))
+    root = image_root_of(pretrainer, cohort.name, cells)
+    return RowImages.from_cells(cells, root, cohort.row_names)
 
 
 def image_root_of(
@@ -77,4 +79,6 @@ def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -
 def _is_relative(cell: Any) -> bool:
     if isinstance(cell, (list, tuple)):
         return any(_is_relative(each) for each in cell)
-    return isinstance(cell, (str, Path)) and bool(str(cell)) and not os.path.isabs(cell)
+    if is_blank(cell) or not isinstance(cell, (str, Path)):
+        return False
+    return not os.path.isabs(cell) and not is_address(str(cell))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from tabimg.estimators.inputs import Inputs, column_values, is_frame, take_apart, without_columns
+from tabimg.image.row_names import RowNames
 from tabimg.table.columns import plain_name
 
 # The name of rows whose cohort nobody named.
@@ -30,6 +31,8 @@ class Cohort:
     groups : object array of shape (n_rows,)
     rows : int64 array of shape (n_rows,)
         Where they stood.
+    row_names : RowNames
+        What they are called in messages.
     """
 
     name: str | int
@@ -37,6 +40,7 @@ class Cohort:
     image_cells: list[Sequence[Any]] | None
     groups: np.ndarray
     rows: np.ndarray
+    row_names: RowNames
 
 
 def holds_several(X: Any) -> bool:
@@ -50,6 +54,7 @@ def split(
     image_column: Any,
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None = None,
+    frame: str = "X",
 ) -> list[Cohort]:
     """Split what the user handed in by cohort.
 
@@ -61,7 +66,7 @@ def split(
     cohort_column : column label or None
         Column with the cohorts' names; all rows are one cohort where a frame lacks it. A mapping
         names them itself.
-    image_column, group_column, image_paths
+    image_column, group_column, image_paths, frame
         As in `take_apart`.
 
     Raises
@@ -71,17 +76,17 @@ def split(
     """
     check_container(X)
     if holds_several(X):
-        return _split_mapping(X, cohort_column, image_column, group_column, image_paths)
-    inputs = take_apart(X, image_column, group_column, image_paths)
+        return _split_mapping(X, cohort_column, image_column, group_column, image_paths, frame)
+    inputs = take_apart(X, image_column, group_column, image_paths, frame)
     n_rows = len(inputs.groups)
     if cohort_column is None or not is_frame(X) or cohort_column not in list(X.columns):
         rows = np.arange(n_rows)
-        return [Cohort(UNNAMED, inputs.table, inputs.image_cells, inputs.groups, rows)]
+        return [_cohort(UNNAMED, inputs.table, inputs, rows)]
     names = cohort_names(inputs.table, cohort_column)
     table = without_columns(inputs.table, [cohort_column])
     places, found = pd.factorize(names, sort=False)
     return [
-        _rows_of(Inputs(table, inputs.image_cells, inputs.groups), name, places == place)
+        _rows_of(replace(inputs, table=table), name, places == place)
         for place, name in enumerate(found.tolist())
     ]
 
@@ -106,6 +111,7 @@ def _split_mapping(
     image_column: Any,
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None,
+    whole: str,
 ) -> list[Cohort]:
     if image_paths is not None:
         raise ValueError("image_paths goes with one frame; a mapping's frames have image columns")
@@ -122,7 +128,8 @@ def _split_mapping(
                 f"cohort {name!r} must be a DataFrame, got {type(frame).__name__}: the names of "
                 "its columns say what they mean"
             )
-        inputs = take_apart(frame, image_column, group_column)
+        words = f"cohort {name!r}" + ("" if whole == "X" else f" of {whole}")
+        inputs = take_apart(frame, image_column, group_column, frame=words)
         rows = np.arange(start, start + len(inputs.groups))
         start += len(rows)
         # Frames that were cut out of one still have the column.
@@ -130,7 +137,7 @@ def _split_mapping(
         if has_column:
             _check_named_alike(name, cohort_names(inputs.table, cohort_column))
         table = without_columns(inputs.table, [cohort_column] if has_column else [])
-        cohorts.append(Cohort(name, table, inputs.image_cells, inputs.groups, rows))
+        cohorts.append(_cohort(name, table, inputs, rows))
     return cohorts
 
 
@@ -147,7 +154,14 @@ def _rows_of(inputs: Inputs, name: Any, mask: np.ndarray) -> Cohort:
     if cells is not None:
         cells = [[column[row] for row in rows] for column in cells]
     table = _safe_indexing(inputs.table, rows)
-    return Cohort(_plain(name), table, cells, inputs.groups[rows], np.array(rows))
+    places = np.array(rows)
+    names = inputs.row_names.take(places)
+    return Cohort(_plain(name), table, cells, inputs.groups[rows], places, names)
+
+
+def _cohort(name: str | int, table: Any, inputs: Inputs, rows: np.ndarray) -> Cohort:
+    """Make a cohort of all rows of a frame that was taken apart."""
+    return Cohort(name, table, inputs.image_cells, inputs.groups, rows, inputs.row_names)
 
 
 def index_of(X: Any) -> pd.Index | None:

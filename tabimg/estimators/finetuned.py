@@ -18,8 +18,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, chec
 
 from tabimg.estimators.candidates import Candidates
 from tabimg.estimators.checkpoints import fit_checkpoints
+from tabimg.estimators.containers import as_container, as_image_cells
 from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categories
 from tabimg.estimators.inputs import (
+    UNLABELED,
     Inputs,
     Unlabeled,
     check_fit_rows,
@@ -208,6 +210,8 @@ class FineTunedEstimator(PretrainedEstimator):
             left are of no use.
         """
         self._check_parameters()
+        X = as_container(X)
+        image_paths = as_image_cells(X, image_paths)
         reject_paths_as_target(y)
         if y is None:
             raise ValueError(
@@ -292,7 +296,8 @@ class FineTunedEstimator(PretrainedEstimator):
         """Take the unlabeled rows apart, where their photos can teach something."""
         if unlabeled is None or self.pretrainer_ is None or self.finetune != "auto":
             return None
-        return self._take_apart(unlabeled.frame, self.pretrainer_, unlabeled.image_paths)
+        paths = unlabeled.image_paths
+        return self._take_apart(unlabeled.frame, self.pretrainer_, paths, UNLABELED)
 
     def _photos(
         self, X: Any, table: Any, inputs: Inputs, weight: np.ndarray, further: Inputs | None
@@ -445,7 +450,7 @@ class FineTunedEstimator(PretrainedEstimator):
 
     def _predictions(self, X: Any) -> np.ndarray:
         """Predict rows from their table, float64 (n_rows, n_outputs)."""
-        return self._predict_encoded(self._encode(X))
+        return self._predict_encoded(self._encode(as_container(X)))
 
     def _predict_encoded(self, encoded: EncodedTable) -> np.ndarray:
         """Mix the members' predictions, float64 (n_rows, n_outputs)."""

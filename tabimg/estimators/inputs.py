@@ -11,12 +11,17 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, validate_data
 
+from tabimg.estimators.containers import as_container, as_image_cells, cells_of, listed
+from tabimg.image.cells import is_blank
+from tabimg.image.row_names import RowNames
 from tabimg.table import looks_like_file_paths, read_columns
 
 HEAD_ROWS = 100
+# What the frame of `Unlabeled` is called in messages.
+UNLABELED = "unlabeled"
 
 
 class Unlabeled:
@@ -42,8 +47,8 @@ class Unlabeled:
     """
 
     def __init__(self, frame: Any, image_paths: Sequence[Any] | None = None) -> None:
-        self.frame = frame
-        self.image_paths = image_paths
+        self.frame = as_container(frame, "the frame of unlabeled rows")
+        self.image_paths = as_image_cells(self.frame, image_paths)
 
     def __repr__(self) -> str:
         return f"Unlabeled({type(self.frame).__name__} of shape {np.shape(self.frame)})"
@@ -61,17 +66,20 @@ class Inputs:
         One sequence of cells per image column; None where there is none.
     groups : object array of shape (n_rows,)
         Names of the groups; None for a row without one.
+    row_names : RowNames
+        What the rows are called in messages.
     """
 
     table: Any
     image_cells: list[Sequence[Any]] | None
     groups: np.ndarray
+    row_names: RowNames
 
     @property
     def has_photos(self) -> bool:
-        """Whether there is an image cell that is not missing."""
+        """Whether there is an image cell that is not blank."""
         cells = (cell for column in self.image_cells or [] for cell in column)
-        return any(not _is_missing(cell) for cell in cells)
+        return any(not is_blank(cell) for cell in cells)
 
 
 def is_frame(X: Any) -> bool:
@@ -81,6 +89,8 @@ def is_frame(X: Any) -> bool:
 
 def as_column_list(columns: Any) -> list[Hashable]:
     """Make a list of an ``image_column=`` parameter: None, one column, or several."""
+    if isinstance(columns, (np.ndarray, pd.Index, pd.Series)):
+        return np.atleast_1d(columns).tolist()
     if isinstance(columns, list):
         return columns
     # A tuple is a label: that of a column under several headers.
@@ -92,18 +102,25 @@ def take_apart(
     image_column: Hashable | Sequence[Hashable] | None,
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None = None,
+    frame: str = "X",
 ) -> Inputs:
     """Split image and group columns off; either may be absent.
+
+    Parameters
+    ----------
+    X, image_column, group_column, image_paths
+        As given to `fit`.
+    frame : str, default="X"
+        What X is called in messages.
 
     Raises
     ------
     ValueError
         If photos come both as a column and as ``image_paths``, or the lengths differ.
     TypeError
-        If the frame is a lazy one.
+        If the frame is a lazy one, or the path of a file.
     """
-    if hasattr(X, "collect") and isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
-        raise TypeError(f"X is a lazy frame ({type(X).__module__}): collect it first, X.collect()")
+    X = as_container(X, frame)
     if not is_frame(X):
         X = _as_array(X)
     image_columns = as_column_list(image_column)
@@ -116,14 +133,16 @@ def take_apart(
     if present:
         cells = [column_values(X, name) for name in present]
     elif image_paths is not None:
-        check_consistent_length(X, image_paths)
-        cells = [list(image_paths)]
-    groups = np.full(_num_samples(X), None, dtype=object)
+        cells = [as_image_cells(X, image_paths) or []]
+    n_rows = _num_samples(X)
+    groups = np.full(n_rows, None, dtype=object)
     extra = list(present)
     if group_column is not None and is_frame(X) and group_column in list(X.columns):
         groups[:] = column_values(X, group_column)
         extra.append(group_column)
-    return Inputs(without_columns(X, extra), cells, groups)
+    labels = X.index if isinstance(X, pd.DataFrame) else None
+    row_names = RowNames.of(n_rows, frame, labels)
+    return Inputs(without_columns(X, extra), cells, groups, row_names)
 
 
 def group_ids(parts: Sequence[Inputs]) -> np.ndarray:
@@ -150,11 +169,20 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None
     names = list(X.columns)
     for column in columns:
         if column not in names:
-            near = difflib.get_close_matches(str(column), [str(n) for n in names], n=3)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise ValueError(
-                f"{parameter}={column!r} is not a column of X; its columns are {names}.{hint}"
+                f"{parameter}={column!r} is not a column of X; its columns are {listed(names)}."
+                f"{_meant(column, names)}"
             )
+
+
+def _meant(column: Hashable, names: Sequence[Hashable]) -> str:
+    """Guess which columns a wrong label means."""
+    if isinstance(column, tuple) and all(part in names for part in column):
+        return f" A tuple is one label: several columns are a list, {list(column)}."
+    # Under several headers a label is a tuple.
+    near: list[Hashable] = [name for name in names if isinstance(name, tuple) and column in name]
+    near = near or list(difflib.get_close_matches(str(column), [str(n) for n in names], n=3))
+    return f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
 
 
 def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
@@ -280,7 +308,7 @@ def column_values(X: Any, name: Hashable) -> list[Any]:
     column = X[name]
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(f"the frame has more than one column named {name!r}")
-    return column.to_list()
+    return cells_of(column)
 
 
 def without_columns(X: Any, names: Sequence[Hashable]) -> Any:
@@ -321,12 +349,3 @@ def _as_array(rows: Any) -> Any:
         # numpy turns the numbers of a mixed list into strings; keep every cell as it is.
         return np.asarray(rows, dtype=object)
     return array
-
-
-def _is_missing(cell: Any) -> bool:
-    if cell is None or (isinstance(cell, str) and not cell.strip()):
-        return True
-    if isinstance(cell, (list, tuple)):
-        return all(_is_missing(part) for part in cell)
-    missing = pd.isna(cell)
-    return isinstance(missing, (bool, np.bool_)) and bool(missing)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import (
+    UNLABELED,
     Inputs,
     Unlabeled,
     as_column_list,
@@ -23,6 +24,7 @@ from tabimg.estimators.inputs import (
     stack_tables,
     take_apart,
 )
+from tabimg.estimators.photo_views import row_images
 from tabimg.image import RowImages, build_image_cache, stored_size
 from tabimg.training.pairs import PairedRows
 
@@ -96,23 +98,15 @@ def _take_unlabeled(pretrainer: Any, unlabeled: Unlabeled) -> Inputs:
         raise TypeError(
             f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
         )
-    return take_apart(
-        unlabeled.frame, pretrainer.image_column, pretrainer.group_column, unlabeled.image_paths
-    )
+    special = (pretrainer.image_column, pretrainer.group_column)
+    return take_apart(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
 
 
 def _images(pretrainer: Any, parts: Sequence[Inputs]) -> RowImages | None:
     """Collect the photos; None where none are wanted or fewer than two rows have one."""
     if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
         return None
-    images = RowImages.concat(
-        [
-            RowImages.from_cells(
-                part.image_cells or [[None] * len(part.table)], root=pretrainer.image_root
-            )
-            for part in parts
-        ]
-    )
+    images = RowImages.concat([row_images(pretrainer.image_root, part) for part in parts])
     if images.has_image.sum() >= 2:
         return images
     if pretrainer.lambda_m == 0:

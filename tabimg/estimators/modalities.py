@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg.estimators.containers import as_container
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.inputs import Inputs, is_frame
 from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
+from tabimg.image.missing import look_for_files
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
 from tabimg.training.blending import Candidate, Member, blend, predict
@@ -49,13 +51,10 @@ class ModalityEstimator(FineTunedEstimator):
     ) -> None:
         """Fit what predicts from photos, and from rows and photos, under the fixed encoders."""
         self.photo_members_ = {}
-        source = self.pretrainer_
-        if source is None or not inputs.has_photos:
+        images = self._photos_to_learn_from(X, inputs, weight)
+        if images is None:
             return
-        images = self._row_images(X, inputs).take(np.flatnonzero(weight > 0))
-        if why_no_pairs(source, images) is not None:
-            return
-        views = self._views_with_photos(rows.views, images, source.on_bad_image)
+        views = self._views_with_photos(rows.views, images, self.pretrainer_.on_bad_image)
         seen = replace(rows, views=views).take(np.flatnonzero(views.has_photo()))
         if len(seen) < MIN_LABELLED:
             return
@@ -70,6 +69,22 @@ class ModalityEstimator(FineTunedEstimator):
         }
         self.photo_members_["both"] = blend(candidates, seen, task, seed)[0]
 
+    def _photos(
+        self, X: Any, table: Any, inputs: Inputs, weight: np.ndarray, further: Inputs | None
+    ) -> tuple[np.ndarray, Views | None]:
+        """Look also for the photos that are only read after all networks are trained."""
+        images = self._photos_to_learn_from(X, inputs, weight)
+        if images is not None and self.pretrainer_.image_loader is None:
+            look_for_files(images, self.pretrainer_.on_bad_image)
+        return super()._photos(X, table, inputs, weight, further)
+
+    def _photos_to_learn_from(self, X: Any, inputs: Inputs, weight: np.ndarray) -> RowImages | None:
+        """Give the photos of rows with a weight, where the pretrainer can embed them."""
+        if self.pretrainer_ is None or not inputs.has_photos:
+            return None
+        images = self._row_images(X, inputs).take(np.flatnonzero(weight > 0))
+        return None if why_no_pairs(self.pretrainer_, images) is not None else images
+
     def _views_with_photos(self, views: Views, images: RowImages, on_bad_image: str) -> Views:
         fused, photos = embed_pairs(
             self.pretrainer_, views.table, self._columns(), images, on_bad_image
@@ -79,6 +94,7 @@ class ModalityEstimator(FineTunedEstimator):
     def _predictions(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "members_")
         check_choice("predict_modality", self.predict_modality, MODALITIES)
+        X = as_container(X)
         if self.predict_modality == "table":
             return super()._predictions(X)
         images = self._images_to_predict(X)
@@ -103,8 +119,11 @@ class ModalityEstimator(FineTunedEstimator):
                 "each row has"
             )
         if self.predict_modality == "image":
-            return self._predict_with("image", self._without_cells(len(images)), images)
-        return self._predict_with("both", self._encode(X), images)
+            encoded = self._without_cells(len(images))
+        else:
+            encoded = self._encode(X)
+        views = self._photo_views(encoded, images, on_bad_image="raise")
+        return self._predict_views(self.predict_modality, views)
 
     def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
         """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
@@ -117,15 +136,17 @@ class ModalityEstimator(FineTunedEstimator):
         has_cells = ~(
             np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
         )
-        for modality, wanted in (("both", has_cells), ("image", ~has_cells)):
-            rows = np.flatnonzero(images.has_image & wanted)
-            if len(rows):
-                found = self._predict_with(
-                    modality, encoded.take(rows), images.take(rows), self.pretrainer_.on_bad_image
-                )
-                # A photo that cannot be read, and is let pass, is none.
-                known = ~np.isnan(found).any(axis=1)
-                prediction[rows[known]] = found[known]
+        rows = np.flatnonzero(images.has_image)
+        if not len(rows):
+            return prediction
+        policy = self.pretrainer_.on_bad_image
+        views = self._photo_views(encoded.take(rows), images.take(rows), policy)
+        # A photo that cannot be read, and is let pass, is none.
+        is_read = views.has_photo()
+        for modality, wanted in (("both", has_cells[rows]), ("image", ~has_cells[rows])):
+            chosen = np.flatnonzero(is_read & wanted)
+            if len(chosen):
+                prediction[rows[chosen]] = self._predict_views(modality, views.take(chosen))
         return prediction
 
     def _without_cells(self, n_rows: int) -> EncodedTable:
@@ -144,16 +165,13 @@ class ModalityEstimator(FineTunedEstimator):
             raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
         return images
 
-    def _predict_with(
-        self,
-        modality: str,
-        encoded: EncodedTable,
-        images: RowImages,
-        on_bad_image: str = "raise",
-    ) -> np.ndarray:
-        """Predict with photos, float64 (n_rows, n_outputs); each row has one."""
+    def _photo_views(self, encoded: EncodedTable, images: RowImages, on_bad_image: str) -> Views:
+        """Give what members see of rows that have a photo each."""
         nothing = np.zeros((len(encoded), 0), dtype=np.float32)
         views = Views(encoded, self.codec_.to_matrix(encoded), nothing, nothing)
-        views = self._views_with_photos(views, images, on_bad_image)
+        return self._views_with_photos(views, images, on_bad_image)
+
+    def _predict_views(self, modality: str, views: Views) -> np.ndarray:
+        """Predict with photos, float64 (n_rows, n_outputs)."""
         device = resolve_device(self.device)
         return predict(self.photo_members_[modality], views, self._make_task(), device)

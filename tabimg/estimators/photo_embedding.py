@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from tabimg.estimators.containers import as_container, cells_of
 from tabimg.estimators.inputs import as_column_list, is_frame, require_columns, take_apart
 from tabimg.image import RowImages, build_image_cache, plain, stored_size
+from tabimg.image.row_names import RowNames
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.runtime import resolve_device
 
@@ -21,12 +23,23 @@ def images_of(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None = None)
     """Collect the photos of rows, which may have none."""
     inputs = take_apart(X, pretrainer.image_column, None, image_paths)
     cells = inputs.image_cells or [[None] * len(inputs.groups)]
-    return RowImages.from_cells(cells, root=pretrainer.image_root)
+    return RowImages.from_cells(cells, pretrainer.image_root, inputs.row_names)
 
 
 def images_to_embed(pretrainer: Any, X: Any) -> RowImages:
     """Collect the photos of a frame, which must have them, or of a sequence of image cells."""
-    return RowImages.from_cells(_image_cells(pretrainer, X), root=pretrainer.image_root)
+    X = as_container(X)
+    if not is_frame(X):
+        return images_in(X, pretrainer.image_root)
+    require_columns(X, as_column_list(pretrainer.image_column), "image_column")
+    if pretrainer.image_column is None:
+        raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
+    return images_of(pretrainer, X)
+
+
+def images_in(cells: Sequence[Any], root: Any) -> RowImages:
+    """Collect the photos of a bare sequence of image cells."""
+    return RowImages.from_cells([cells_of(cells)], root, RowNames.of(len(cells), "X"))
 
 
 def embed_first(pretrainer: Any, images: RowImages, on_bad_image: str) -> np.ndarray:
@@ -111,13 +124,3 @@ def _in_rows(
         rows = with_photo[start : start + PHOTOS_AT_ONCE]
         result[rows] = function(rows, read(images.first(rows)))
     return result
-
-
-def _image_cells(pretrainer: Any, X: Any) -> list[Sequence[Any]]:
-    if not is_frame(X):
-        return [list(X)]
-    require_columns(X, as_column_list(pretrainer.image_column), "image_column")
-    cells = take_apart(X, pretrainer.image_column, None).image_cells
-    if cells is None:
-        raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
-    return cells

@@ -21,7 +21,7 @@ MIN_LABELLED, MIN_PAIRS = 4, 10
 def row_images(root: Any, inputs: Inputs) -> RowImages:
     """Collect the photos of a frame that was taken apart; it may have none."""
     cells = inputs.image_cells or [[None] * len(inputs.groups)]
-    return RowImages.from_cells(cells, root=root)
+    return RowImages.from_cells(cells, root, inputs.row_names)
 
 
 def why_no_teacher(pretrainer: Any, labelled: RowImages, pairs: RowImages) -> str | None:

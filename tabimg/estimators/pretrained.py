@@ -48,9 +48,11 @@ class PretrainedEstimator(BaseEstimator, ABC):
         """Which columns hold photos and groups."""
         return self._declared("image_column", source), self._declared("group_column", source)
 
-    def _take_apart(self, X: Any, source: Any, image_paths: Sequence[Any] | None = None) -> Inputs:
+    def _take_apart(
+        self, X: Any, source: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
+    ) -> Inputs:
         """Split off what is no feature."""
-        return take_apart(X, *self._special_columns(source), image_paths)
+        return take_apart(X, *self._special_columns(source), image_paths, frame)
 
     def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
         """Collect the photos of rows of X, or of further ones, that were taken apart."""

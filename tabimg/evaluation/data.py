@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.utils import check_consistent_length, column_or_1d
 
+from tabimg.estimators.containers import as_container
 from tabimg.estimators.inputs import (
     as_column_list,
     group_ids,
@@ -28,6 +29,8 @@ from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.metrics import TASKS
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
+from tabimg.image.missing import look_for_files
+from tabimg.image.row_names import RowNames
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows
 
@@ -118,25 +121,17 @@ class StudyData:
         return seen
 
 
-def require_photo_files(data: StudyData, image_root: Any) -> None:
+def require_photo_files(data: StudyData, image_root: Any, on_bad_image: str) -> None:
     """Check that the photos of all rows are there, before anything is computed.
 
     Raises
     ------
-    FileNotFoundError
-        Naming the first row and file, by the position in the user's table.
+    MissingImagesError
+        As :func:`~tabimg.image.missing.look_for_files`, by the position in the user's table.
     """
     cells = [data.pairs[name].tolist() for name in data.image_columns]
-    images = RowImages.from_cells(cells, image_root)
-    paths = [source if isinstance(source, str) else None for source in images.sources]
-    absent = [number for number, path in enumerate(paths) if path and not os.path.exists(path)]
-    if absent:
-        entry = int(np.flatnonzero(np.isin(images.ids, absent))[0])
-        row = int(np.searchsorted(images.offsets, entry, side="right")) - 1
-        raise FileNotFoundError(
-            f"{len(absent)} photos are not there, the first is that of row {row}: "
-            f"{paths[int(images.ids[entry])]}. Is image_root right?"
-        )
+    images = RowImages.from_cells(cells, image_root, RowNames.of(len(data), "X"))
+    look_for_files(images, on_bad_image)
 
 
 def describe_pairs(frame: Any) -> Any:
@@ -172,6 +167,7 @@ def read_data(
         For input that is no frame, columns that it lacks, a target with missing values or of
         another length, or one from which the task cannot be told.
     """
+    X = as_container(X)
     if not is_frame(X):
         raise TypeError(f"X must be a DataFrame with the photo column, got {type(X).__name__}")
     pairs = X if isinstance(X, pd.DataFrame) else nw.from_native(X, eager_only=True).to_pandas()

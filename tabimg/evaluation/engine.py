@@ -287,16 +287,15 @@ def _require_photos(units: Sequence[Unit], data: StudyData, folder: Path | None)
         for unit in units
         if unit.pretrainer is not None and not is_kept(unit.encoder_fingerprint, folder)
     ]
-    roots = {
-        pretrainer.image_root
+    wanted = {
+        (pretrainer.image_root, pretrainer.on_bad_image)
         for pretrainer in ahead
         if pretrainer._wants_photos()
         and pretrainer.image_loader is None
-        and pretrainer.on_bad_image == "raise"
         and not isinstance(pretrainer.image_root, Mapping)  # a folder for each cohort
     }
-    for root in roots:
-        require_photo_files(data, root)
+    for root, on_bad_image in wanted:
+        require_photo_files(data, root, on_bad_image)
 
 
 def _check_whole(random_state: Any) -> None:

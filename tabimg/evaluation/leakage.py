@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.estimators.containers import as_container
 from tabimg.estimators.inputs import (
     Inputs,
     as_column_list,
@@ -136,6 +137,7 @@ def leakage_report(
        test_row  pretraining_row  n_pretraining_rows
     0         0                1                   1
     """
+    pretraining, test = as_container(pretraining), as_container(test)
     parts = [_take_apart(frame, image_column, group_column) for frame in (pretraining, test)]
     for name, columns in (("image_column", image_column), ("group_column", group_column)):
         _require_somewhere((pretraining, test), as_column_list(columns), name)
@@ -193,6 +195,7 @@ def image_groups(
     >>> image_groups(frame, "photo")
     array([0, 1, 0])
     """
+    X = as_container(X)
     require_columns(X, as_column_list(image_column), "image_column")
     if group_column is not None:
         require_columns(X, [group_column], "group_column")

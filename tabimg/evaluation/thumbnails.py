@@ -10,7 +10,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from tabimg.image import MAX_PIXELS, RowImages, build_image_cache
+from tabimg.image.missing import look_for_files
 from tabimg.image.reader import ImageLoader
+from tabimg.image.row_names import RowNames
 
 # Of amplitudes, pixels being in [0, 1]: far below the noise of a photo.
 AMPLITUDE_FLOOR = 1e-2
@@ -62,9 +64,12 @@ def photo_numbers(
     natural image categories", Network 14, 2003). Both halves have the same variance in total.
     Cells that are embedding vectors are taken as they are.
     """
+    names = RowNames.of(len(cells[0]), "X")
+    if loader is None:
+        look_for_files(RowImages.from_cells(cells, root, names), on_bad_image)
     blocks, known = [], np.zeros(len(cells[0]), dtype=bool)
     for column in cells:
-        images = RowImages.from_cells([column], root)
+        images = RowImages.from_cells([column], root, names)
         if images.vectors is not None:
             rows = np.flatnonzero(images.has_image)
             described = [images.vectors[images.first(rows)]]

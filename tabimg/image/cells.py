@@ -119,11 +119,10 @@ class CellCollector:
             )
         if isinstance(item, Image.Image):
             # The object is kept in sources, so its id() stays taken.
-            key, source = ("PIL", id(item)), item
+            number = self._remember(("PIL", id(item)), item, self.sources)
         else:
             source = item if isinstance(item, bytes) else self._absolute_path(os.fspath(item))
-            key = source
-        number = self._remember(key, source, self.sources)
+            number = self._remember(source, source, self.sources)
         if number == len(self.given):
             self.given.append(given)
         return number

@@ -132,8 +132,8 @@ def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_us
     if len(failures) == n_used:
         first = in_order[0]
         raise NoReadableImageError(
-            f"none of the {n_used} photos can be read, which is an error under each on_bad_image:\n"
-            f"{listed}",
+            f"none of the {n_used} photos can be read, which is an error under each "
+            f"on_bad_image:\n{listed}",
             first.source,
             first.rows,
             first.where,

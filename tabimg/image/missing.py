@@ -14,6 +14,7 @@ from tabimg.image.reader import ImageReadError
 from tabimg.image.sources import RowImages
 
 N_NAMED = 3
+NOT_THERE = "does not exist"
 # What systems say of names that no file can have; of other errors the reader tells more.
 _NO_SUCH_NAME = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
@@ -51,9 +52,9 @@ def look_for_files(images: RowImages, on_bad_image: str) -> dict[int, ImageReadE
         if cause is not None:
             absent[index] = cause
     if absent and (on_bad_image == "raise" or len(absent) == len(used)):
-        first = images.error_of(next(iter(absent)), "")
+        error = images.error_of(next(iter(absent)), "")
         message = _message(images, absent, len(used))
-        raise MissingImagesError(message, first.source, first.rows, first.where)
+        raise MissingImagesError(message, error.source, error.rows, error.where)
     return {index: images.error_of(index, cause) for index, cause in absent.items()}
 
 
@@ -64,16 +65,20 @@ def _absence(path: str) -> str | None:
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
-        return "does not exist" if error.errno in _NO_SUCH_NAME else None
+        return NOT_THERE if error.errno in _NO_SUCH_NAME else None
     except ValueError:  # no text for a path, as the reader will say
         return None
     return "is a folder, not a file" if stat.S_ISDIR(mode) else None
 
 
+def _near(path: str, cause: str) -> str:
+    return near_name(path) if cause == NOT_THERE else ""
+
+
 def _message(images: RowImages, absent: dict[int, str], n_used: int) -> str:
     entries = [
         f"{images.describe_rows(images.rows_of(index).tolist())}: "
-        f"{images.describe_source(index)} {cause}{near_name(str(images.sources[index]))}"
+        f"{images.describe_source(index)} {cause}{_near(str(images.sources[index]), cause)}"
         for index, cause in list(absent.items())[:N_NAMED]
     ]
     if len(absent) > N_NAMED:
@@ -86,7 +91,7 @@ def _message(images: RowImages, absent: dict[int, str], n_used: int) -> str:
     paths = [str(images.sources[index]) for index in absent]
     hint = explain(given, paths, all_missing=len(absent) == n_used)
     if len(absent) == n_used:
-        advice = "Without any photo it is an error under each on_bad_image."
+        advice = "With all photos missing, on_bad_image='warn' and 'skip' raise as well."
     else:
         advice = (
             "Mend the paths, give these rows an empty cell (None), or set on_bad_image='warn' or "

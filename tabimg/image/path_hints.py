@@ -53,8 +53,8 @@ def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) ->
     if root is None:
         return _explain_folder(paths[0])
     hint = _explain_root(root) + _find_elsewhere(root, given, all_missing)
-    hint = hint or f" Relative paths start at image_root, {quoted(root)}."
-    return (hint + _explain_folder(paths[0])).strip()
+    start = f"Relative paths start at image_root, {quoted(root)}."
+    return hint.strip() or _explain_folder(paths[0]) or start
 
 
 def near_name(path: str) -> str:
@@ -109,6 +109,11 @@ def _explain_text(given: str, path: str) -> str:
             "Paths are written with backslashes, which divide folders on Windows alone: "
             r"replace them, frame[column].str.replace('\\', '/', regex=False)."
         )
+    if os.path.isdir(path):
+        return (
+            "To take the photos of a folder, list them in the cell; image_loader= may open a "
+            "folder as one picture."
+        )
     if not os.path.splitext(given)[1] and near_name(path):
         return (
             "Names without a suffix are no paths: add it, or let "
@@ -122,7 +127,7 @@ def _explain_root(root: str) -> str:
         return ""
     if os.path.exists(root):
         return f" image_root has to be a folder, and {quoted(root)} is a file."
-    return f" image_root is {quoted(root)}, and this folder does not exist{near_name(root)}."
+    return f" The folder {quoted(root)} does not exist{near_name(root)}: it is image_root."
 
 
 def _find_elsewhere(root: str, given: Sequence[str], all_missing: bool) -> str:
@@ -139,8 +144,8 @@ def _find_elsewhere(root: str, given: Sequence[str], all_missing: bool) -> str:
         return ""
     first = relative[0].partition("/")[0]
     return (
-        f" {n_found} of {len(relative)} are found in {quoted(root)} itself: the cells have the "
-        f"folder {first!r} too much."
+        f" {n_found} of {len(relative)} are found in {quoted(root)} itself: drop the leading "
+        f"{first + '/'!r} from the cells."
     )
 
 
@@ -151,7 +156,7 @@ def _explain_folder(path: str) -> str:
         return ""
     while not os.path.exists(os.path.dirname(folder)):
         folder = os.path.dirname(folder)
-    return f" The folder {quoted(folder)} does not exist{near_name(folder)}."
+    return f"The folder {quoted(folder)} does not exist{near_name(folder)}."
 
 
 def _root_of(given: str, path: str) -> str | None:

@@ -297,10 +297,12 @@ def test_photo_that_is_missing_is_named(cohorts: Frames, make_citab: Make) -> No
         frac=1.0, random_state=3
     )
     mixed["photo"] = [*mixed["photo"][:7], "/nowhere.png", *mixed["photo"][8:]]
-    with pytest.raises(ImageReadError, match=r"row 7.*nowhere\.png"):
+    with pytest.raises(ImageReadError, match=r"row 7 \(index \d+\) of X.*nowhere\.png"):
         make_citab(cohort_column="clinic").fit(mixed)
-    with (
-        pytest.warns(UserWarning),
-        pytest.raises(ValueError, match="fewer than two photos could be read"),
-    ):
-        make_citab(on_bad_image="skip").fit(cohorts["south"].assign(photo="/nowhere.png"))
+    south = cohorts["south"].assign(photo="/nowhere.png")
+    for policy in ("warn", "skip"):
+        with pytest.raises(ImageReadError, match="1 of 1 photos is missing"):
+            make_citab(on_bad_image=policy).fit(south)
+    south.loc[24, "photo"] = cohorts["south"].loc[24, "photo"]
+    with pytest.raises(ValueError, match="fewer than two photos could be read"):
+        make_citab(on_bad_image="skip", lambda_mtr=0).fit(south)

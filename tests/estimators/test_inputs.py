@@ -60,7 +60,7 @@ def test_image_loader_opens_what_pillow_does_not(
         paths.append(str(tmp_path / f"{row}.npy"))
         np.save(paths[-1], np.full((20, 20), row * 6, dtype=np.uint8))
     by_loader = frame.assign(photo=pd.Series(paths, dtype=object))
-    with pytest.raises(ValueError, match=r"row 0: .*0\.npy.*image_loader="):
+    with pytest.raises(ValueError, match=r"row 0 of X: .*0\.npy.*image_loader="):
         make_pretrainer().fit(by_loader)
     pre = make_pretrainer(image_loader=np.load).fit(by_loader)
     assert pre.transform_images(by_loader).shape == (40, 32)

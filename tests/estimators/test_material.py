@@ -53,7 +53,9 @@ def test_unreadable_photo_raises_with_row_and_path(
         lambda: make_pretrainer().fit(bad_frame),
         lambda: make_regressor(pretrainer=make_pretrainer()).fit(bad_frame, target),
     ):
-        with pytest.raises(ImageReadError, match=r"row 11: .*bad\.png.*on_bad_image") as caught:
+        with pytest.raises(
+            ImageReadError, match=r"row 11 of X: .*bad\.png.*on_bad_image"
+        ) as caught:
             fit()
         assert bad_frame["photo"][11] in str(caught.value)
 
@@ -64,7 +66,7 @@ def test_unreadable_photo_under_warn_is_a_missing_one_and_is_named(
     cells = list(bad_frame["photo"])
     cells[11] = None
     expected = make_pretrainer().fit(bad_frame.assign(photo=pd.Series(cells, dtype=object)))
-    with pytest.warns(UserWarning, match="row 11: .*bad.png"):
+    with pytest.warns(UserWarning, match="row 11 of X: .*bad.png"):
         warned = make_pretrainer(on_bad_image="warn").fit(bad_frame)
     np.testing.assert_array_equal(warned.transform(bad_frame), expected.transform(bad_frame))
 
@@ -98,13 +100,12 @@ def test_unreadable_unlabeled_photo_raises_with_its_path(
         make_pretrainer().fit(frame, unlabeled=Unlabeled(more))
 
 
-def test_no_readable_photo_at_all_still_fits_the_masked_term(
+def test_no_readable_photo_at_all_is_an_error_under_each_policy(
     frame: pd.DataFrame, make_pretrainer: Make
 ) -> None:
-    with pytest.warns(UserWarning, match="40 of 40|1 of 1"):
-        pre = make_pretrainer(on_bad_image="skip").fit(frame.assign(photo="nowhere.png"))
-    assert "train_contrastive" not in pre.history_[0]
-    assert pre.transform(frame).shape == (40, 8)
+    for policy in ("raise", "warn", "skip"):
+        with pytest.raises(ImageReadError, match=r"1 of 1 photos is missing.*nowhere\.png"):
+            make_pretrainer(on_bad_image=policy).fit(frame.assign(photo="nowhere.png"))
 
 
 # --- unlabeled rows ------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def test_photo_that_is_not_there_is_named_by_its_row_before_anything_is_computed
 ) -> None:
     frame.loc[40, "photo"] = "gone.png"
     for study in (ablation_study, sensitivity):
-        with pytest.raises(FileNotFoundError, match=r"first is that of row 40: .*gone\.png"):
+        with pytest.raises(FileNotFoundError, match=r"row 40 of X: .*gone\.png"):
             study(frame, amount, **small, results_dir=tmp_path / "results")
     assert not (tmp_path / "results").exists()
 

@@ -214,7 +214,9 @@ def test_no_image_that_a_loader_opens_raises_under_each_policy(photos: Path) -> 
     def load(path: str) -> np.ndarray:
         raise RuntimeError("no such series")
 
-    with pytest.raises(ImageReadError, match="none of the 3 photos can be read.*\n.*no such series"):
+    with pytest.raises(
+        ImageReadError, match=r"none of the 3 photos can be read.*\n.*no such series"
+    ):
         build_image_cache(some(photos), SIZE, loader=load, on_bad_image="skip")
 
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tabimg.image import RowImages
+from tabimg.image.cells import is_blank
 
 
 def test_from_cells_relative_paths_start_at_root(tmp_path: Path) -> None:
@@ -28,11 +29,16 @@ def test_from_cells_without_root_starts_at_working_directory(
 
 
 def test_from_cells_every_empty_cell_is_no_image() -> None:
-    cells = [None, float("nan"), np.nan, pd.NA, pd.NaT, "", [], [None, ""], "a.jpg"]
+    nothing = [None, float("nan"), np.nan, pd.NA, pd.NaT, "", [], (), [None, ""], np.array([])]
+    as_text = ["  ", "\t", "\n", "nan", "NaN", "None", "<NA>", "NaT", ["nan", " "]]
+    cells = [*nothing, *as_text, "a.jpg"]
     images = RowImages.from_cells([cells])
-    assert len(images) == 9
-    assert images.has_image.tolist() == [False] * 8 + [True]
+    assert len(images) == len(cells)
+    assert images.has_image.tolist() == [False] * (len(cells) - 1) + [True]
     assert images.vectors is None
+    assert all(is_blank(cell) for cell in cells[:-1])
+    for held in ("a.jpg", b"", 0, np.zeros(2), Image.new("L", (1, 1)), [None, "a.jpg"]):
+        assert not is_blank(held)
 
 
 def test_from_cells_equal_images_share_one_id() -> None:

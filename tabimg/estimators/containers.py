@@ -1,0 +1,110 @@
+"""The front door: what a user hands in as one of the containers that are read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+from sklearn.utils.validation import _num_samples
+
+from tabimg.image.words import quoted
+
+
+def as_container(X: Any, name: str = "X") -> Any:
+    """Give rows as a pandas or Polars frame, an array, a list, or a mapping of such.
+
+    Eager frames of other libraries, such as pyarrow tables, become pandas frames.
+
+    Parameters
+    ----------
+    X : object
+    name : str, default="X"
+        What it is called in messages.
+
+    Raises
+    ------
+    TypeError
+        If it is the path of a file, or a lazy frame.
+    """
+    if isinstance(X, (np.ndarray, pd.DataFrame)):
+        return X
+    if isinstance(X, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"{name} is {quoted(X)}, and it takes the rows themselves: read the file first, for "
+            "example with pandas.read_csv"
+        )
+    if isinstance(X, Mapping) and not issparse(X):
+        return {key: as_container(frame, f"cohort {key!r}") for key, frame in X.items()}
+    if type(X).__module__.startswith("pyarrow") and hasattr(X, "to_pandas"):
+        return X.to_pandas()
+    frame = nw.from_native(X, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        raise TypeError(
+            f"{name} is a lazy frame ({type(X).__module__}): collect it first, {name}.collect()"
+        )
+    if isinstance(frame, nw.DataFrame) and not frame.implementation.is_polars():
+        return frame.to_pandas()
+    return X
+
+
+def cells_of(column: Any) -> list[Any]:
+    """List the cells of a column or sequence, as Python objects where a library has its own."""
+    for method in ("to_pylist", "to_list"):
+        if hasattr(column, method):
+            return list(getattr(column, method)())
+    return list(column)
+
+
+def as_image_cells(X: Any, image_paths: Iterable[Any] | None) -> list[Any] | None:
+    """List the photos that are given beside the rows, one entry a row.
+
+    Raises
+    ------
+    TypeError
+        If they are no sequence.
+    ValueError
+        If there are more or fewer than rows, or a Series has the rows in another order.
+    """
+    if image_paths is None:
+        return None
+    is_text = isinstance(image_paths, (str, bytes, os.PathLike))
+    if is_text or isinstance(image_paths, Mapping) or not isinstance(image_paths, Iterable):
+        raise TypeError(
+            "image_paths is a sequence with one entry a row, got "
+            f"{type(image_paths).__name__}: {quoted(image_paths)}"
+        )
+    if getattr(image_paths, "ndim", 1) == 2 and hasattr(image_paths, "columns"):
+        raise TypeError(
+            f"image_paths is a {type(image_paths).__name__}, and it takes one entry a row: several "
+            "photos of a row are a list in that entry"
+        )
+    if isinstance(X, pd.DataFrame) and isinstance(image_paths, pd.Series):
+        _check_same_order(X.index, image_paths.index)
+    cells = cells_of(image_paths)
+    if not isinstance(X, Mapping) and len(cells) != _num_samples(X):
+        raise ValueError(
+            f"image_paths and X have inconsistent numbers of samples, {len(cells)} and "
+            f"{_num_samples(X)}: it takes one entry a row, None where there is no photo"
+        )
+    return cells
+
+
+def listed(names: Sequence[Any], n_shown: int = 20) -> str:
+    """List names in a message, and say how many more there are."""
+    shown = ", ".join(quoted(n) if isinstance(n, str) else repr(n) for n in names[:n_shown])
+    more = f", and {len(names) - n_shown} more" if len(names) > n_shown else ""
+    return f"[{shown}{more}]"
+
+
+def _check_same_order(rows: pd.Index[Any], photos: pd.Index[Any]) -> None:
+    is_dealt_out = len(rows) == len(photos) and not rows.equals(photos)
+    if is_dealt_out and rows.isin(photos).all() and photos.isin(rows).all():
+        raise ValueError(
+            "image_paths is a Series with the rows of X in another order, and photos are paired by "
+            "position: give image_paths.loc[X.index]"
+        )

@@ -1,0 +1,198 @@
+"""What is taken at the front door: frames of other libraries, photos beside rows, column lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.base import clone
+
+from tabimg import Unlabeled
+from tabimg.estimators.containers import as_container, as_image_cells
+from tabimg.estimators.inputs import as_column_list
+from tabimg.evaluation import image_groups
+from tabimg.evaluation.data import read_data
+
+Make = Callable[..., Any]
+Frames = dict[str, pd.DataFrame]
+
+
+def arrow(frame: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+# --- pyarrow -------------------------------------------------------------------------------------
+
+
+def test_pyarrow_tables_give_what_pandas_frames_give(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    make_pretrainer: Make,
+    make_classifier: Make,
+) -> None:
+    expected = make_pretrainer().fit(frame[:30], unlabeled=Unlabeled(frame[30:]))
+    found = make_pretrainer().fit(arrow(frame[:30]), unlabeled=Unlabeled(arrow(frame[30:])))
+    np.testing.assert_array_equal(found.transform(arrow(table)), expected.transform(table))
+    photos = found.transform_images(arrow(frame))
+    np.testing.assert_array_equal(photos, expected.transform_images(frame))
+    column = arrow(frame)["photo"]
+    np.testing.assert_array_equal(found.transform_images(column), photos)
+
+    classifier = make_classifier(finetune="full")
+    by_pandas = classifier.fit(table, labels).predict_proba(table)
+    batch = arrow(table).to_batches()[0]
+    by_arrow = classifier.fit(arrow(table), pa.array(labels)).predict_proba(batch)
+    np.testing.assert_array_equal(by_arrow, by_pandas)
+    assert list(classifier.feature_names_in_) == list(table.columns)
+    assert classifier.score(arrow(table), labels) == classifier.score(table, labels)
+
+
+def test_pyarrow_cohorts_give_what_pandas_cohorts_give(
+    cohorts: Frames, labels: np.ndarray, make_citab: Make, make_citab_classifier: Make
+) -> None:
+    tables = {name: arrow(frame) for name, frame in cohorts.items()}
+    expected = make_citab().fit(cohorts).transform(cohorts)
+    pretrainer = make_citab().fit(tables)
+    np.testing.assert_array_equal(pretrainer.transform(tables), expected)
+    classifier = make_citab_classifier(finetune="full", pretrainer=None)
+    table = cohorts["north"].drop(columns="photo")
+    by_pandas = classifier.fit(table, labels[:24]).predict_proba(table)
+    by_arrow = classifier.fit(arrow(table), labels[:24]).predict_proba(arrow(table))
+    np.testing.assert_array_equal(by_arrow, by_pandas)
+
+
+def test_pyarrow_lists_of_photos_are_lists(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+    several = frame.assign(photo=[[path, path] for path in frame["photo"]])
+    images = make_pretrainer()._images_of(arrow(several))
+    assert images.counts.tolist() == [2] * 40
+    assert images.sources == list(frame["photo"])
+
+
+def test_studies_take_pyarrow_tables(frame: pd.DataFrame, target: np.ndarray) -> None:
+    data = read_data(arrow(frame), target, "photo", None, "regression")
+    pd.testing.assert_frame_equal(data.table, frame.drop(columns="photo"), check_dtype=False)
+    groups = image_groups(arrow(frame), "photo")
+    np.testing.assert_array_equal(groups, image_groups(frame, "photo"))
+
+
+# --- what is no table ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("X", ["cars.csv", Path("cars.csv"), b"a,b"])
+def test_path_of_a_table_is_told_to_be_read(
+    X: object, labels: np.ndarray, make_pretrainer: Make, make_citab: Make, make_classifier: Make
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: make_pretrainer(image_column=None).fit(X),
+        lambda: make_citab(image_column=None).fit(X),
+        lambda: make_classifier().fit(X, labels),
+        lambda: Unlabeled(X),
+        lambda: make_citab().fit({"north": X}),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"takes the rows themselves.*pandas\.read_csv"):
+            call()
+
+
+def test_lazy_frames_are_told_to_be_collected() -> None:
+    with pytest.raises(TypeError, match=r"lazy frame.*collect"):
+        as_container(pl.LazyFrame({"a": [1]}))
+
+
+# --- photos beside the rows ----------------------------------------------------------------------
+
+
+def test_image_paths_may_be_any_sequence(frame: pd.DataFrame) -> None:
+    paths = list(frame["photo"])
+    given = [paths, tuple(paths), iter(paths), np.array(paths), pd.Series(paths), pl.Series(paths)]
+    for each in [*given, pa.array(paths), pd.Index(paths), (path for path in paths)]:
+        assert as_image_cells(frame, each) == paths
+
+
+@pytest.mark.parametrize(
+    ("paths", "error", "message"),
+    [
+        ("photo", TypeError, "one entry a row, got str: 'photo'"),
+        (Path("a.jpg"), TypeError, "one entry a row, got .*Path: 'a.jpg'"),
+        ({0: "a.jpg"}, TypeError, "one entry a row, got dict"),
+        (7, TypeError, "one entry a row, got int"),
+        (pd.DataFrame({"a": ["a.jpg"] * 3}), TypeError, "a DataFrame.*list in that entry"),
+        (["a.jpg"] * 2, ValueError, "inconsistent numbers of samples, 2 and 3"),
+        (pd.Series(["a.jpg"] * 3, index=[2, 0, 1]), ValueError, r"another order.*loc\[X.index\]"),
+    ],
+)
+def test_image_paths_that_do_not_fit_are_refused(
+    paths: object, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        as_image_cells(pd.DataFrame({"x": [1, 2, 3]}), paths)
+
+
+def test_generator_of_image_paths_serves_pretraining_and_fine_tuning(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    make_pretrainer: Make,
+    make_regressor: Make,
+) -> None:
+    regressor = make_regressor(pretrainer=make_pretrainer(image_column=None), finetune="frozen")
+    regressor.fit(table, target, image_paths=(path for path in frame["photo"]))
+    assert regressor.pretrainer_.network_.recipe.image is not None
+
+
+# --- columns -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, []),
+        ("a", ["a"]),
+        (["a", "b"], ["a", "b"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (np.array("a"), ["a"]),
+        (pd.Index(["a", "b"]), ["a", "b"]),
+        (pd.Series(["a", "b"]), ["a", "b"]),
+        (pd.Index([("a", "x"), ("b", "x")]), [("a", "x"), ("b", "x")]),
+        (("a", "x"), [("a", "x")]),
+        (0, [0]),
+    ],
+)
+def test_column_lists_are_made_of_what_names_columns(given: Any, expected: list[Any]) -> None:
+    assert as_column_list(given) == expected
+
+
+def test_estimators_take_image_columns_as_an_array(
+    frame: pd.DataFrame,
+    labels: np.ndarray,
+    make_pretrainer: Make,
+    make_citab: Make,
+    make_classifier: Make,
+) -> None:
+    columns = np.array(["photo"])
+    expected = make_pretrainer().fit(frame)
+    found = make_pretrainer(image_column=columns).fit(frame)
+    np.testing.assert_array_equal(found.transform_images(frame), expected.transform_images(frame))
+    assert make_citab(image_column=pd.Index(columns))._images_of(frame).has_image.all()
+    fused = make_classifier(image_column=columns, finetune="full", pretrainer=clone(found))
+    assert list(fused.fit(frame, labels).feature_names_in_) == ["width", "pressure", "support"]
+
+
+def test_wrong_columns_are_told_in_bounded_words(make_pretrainer: Make) -> None:
+    wide = pd.DataFrame(np.zeros((4, 3000)), columns=[f"column {i}" for i in range(3000)])
+    with pytest.raises(ValueError, match=r"and 2980 more\]") as caught:
+        make_pretrainer(image_column="photo").fit(wide)
+    assert len(str(caught.value)) < 600
+    two_levels = pd.DataFrame({("photo", "path"): ["a.jpg"], ("size", "cm"): [1.0]})
+    with pytest.raises(ValueError, match=r"Did you mean \('photo', 'path'\)"):
+        make_pretrainer(image_column="photo").fit(two_levels)
+    flat = pd.DataFrame({"front": ["a.jpg"], "side": ["b.jpg"], "x": [1.0]})
+    with pytest.raises(ValueError, match=r"A tuple is one label.*\['front', 'side'\]"):
+        make_pretrainer(image_column=("front", "side")).fit(flat)
