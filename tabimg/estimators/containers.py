@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils.validation import _num_samples
 
-from tabimg.image.words import quoted
+from tabimg.messages import shorten
 
 
 def as_container(X: Any, name: str = "X") -> Any:
@@ -35,7 +35,7 @@ def as_container(X: Any, name: str = "X") -> Any:
         return X
     if isinstance(X, (str, bytes, os.PathLike)):
         raise TypeError(
-            f"{name} is {quoted(X)}, and it takes the rows themselves: read the file first, for "
+            f"{name} is {shorten(X)}, and it takes the rows themselves: read the file first, for "
             "example with pandas.read_csv"
         )
     if isinstance(X, Mapping) and not issparse(X):
@@ -56,7 +56,7 @@ def cells_of(column: Any) -> list[Any]:
     """List the cells of a column or sequence, as Python objects where a library has its own."""
     for method in ("to_pylist", "to_list"):
         if hasattr(column, method):
-            return list(getattr(column, method)())
+            return getattr(column, method)()
     return list(column)
 
 
@@ -76,7 +76,7 @@ def as_image_cells(X: Any, image_paths: Iterable[Any] | None) -> list[Any] | Non
     if is_text or isinstance(image_paths, Mapping) or not isinstance(image_paths, Iterable):
         raise TypeError(
             "image_paths is a sequence with one entry a row, got "
-            f"{type(image_paths).__name__}: {quoted(image_paths)}"
+            f"{type(image_paths).__name__}: {shorten(image_paths)}"
         )
     if getattr(image_paths, "ndim", 1) == 2 and hasattr(image_paths, "columns"):
         raise TypeError(
@@ -92,13 +92,6 @@ def as_image_cells(X: Any, image_paths: Iterable[Any] | None) -> list[Any] | Non
             f"{_num_samples(X)}: it takes one entry a row, None where there is no photo"
         )
     return cells
-
-
-def listed(names: Sequence[Any], n_shown: int = 20) -> str:
-    """List names in a message, and say how many more there are."""
-    shown = ", ".join(quoted(n) if isinstance(n, str) else repr(n) for n in names[:n_shown])
-    more = f", and {len(names) - n_shown} more" if len(names) > n_shown else ""
-    return f"[{shown}{more}]"
 
 
 def _check_same_order(rows: pd.Index[Any], photos: pd.Index[Any]) -> None:

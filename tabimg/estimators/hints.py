@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sklearn.utils import _safe_indexing
+
 from tabimg.estimators.inputs import HEAD_ROWS, is_frame
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
@@ -18,7 +20,9 @@ MANY_ROWS = 10
 
 def warn_of_odd_columns(table: Any) -> None:
     """Warn of undeclared photos, and of dates, numbers and row names that arrive as text."""
-    head = table.head(HEAD_ROWS) if is_frame(table) else table[:HEAD_ROWS]
+    # Spread over the table: a second photo of a row may be there in few, and late.
+    rows = np.unique(np.linspace(0, len(table) - 1, HEAD_ROWS).astype(int))
+    head = _safe_indexing(table, rows)
     if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
         return
     for column in read_columns(head):

@@ -14,12 +14,14 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import _num_samples, validate_data
 
-from tabimg.estimators.containers import as_container, as_image_cells, cells_of, listed
+from tabimg.estimators.containers import as_container, as_image_cells, cells_of
 from tabimg.image.cells import is_blank
 from tabimg.image.row_names import RowNames
+from tabimg.messages import listing
 from tabimg.table import looks_like_file_paths, read_columns
 
 HEAD_ROWS = 100
+MOST_COLUMNS = 20
 # What the frame of `Unlabeled` is called in messages.
 UNLABELED = "unlabeled"
 
@@ -170,8 +172,8 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None
     for column in columns:
         if column not in names:
             raise ValueError(
-                f"{parameter}={column!r} is not a column of X; its columns are {listed(names)}."
-                f"{_meant(column, names)}"
+                f"{parameter}={column!r} is not a column of X; its columns are "
+                f"{listing(names, MOST_COLUMNS)}.{_meant(column, names)}"
             )
 
 

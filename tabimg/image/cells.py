@@ -14,7 +14,7 @@ from PIL import Image
 
 from tabimg.image.reader import ImageSource
 from tabimg.image.row_names import RowNames
-from tabimg.image.words import quoted
+from tabimg.messages import shorten
 
 # What str() makes of missing cells, as in a column after astype(str).
 MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
@@ -191,7 +191,7 @@ class CellCollector:
 
     def _type_error(self, cell: Any, row: int) -> TypeError:
         shape = getattr(cell, "shape", None)
-        detail = f" of shape {tuple(shape)}" if shape else f", {quoted(cell)}"
+        detail = f" of shape {tuple(shape)}" if shape else f", {shorten(cell)}"
         return TypeError(
             f"{self.names.describe([row])}: an image cell is a str, Path, bytes, PIL image, 1-D "
             "numeric vector, a list of those, or empty; got "

@@ -1,14 +1,15 @@
-"""Show what the user gave in a message, however long it is."""
+"""Show a path, or what stands in its place, in a message."""
 
 from __future__ import annotations
 
+from tabimg.messages import shorten
+
+# Paths are longer than other values, and their end says most.
 MAX_TEXT = 200
-HEAD, TAIL = 100, 60
 
 
 def quoted(text: object) -> str:
-    """Quote a text; of a long one its ends, for the end of a path says most, and its length."""
+    """Quote a text; of a long one, such as an encoded photo, its ends and its length."""
     text = str(text)
-    if len(text) <= MAX_TEXT:
-        return repr(text)
-    return f"{text[:HEAD]!r}...{text[-TAIL:]!r} ({len(text):,} characters)"
+    shown = shorten(text, MAX_TEXT)
+    return shown if len(text) <= MAX_TEXT else f"{shown} ({len(text):,} characters)"

@@ -14,6 +14,10 @@ _IMAGE_EXTENSIONS = (
     r"nii|nii\.gz|pgm|png|pnm|ppm|svs|tga|tiff?|webp"
 )
 _IMAGE_FILE = re.compile(rf"[^.\s].*\.(?:{_IMAGE_EXTENSIONS})\s*$", re.IGNORECASE | re.DOTALL)
+# Photos on the web or in a bucket, and photos written out as text.
+_IMAGE_ADDRESS = re.compile(
+    rf"[a-z][a-z0-9+.-]+://\S*\.(?:{_IMAGE_EXTENSIONS})(?:[?#]\S*)?\s*$|data:image/", re.IGNORECASE
+)
 # An extension begins with a letter: "1/2.5" is no path.
 _FILE_IN_FOLDER = re.compile(r"[\\/][^\\/]*\.[A-Za-z][A-Za-z0-9]{0,4}$")
 _LOOKED_AT = 1000
@@ -35,7 +39,8 @@ def looks_like_file_paths(values: Iterable[object]) -> bool:
     -------
     bool
         True where more than half of the cells are path objects, or strings that end in the
-        extension of an image file, or that hold a folder separator and end in any extension.
+        extension of an image file, or that hold a folder separator and end in any extension, or
+        that are the address of an image.
     """
     observed = list(islice((v for v in values if not _is_missing(v)), _LOOKED_AT))
     paths = sum(_is_path(value) for value in observed)
@@ -48,5 +53,7 @@ def _is_missing(value: object) -> bool:
 
 def _is_path(value: object) -> bool:
     if isinstance(value, str):
+        if _IMAGE_ADDRESS.match(value):
+            return True
         return bool(_IMAGE_FILE.search(value) or _FILE_IN_FOLDER.search(value))
     return isinstance(value, os.PathLike)

@@ -120,7 +120,7 @@ def test_image_paths_may_be_any_sequence(frame: pd.DataFrame) -> None:
     ("paths", "error", "message"),
     [
         ("photo", TypeError, "one entry a row, got str: 'photo'"),
-        (Path("a.jpg"), TypeError, "one entry a row, got .*Path: 'a.jpg'"),
+        (Path("a.jpg"), TypeError, "one entry a row, got .*Path: .*a.jpg"),
         ({0: "a.jpg"}, TypeError, "one entry a row, got dict"),
         (7, TypeError, "one entry a row, got int"),
         (pd.DataFrame({"a": ["a.jpg"] * 3}), TypeError, "a DataFrame.*list in that entry"),
@@ -187,7 +187,7 @@ def test_estimators_take_image_columns_as_an_array(
 
 def test_wrong_columns_are_told_in_bounded_words(make_pretrainer: Make) -> None:
     wide = pd.DataFrame(np.zeros((4, 3000)), columns=[f"column {i}" for i in range(3000)])
-    with pytest.raises(ValueError, match=r"and 2980 more\]") as caught:
+    with pytest.raises(ValueError, match=r"and 2980 more") as caught:
         make_pretrainer(image_column="photo").fit(wide)
     assert len(str(caught.value)) < 600
     two_levels = pd.DataFrame({("photo", "path"): ["a.jpg"], ("size", "cm"): [1.0]})

@@ -315,6 +315,16 @@ def test_undeclared_path_column_warns_and_names_the_remedies(
         make_classifier().fit(pl.from_pandas(frame), labels)
 
 
+def test_second_photo_column_that_is_not_declared_warns(
+    frame: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    # A second photo is there for few rows, and for none of the first.
+    side = [None] * 30 + list(frame["photo"][30:])
+    for cells in (side, ["https://host/1.jpg?w=200"] * 40, ["data:image/png;base64,iVBO"] * 40):
+        with pytest.warns(UserWarning, match=r"'side' looks like file paths"):
+            make_pretrainer().fit(frame.assign(side=pd.Series(cells, dtype=object)))
+
+
 def test_declared_image_column_is_silent(
     frame: pd.DataFrame, labels: np.ndarray, make_pretrainer: Make, make_classifier: MakeClassifier
 ) -> None:

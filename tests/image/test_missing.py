@@ -207,5 +207,5 @@ def test_backslashes_are_told(folder: Path) -> None:
 
 
 def test_number_as_a_cell_is_told_of_load_paired() -> None:
-    with pytest.raises(TypeError, match=r"row 1 of X: .*'42'.*load_paired.*key_column="):
+    with pytest.raises(TypeError, match=r"row 1 of X: .*42.*load_paired.*key_column="):
         of(["a.jpg", 42], None)
