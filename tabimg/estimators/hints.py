@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-
 from sklearn.utils import _safe_indexing
 
 from tabimg.estimators.inputs import HEAD_ROWS, is_frame
