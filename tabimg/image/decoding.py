@@ -37,7 +37,7 @@ class Decoder:
     images, size, loader, max_pixels, on_bad_image, n_jobs, progress
         See :func:`~tabimg.image.cache.build_image_cache`.
     failures : dict of int to ImageReadError
-        By id: what is known to be unreadable before, and is not tried.
+        By id: what is known to be unreadable before.
 
     Attributes
     ----------
@@ -84,14 +84,13 @@ class Decoder:
         ImageReadError
             Under "raise".
         """
-        tried = [index for index in ids if index not in self.failures]
-        for done, (index, result) in enumerate(self._results(tried), start=1):
+        for done, (index, result) in enumerate(self._results(ids), start=1):
             if isinstance(result, ImageReadError):
                 self._note_failure(index, result)
             else:
                 yield index, result
             if self.progress is not None:
-                self.progress(done, len(tried))
+                self.progress(done, len(ids))
 
     def _read(self, index: int) -> np.ndarray | ImageReadError:
         try:
