@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from tabimg.nn import MultiModalNet
+from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
 from tabimg.training.blending import Candidate
 from tabimg.training.distillation import DistilledCandidate
@@ -16,7 +15,7 @@ from tabimg.training.linear import LinearCandidate
 from tabimg.training.modules import FittedModule
 from tabimg.training.networks import NetworkCandidate
 from tabimg.training.recipes import PretrainingRecipe, TaskRecipe
-from tabimg.training.runtime import derive_seed, seeded
+from tabimg.training.runtime import derive_seed
 from tabimg.training.views import COLUMNS, EMBEDDING, Views
 
 
@@ -66,7 +65,7 @@ class Candidates:
         return candidates
 
     def _random(self, seed: int) -> TaskNet:
-        with seeded(seed, torch.device("cpu")):
+        with isolated(seed):
             return self.recipe.build()
 
     def _pretrained(self, seed: int) -> TaskNet:

@@ -31,6 +31,7 @@ from tabimg.estimators.parameters import (
 from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_embed
 from tabimg.image import Augmentation, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
+from tabimg.nn.isolation import isolated
 from tabimg.serialization import register
 from tabimg.training.modules import FittedModule
 from tabimg.training.pairs import PairedRows
@@ -41,7 +42,7 @@ from tabimg.training.recipes import (
     check_encoder,
     load_image_weights,
 )
-from tabimg.training.runtime import PRECISIONS, seeded
+from tabimg.training.runtime import PRECISIONS
 
 # At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution of one position is wrong on the CPU: training diverges.
@@ -305,7 +306,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         recipe = self._recipe(self._image_recipe(rows.images))
         if continued:
             return self.network_.build().train(), self._check_recipe(recipe)
-        with seeded(seed, torch.device("cpu")):
+        with isolated(seed):
             net = recipe.build()
         if self.image_weights is not None:
             load_image_weights(net, self.image_weights)

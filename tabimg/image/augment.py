@@ -225,7 +225,7 @@ def stored_size(image_size: int) -> int:
 
 def _plain_chunk(pixels: Tensor, size: int) -> Tensor:
     images = pixel_ops.resize(pixel_ops.to_planes(pixels), size)
-    one = torch.ones(len(images), device=images.device)
+    one = images.new_ones(len(images))
     return pixel_ops.recolour(images, one, one, one)
 
 

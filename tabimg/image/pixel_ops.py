@@ -58,7 +58,7 @@ def crop_and_flip(images: Tensor, window: Tensor, flip: Tensor, size: int) -> Te
     # grid_sample counts from -1 (left or upper edge of the image) to 1.
     x = (left + width * along) * 2 - 1
     y = (top + height * centres) * 2 - 1
-    grid = torch.empty((len(images), size, size, 2), device=images.device)
+    grid = images.new_empty((len(images), size, size, 2))
     grid[..., 0] = x[:, None, :]
     grid[..., 1] = y[:, :, None]
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -105,15 +105,12 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     Tensor of shape (B, 3, H, W)
         ``(x / 255 - mean) / std`` per channel.
     """
-    device = images.device
-    luma = torch.tensor(LUMA, device=device)
-    mean = torch.tensor(IMAGENET_MEAN, device=device)
-    std = torch.tensor(IMAGENET_STD, device=device)
+    luma, mean, std = map(images.new_tensor, (LUMA, IMAGENET_MEAN, IMAGENET_STD))
 
     desaturate = luma.expand(3, 3)
     s = saturation[:, None, None]
     matrix = (brightness * contrast)[:, None, None] * (
-        s * torch.eye(3, device=device) + (1 - s) * desaturate
+        s * torch.eye(3, dtype=images.dtype, device=images.device) + (1 - s) * desaturate
     )
     # Gray is not changed by the saturation step, so the contrast's share is added as it is.
     offset = (1 - contrast) * brightness * (images.mean(dim=(2, 3)) @ luma)

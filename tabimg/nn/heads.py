@@ -8,6 +8,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.nn.dropout import Dropout
 from tabimg.nn.initialisation import initialise_rectified
 from tabimg.nn.row_embedding import N_SPECIAL_CODES
 
@@ -147,7 +148,7 @@ class TaskHead(nn.Module):
             raise ValueError(f"dropout must be in [0, 1), got {dropout}")
         widths = [in_features, *hidden_features]
         self.hidden = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(widths[-1], out_features)
         initialise_rectified(self.hidden)
         _initialise_near_zero(self.out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.nn.dropout import Dropout
 from tabimg.nn.initialisation import initialise_rectified
 
 
@@ -88,7 +89,7 @@ class _ResidualBlock(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(width)
         self.expand = nn.Linear(width, 2 * width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.contract = nn.Linear(2 * width, width)
 
     def forward(self, features: Tensor) -> Tensor:

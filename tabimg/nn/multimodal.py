@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tabimg.nn.isolation import isolated
+
 
 class MultiModalNet(nn.Module):
     """Hold the networks of one pre-training and route each modality through its own.
@@ -110,8 +112,8 @@ def _present(module: nn.Module | None, name: str) -> nn.Module:
 def output_width(module: nn.Module, *example: Tensor) -> int:
     """Find the width of a module's embedding by a dry run.
 
-    The run is made on a copy, in evaluation mode and with torch's random streams restored after
-    it: neither the module nor any global state changes.
+    The run is made on a copy, in evaluation mode and aside from torch's random streams: neither the
+    module nor any global state changes.
 
     Parameters
     ----------
@@ -132,9 +134,8 @@ def output_width(module: nn.Module, *example: Tensor) -> int:
     ValueError
         If the tensor is not of shape (B, width) with a width of at least 1.
     """
-    devices = {tensor.device for tensor in example if tensor.is_cuda}
     probe = copy.deepcopy(module).eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=list(devices)):
+    with torch.no_grad(), isolated(0):
         embedding = probe(*example)
     name = type(module).__name__
     if not isinstance(embedding, Tensor):

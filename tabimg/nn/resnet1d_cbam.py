@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tabimg.nn.cbam import CBAM
+from tabimg.nn.dropout import Dropout
 from tabimg.nn.initialisation import initialise_rectified
 
 
@@ -86,7 +87,7 @@ class ResNet1dCBAM(nn.Module):
         initialise_rectified(self.stem)
         # No ReLU follows it: torch's own starting values serve.
         self.out = nn.Linear(channels * (length + 2), embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, features: Tensor) -> Tensor:
         """Embed a batch of rows.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tabimg.nn.heads import TaskHead
+from tabimg.nn.rowwise import rowwise_linear
 
 
 class TaskNet(nn.Module):
@@ -55,12 +55,12 @@ class TaskNet(nn.Module):
     def predict(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
         """Give the head's outputs in evaluation mode, float64 (B, n_outputs).
 
-        The head is computed in float64: in float32 the product with a narrow matrix sums in an
-        order that depends on where in the block a row stands.
+        The head is computed in float64 and row by row, so that a row's result depends on nothing
+        but the row's features.
         """
         features = (self.raw_features(numeric, codes, columns) - self.mean) / self.scale
         out = self.head.out
-        return F.linear(features.double(), out.weight.double(), out.bias.double())
+        return rowwise_linear(features.double(), out.weight.double(), out.bias.double())
 
     def forward(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
         """Give the head's outputs, float32 (B, n_outputs)."""

@@ -97,7 +97,7 @@ def draw_hard_negatives(
 
 
 def _draw_in_rows(similarity: Tensor, excluded: Tensor, generator: torch.Generator) -> Tensor:
-    noise = torch.empty(similarity.shape, device=generator.device)
+    noise = torch.empty(similarity.shape, dtype=similarity.dtype, device=generator.device)
     noise = -noise.exponential_(generator=generator).log().to(similarity.device)
     drawn = (similarity + noise).masked_fill(excluded, -torch.inf).argmax(dim=1)
     return drawn.masked_fill(excluded.all(dim=1), -1)

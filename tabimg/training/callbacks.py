@@ -11,6 +11,8 @@ from skorch.callbacks import Callback
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from tabimg.training.streams import LayerStreams
+
 State = dict[str, Tensor]
 
 
@@ -21,6 +23,16 @@ class DivergenceError(FloatingPointError):
 def copy_state(module: nn.Module) -> State:
     """Copy all weights and buffers of a module."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+class FreshStreams(Callback):
+    """Seed what layers draw from with the number of the epoch."""
+
+    def __init__(self, streams: LayerStreams) -> None:
+        self.streams = streams
+
+    def on_epoch_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
+        self.streams.start_epoch(len(net.history))
 
 
 class ClipGradients(Callback):

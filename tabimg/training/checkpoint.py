@@ -23,7 +23,7 @@ _NOT_KEPT = "batches"
 
 
 class Checkpoint(Callback):
-    """Weights, optimiser, best weights, history and random streams, written after each epoch.
+    """Weights, optimiser, best weights and history, written after each epoch.
 
     Parameters
     ----------
@@ -73,7 +73,6 @@ class Checkpoint(Callback):
             "best_epoch": self.best.epoch_,
             "step": self.schedule.step_,
             "seconds": self.schedule.seconds,
-            "random": _to_numpy(_random_states(net)),
             "frozen": [n for n, p in net.module_.named_parameters() if not p.requires_grad],
             "callbacks": [_kept_by(callback) for callback in self.others],
             "history": _plain(net.history),
@@ -133,7 +132,6 @@ class Checkpoint(Callback):
         self.kept_ = progress.callbacks
         for name, parameter in net.module_.named_parameters():
             parameter.requires_grad_(name not in progress.frozen)
-        _restore_random_states(net, progress.random)
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,6 @@ class _Progress:
     best_epoch: int
     step: int
     seconds: float
-    random: dict[str, Tensor]
     frozen: frozenset[str]
     callbacks: list[dict[str, Any]]
 
@@ -186,7 +183,6 @@ class _Saved:
             best_epoch=int(state["best_epoch"]),
             step=int(state["step"]),
             seconds=float(state["seconds"]),
-            random=_like(_random_states(net), state["random"]),
             frozen=frozenset(state["frozen"]),
             callbacks=[dict(kept) for kept in state["callbacks"]],
         )
@@ -213,20 +209,6 @@ def _kept_by(callback: Any) -> dict[str, Any]:
         elif isinstance(value, Mapping) and all(isinstance(v, Tensor) for v in value.values()):
             kept[name] = _to_numpy(value)
     return kept
-
-
-def _random_states(net: Any) -> dict[str, Tensor]:
-    """Give the streams that layers such as dropout draw from."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.device(net.device).type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(net.device)
-    return states
-
-
-def _restore_random_states(net: Any, states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"], net.device)
 
 
 def _to_numpy(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tabimg.training.inference import apply_to_table
 from tabimg.training.linear import choose_penalty, fit_head, standardisation
 from tabimg.training.net import Batch, Terms
 from tabimg.training.run import History, RunOptions, optimise, parameter_groups
-from tabimg.training.runtime import seeded, single_thread
+from tabimg.training.runtime import single_thread
 from tabimg.training.splits import Split, grouped_folds, validation_split
 from tabimg.training.tasks import Task
 from tabimg.training.views import LabelledRows
@@ -264,7 +264,7 @@ def _attempt(
     validation = None
     if valid is not None:
         validation = _OrderedTaskBatches(rows.take(valid), run.batch_size, run.seed, run.device)
-    with single_thread(), seeded(run.seed, run.device):
+    with single_thread():
         history = optimise(
             _TaskObjective(net.to(run.device), task, options.autocast),
             stage="fine-tuning",

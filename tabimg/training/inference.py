@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tabimg.nn.rowwise import NarrowLayersRowwise
 from tabimg.table import EncodedTable
 from tabimg.training.runtime import single_thread
 
-# Matrix products of another height may sum in another order; one fixed height cannot.
+# Matrix products of another height may sum in another order; one fixed height cannot, and narrow
+# ones, which can even so, are computed row by row.
 BLOCK_ROWS = 64
 
 
@@ -33,7 +35,7 @@ def apply_in_blocks(
     """
     n_rows = len(arrays[0])
     outputs = []
-    with torch.inference_mode():
+    with torch.inference_mode(), NarrowLayersRowwise():
         for start in range(0, n_rows, BLOCK_ROWS):
             block = [_padded(array[start : start + BLOCK_ROWS]) for array in arrays]
             outputs.append(function(*(torch.from_numpy(b).to(device) for b in block)).cpu())

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
+from tabimg.nn.rowwise import rowwise_linear
 from tabimg.serialization import register
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.splits import Split
@@ -42,7 +42,7 @@ class LinearModel:
         bias = torch.from_numpy(self.bias)
 
         def apply(features: torch.Tensor) -> torch.Tensor:
-            return task.predictions(F.linear(features, weight, bias))
+            return task.predictions(rowwise_linear(features, weight, bias))
 
         features = (views.matrix(self.names).astype(np.float64) - self.mean) / self.scale
         return apply_in_blocks(apply, (features,), torch.device("cpu"))

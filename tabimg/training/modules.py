@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tabimg.nn.isolation import isolated
 from tabimg.serialization import register
 
 M = TypeVar("M", bound=nn.Module)
@@ -57,7 +58,7 @@ class FittedModule(Generic[R, M]):
     def build(self) -> M:
         """Build a new module with these weights, on the CPU, in evaluation mode."""
         # The weights drawn here are overwritten at once; the global stream must not notice.
-        with torch.random.fork_rng(devices=[]):
+        with isolated(0):
             module = self.recipe.build()
         module.load_state_dict({name: torch.tensor(a) for name, a in self.arrays.items()})
         return module.eval()

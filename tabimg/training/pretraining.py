@@ -20,7 +20,7 @@ from tabimg.training.pairs import (
     ValidationBatches,
 )
 from tabimg.training.run import History, RunOptions, optimise, parameter_groups
-from tabimg.training.runtime import resolve_autocast, seeded, single_thread
+from tabimg.training.runtime import resolve_autocast, single_thread
 from tabimg.training.splits import related_rows, validation_split
 
 
@@ -75,7 +75,7 @@ def pretrain(net: Any, rows: PairedRows, options: PretrainingOptions) -> History
     """
     # The photo network profits from all threads, the table network alone loses by them.
     threads = contextlib.nullcontext() if rows.images is not None else single_thread()
-    with threads, seeded(options.run.seed, options.run.device):
+    with threads:
         history = _optimise(net, rows, options)
     net.cpu().eval()
     return history

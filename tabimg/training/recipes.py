@@ -91,8 +91,8 @@ class TableRecipe:
     def width(self, net: MultiModalNet) -> int:
         """Find the width of the embedding of a built network."""
         rows = net.row_embedding(
-            torch.zeros(2, self.n_numeric),
-            torch.zeros(2, len(self.cardinalities), dtype=torch.long),
+            torch.zeros(2, self.n_numeric, dtype=torch.float32, device="cpu"),
+            torch.zeros(2, len(self.cardinalities), dtype=torch.long, device="cpu"),
         )
         return output_width(net.tabular_encoder, rows)
 
@@ -135,7 +135,9 @@ class ImageRecipe:
         return self.vector_width or output_width(encoder, self._example())
 
     def _example(self) -> Tensor:
-        return torch.zeros(2, 3, self.image_size, self.image_size)
+        return torch.zeros(
+            2, 3, self.image_size, self.image_size, dtype=torch.float32, device="cpu"
+        )
 
 
 @register

@@ -10,11 +10,19 @@ import joblib
 import torch
 from torch import nn
 
-from tabimg.training.callbacks import BestWeights, ClipGradients, EarlyStop, FiniteGuard, Progress
+from tabimg.training.callbacks import (
+    BestWeights,
+    ClipGradients,
+    EarlyStop,
+    FiniteGuard,
+    FreshStreams,
+    Progress,
+)
 from tabimg.training.checkpoint import Checkpoint
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.net import Batches, ObjectiveNet
 from tabimg.training.schedule import OneCycle
+from tabimg.training.streams import LayerStreams
 from tabimg.training.user_callbacks import copies
 
 History = list[dict[str, Any]]
@@ -97,8 +105,14 @@ def optimise(
     """
     steps = options.max_epochs * len(train_batches)
     schedule = OneCycle(steps, time_limit=options.time_limit)
+    streams = LayerStreams(objective, options.seed, options.device)
     best = BestWeights()
-    callbacks: list[Any] = [ClipGradients(MAX_GRADIENT_NORM), FiniteGuard(stage), best]
+    callbacks: list[Any] = [
+        FreshStreams(streams),
+        ClipGradients(MAX_GRADIENT_NORM),
+        FiniteGuard(stage),
+        best,
+    ]
     if patience is not None and valid_batches is not None:
         callbacks.append(EarlyStop(best, patience))
     if options.verbose:
@@ -123,7 +137,8 @@ def optimise(
         max_epochs=options.max_epochs,
         device=str(options.device),
     ).initialize()
-    _train(trainer, train_batches, checkpoint)
+    with streams.lent():
+        _train(trainer, train_batches, checkpoint)
     return [
         {name: value for name, value in epoch.items() if name not in _NOT_OURS}
         for epoch in trainer.history

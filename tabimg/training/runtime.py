@@ -1,4 +1,4 @@
-"""Where and how tensors are computed: device, precision, threads and random streams."""
+"""Where and how tensors are computed: device, precision, threads; and the seeds of their uses."""
 
 from __future__ import annotations
 
@@ -88,19 +88,6 @@ class _ThreadLimit:
 
 # Small networks lose on more than one thread, badly so on a busy machine.
 single_thread = _ThreadLimit()
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global stream (initialisation, dropout) and put it back afterwards."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        # torch.manual_seed would also seed the devices that are not put back.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def derive_seed(seed: int, *keys: int) -> int:
