@@ -20,6 +20,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from tabimg.evaluation.problem import Problem, Settings, predict_all_classes
 from tabimg.table import RawColumn, TableSchema, read_columns
+from tabimg.training.runtime import own_warning_filters
 
 MISSING = "(missing)"
 FEW_ROWS = 10
@@ -155,7 +156,7 @@ def outside_library() -> Iterator[None]:
     try:
         with (
             torch.random.fork_rng(),
-            warnings.catch_warnings(),
+            own_warning_filters(),
             contextlib.redirect_stdout(io.StringIO()),
         ):
             warnings.simplefilter("ignore")

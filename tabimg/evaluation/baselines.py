@@ -20,6 +20,7 @@ from tabimg.evaluation.inner_folds import inner_folds
 from tabimg.evaluation.metrics import check_task
 from tabimg.evaluation.problem import FittedModel, Problem
 from tabimg.evaluation.tuned_models import CORE_MODELS
+from tabimg.training.runtime import own_warning_filters
 
 CORE_BASELINES = tuple(CORE_MODELS)
 EXTRA_BASELINES = tuple(EXTRA_MODELS)
@@ -100,7 +101,7 @@ class _Baseline(BaseEstimator):
         seed = draw_seed(self.random_state)
         folds = inner_folds(target, groups, seed, n_classes)
         problem = Problem(X, target, n_classes, folds, seed, self.n_threads)
-        with threadpool_limits(self.n_threads), warnings.catch_warnings():
+        with threadpool_limits(self.n_threads), own_warning_filters():
             # The task is known; that there are few rows a class is the caller's protocol.
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             self.fitted_ = _model_fitter(self.name)(problem)
@@ -155,7 +156,7 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
         """
         reject_missing_target(y)
         labels = column_or_1d(y)
-        with warnings.catch_warnings():
+        with own_warning_filters():
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             check_classification_targets(labels)
         self.classes_, target = np.unique(labels, return_inverse=True)

@@ -35,7 +35,7 @@ from tabimg.evaluation.splits import (
     outer_folds,
     plan_budgets,
 )
-from tabimg.training.runtime import derive_seed, single_thread
+from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
 
 MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds")
 
@@ -151,7 +151,7 @@ def run_study(
     if verbose:
         print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
     # Workers keep their cells at once; this process only gathers them.
-    with parallel_config(backend="loky", inner_max_num_threads=1), warnings.catch_warnings():
+    with parallel_config(backend="loky", inner_max_num_threads=1), own_warning_filters():
         # A worker that has grown is replaced between two units, which nobody needs to hear of.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         run = Parallel(n_jobs=n_jobs, return_as="generator")
@@ -193,7 +193,7 @@ def plan_units(data: StudyData, methods: Sequence[Method], protocol: Protocol) -
 
 def run_unit(unit: Unit, data: StudyData, folder: Path | None) -> list[dict[str, Any]]:
     """Pre-train, or load the encoder, then compute the unit's cells and keep each at once."""
-    with single_thread(), threadpool_limits(1), warnings.catch_warnings():
+    with single_thread(), threadpool_limits(1), own_warning_filters():
         # With few labels of many classes scikit-learn asks at each fit whether these are numbers.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         try:

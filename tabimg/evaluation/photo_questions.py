@@ -21,7 +21,7 @@ from tabimg.training.blending import Candidate, Member, Model, blend, predict
 from tabimg.training.distillation import DistilledCandidate
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
-from tabimg.training.runtime import derive_seed, single_thread
+from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
 from tabimg.training.splits import Split, related_rows
 from tabimg.training.tasks import Classification, Regression, Task
 from tabimg.training.views import COLUMNS, PHOTOS, LabelledRows, Views
@@ -65,7 +65,7 @@ def measure_fold(
         R2 of what the columns predict: "photos", the components, and "message", what a model of
         photos predicts of the target.
     """
-    with single_thread(), threadpool_limits(1), warnings.catch_warnings():
+    with single_thread(), threadpool_limits(1), own_warning_filters():
         # The table as a whole has been looked at before.
         warnings.simplefilter("ignore", UserWarning)
         seed = derive_seed(random_state, fold.number, 301)

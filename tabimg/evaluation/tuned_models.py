@@ -21,6 +21,7 @@ from sklearn.model_selection import ParameterGrid
 
 from tabimg.evaluation.problem import Problem, Settings, over_all_classes, predict_all_classes
 from tabimg.table import TableCodec
+from tabimg.training.runtime import own_warning_filters
 
 STRENGTHS = [1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0]
 N_TREES = 200
@@ -169,7 +170,7 @@ class Family:
         self, problem: Problem, view: View, settings: Settings, matrix: np.ndarray, y: np.ndarray
     ) -> Any:
         model = self.make(problem, view, **settings)
-        with warnings.catch_warnings():
+        with own_warning_filters():
             # A weakly penalised logistic regression need not converge to be tried.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return model.fit(matrix, y)
@@ -191,7 +192,7 @@ class TunedModel:
 
 
 def _quiet_view(view: Callable[[Any], View], table: Any) -> View:
-    with warnings.catch_warnings():
+    with own_warning_filters():
         # What there is to say about the columns is said when all rows are read.
         warnings.simplefilter("ignore", UserWarning)
         return view(table)

@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import csr_array, vstack
 
 from tabimg.serialization import register
-from tabimg.training.runtime import derive_seed
+from tabimg.training.runtime import derive_seed, own_warning_filters
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task
 from tabimg.training.views import COLUMNS, LabelledRows, Views
@@ -104,7 +104,7 @@ def fit_forest(
     for first in range(0, N_TREES, TREES_AT_ONCE):
         forest = _new_forest(kind, len(features), task, derive_seed(seed, first))
         forest.set_params(**settings)
-        with warnings.catch_warnings():
+        with own_warning_filters():
             # The estimator's own check has said so already.
             warnings.filterwarnings("ignore", message="The number of unique classes is greater")
             forest.fit(features, target, sample_weight=weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+# Held by whoever changes, and then puts back, what belongs to the whole process.
+PROCESS_STATE = threading.RLock()
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -88,6 +91,17 @@ class _ThreadLimit:
 
 # Small networks lose on more than one thread, badly so on a busy machine.
 single_thread = _ThreadLimit()
+
+
+@contextmanager
+def own_warning_filters() -> Iterator[None]:
+    """Change the filters of warnings as in ``warnings.catch_warnings``, one thread at a time.
+
+    Two threads that put the filters back in the wrong order would leave them changed for good.
+    scikit-learn's forests do so by themselves: they are fitted inside, too.
+    """
+    with PROCESS_STATE, warnings.catch_warnings():
+        yield
 
 
 def derive_seed(seed: int, *keys: int) -> int:

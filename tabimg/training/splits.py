@@ -13,7 +13,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
-from tabimg.training.runtime import derive_seed
+from tabimg.training.runtime import derive_seed, own_warning_filters
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -139,7 +139,7 @@ def _stratified_group_folds(
     splitter = (StratifiedKFold if distinct else StratifiedGroupKFold)(
         n_folds, shuffle=True, random_state=random_state
     )
-    with warnings.catch_warnings():
+    with own_warning_filters():
         # Classes with fewer rows than folds are missing from some; that is as good as it gets.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:

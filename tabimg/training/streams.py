@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -12,11 +11,9 @@ import torch
 from torch import nn
 
 from tabimg.nn.dropout import Dropout
-from tabimg.training.runtime import derive_seed
+from tabimg.training.runtime import PROCESS_STATE, derive_seed
 
 _MASKS = 300
-# Held while a network trains that draws from the streams of the whole process.
-_PROCESS_STREAMS = threading.RLock()
 _DRAWING_LAYERS = (
     nn.Dropout,
     nn.Dropout1d,
@@ -85,7 +82,7 @@ def _may_draw_from_process(layer: nn.Module) -> bool:
 @contextmanager
 def _process_streams(device: torch.device) -> Iterator[None]:
     """Have the streams of the process to oneself, and put them back."""
-    with _PROCESS_STREAMS, torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with PROCESS_STATE, torch.random.fork_rng([device] if device.type == "cuda" else []):
         states = random.getstate(), np.random.get_state()
         try:
             yield

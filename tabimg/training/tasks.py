@@ -19,6 +19,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 from torch.nn import functional as F
 
+from tabimg.training.runtime import own_warning_filters
+
 REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {
     "mse": F.mse_loss,
     "l1": F.l1_loss,
@@ -251,7 +253,7 @@ def _picked(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
 def _fit_quietly(
     model: LogisticRegression, features: np.ndarray, target: np.ndarray, weight: np.ndarray
 ) -> None:
-    with warnings.catch_warnings():
+    with own_warning_filters():
         # A start for fine-tuning and a strongly penalised model need no last digit.
         warnings.simplefilter("ignore", ConvergenceWarning)
         # The estimator's own check has said so already.
