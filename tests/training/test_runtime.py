@@ -1,18 +1,20 @@
-"""Devices, precision, threads and random streams."""
+"""Devices, precision, threads, filters of warnings and seeds."""
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from tabimg.training.runtime import (
     derive_seed,
+    own_warning_filters,
     resolve_autocast,
     resolve_device,
-    seeded,
     single_thread,
 )
 
@@ -48,30 +50,6 @@ def test_resolve_autocast_of_each_precision() -> None:
     assert resolve_autocast("auto", CPU) in (None, torch.bfloat16)
     with pytest.raises(ValueError, match=r"precision must be one of .*'float16'"):
         resolve_autocast("float16", CPU)
-
-
-def test_seeded_draws_the_stream_of_the_seed() -> None:
-    with seeded(3, CPU):
-        drawn = torch.rand(4)
-    expected = torch.rand(4, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(drawn, expected)
-
-
-def test_seeded_puts_the_global_stream_back_also_after_an_error() -> None:
-    before = torch.get_rng_state()
-    with pytest.raises(KeyError), seeded(3, CPU):
-        torch.rand(4)
-        raise KeyError
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_seeded_on_cpu_leaves_the_accelerators_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(seed: int) -> None:
-        raise AssertionError("the CUDA streams were seeded")
-
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", refuse)
-    with seeded(0, CPU):
-        pass
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -124,6 +102,18 @@ def test_single_thread_overlapping_in_python_threads_restores_each_of_them() -> 
         "second, after": 2,
     }
     assert torch.get_num_threads() == 2
+
+
+def test_own_warning_filters_of_overlapping_threads_leave_none_behind() -> None:
+    def ignore(number: int) -> None:
+        with own_warning_filters():
+            warnings.filterwarnings("ignore", message=f"number {number}")
+            threading.Event().wait(0.002)
+
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ignore, range(20)))
+    assert warnings.filters == before
 
 
 def test_derive_seed_differs_by_key_and_stays_the_same() -> None:
