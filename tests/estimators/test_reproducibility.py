@@ -101,7 +101,9 @@ def test_random_state_of_the_fused_estimator_seeds_an_unseeded_pretrainer(
     assert not np.array_equal(predictions[0], predictions[2])
 
 
-def test_row_alone_and_in_a_batch_predict_the_same(
+@pytest.mark.parametrize("n_columns", [1, 3, 6, 9])
+def test_row_alone_and_in_any_batch_predicts_the_same_bits(
+    n_columns: int,
     frame: pd.DataFrame,
     target: np.ndarray,
     labels: np.ndarray,
@@ -109,15 +111,19 @@ def test_row_alone_and_in_a_batch_predict_the_same(
     make_regressor: MakeRegressor,
     make_classifier: MakeClassifier,
 ) -> None:
+    numbers = np.random.default_rng(n_columns).standard_normal((200, n_columns))
+    targets = np.c_[target, target**2, -target]
     many = pd.concat([frame.drop(columns="photo")] * 5, ignore_index=True)
-    regressor = make_regressor(image_column="photo").fit(frame, target)
-    classifier = make_classifier(image_column="photo").fit(frame, labels)
-    for method in (fitted.transform, regressor.predict, classifier.predict_proba):
-        together = method(many)
+    for method, rows in (
+        (fitted.transform, many),
+        (make_regressor().fit(numbers[:40], targets).predict, numbers),
+        (make_classifier(finetune="full").fit(numbers[:40], labels).predict_proba, numbers),
+    ):
+        together = method(rows)
         for row in (0, 3, 39, 63, 64, 199):
-            np.testing.assert_allclose(method(many.iloc[[row]])[0], together[row], atol=1e-6)
-        backwards = method(many[::-1])[::-1]
-        np.testing.assert_allclose(backwards, together, atol=1e-6)
+            np.testing.assert_array_equal(method(rows[row : row + 1])[0], together[row])
+        np.testing.assert_array_equal(method(rows[::-1])[::-1], together)
+        np.testing.assert_array_equal(method(rows[7:90]), together[7:90])
 
 
 def global_state() -> dict[str, Any]:

@@ -110,8 +110,9 @@ def test_output_equals_a_functional_evaluation_of_the_weights(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(torchvision_weights(), path)
     load_torchvision_weights(network, path)
-    weights = torchvision_weights()
-    pixels = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(1))
+    # In float64: the order of float32 sums is the processor's own.
+    network, weights = network.double(), {k: w.double() for k, w in torchvision_weights().items()}
+    pixels = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(1)).double()
     with torch.no_grad():
         torch.testing.assert_close(network(pixels), functional_resnet18(weights, pixels))
 
