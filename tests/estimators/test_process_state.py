@@ -40,16 +40,14 @@ class DrawingEncoder(nn.Module):
 @pytest.fixture
 def fits(
     frame: pd.DataFrame,
-    target: np.ndarray,
     labels: np.ndarray,
     make_pretrainer: Callable[..., Any],
     make_classifier: Callable[..., Any],
-    make_regressor: Callable[..., Any],
     make_citab: Callable[..., Any],
     make_citab_classifier: Callable[..., Any],
 ) -> dict[str, Fit]:
     """Every kind of training, tiny."""
-    table, two = frame.drop(columns="photo"), np.c_[target, target**2]
+    table = frame.drop(columns="photo")
 
     def embed(pretrainer: Any) -> list[np.ndarray]:
         pretrainer.fit(frame)
@@ -68,20 +66,14 @@ def fits(
 
     full = {"finetune": "full", "dropout": 0.3}
     return {
-        "pretrainer": lambda s: embed(make_pretrainer(random_state=s)),
-        "pretrainer, own encoder": lambda s: embed(
+        "pretrainer": lambda s: embed(
             make_pretrainer(image_encoder=DrawingEncoder, random_state=s)
         ),
-        "citab pretrainer": lambda s: embed(make_citab(random_state=s)),
         "full": lambda s: [
             make_classifier(random_state=s, **full).fit(table, labels).predict_proba(table)
         ],
-        "auto": lambda s: [make_regressor(random_state=s).fit(table, two).predict(table)],
         "fused": fused,
-        "citab": lambda s: [
-            make_citab_classifier(random_state=s, **full).fit(table, labels).predict_proba(table)
-        ],
-        "citab of pairs": both,
+        "citab": both,
     }
 
 
@@ -110,25 +102,14 @@ def float64() -> Iterator[Callable[[], None]]:
     torch.set_default_dtype(before)
 
 
-KINDS = (
-    "pretrainer",
-    "pretrainer, own encoder",
-    "citab pretrainer",
-    "full",
-    "auto",
-    "fused",
-    "citab",
-    "citab of pairs",
-)
-
-
-def test_fits_in_threads_equal_those_alone_and_leave_the_process_as_it_was(
-    fits: dict[str, Fit],
+def test_fits_in_threads_under_another_default_dtype_equal_those_alone(
+    fits: dict[str, Fit], float64: Callable[[], None]
 ) -> None:
-    alone = {kind: fits[kind](1) for kind in KINDS}
+    alone = {kind: fit(1) for kind, fit in fits.items()}
+    float64()
     before = global_state()
     with ThreadPoolExecutor(4) as pool:
-        running = {kind: pool.submit(fits[kind], 1) for kind in KINDS}
+        running = {kind: pool.submit(fit, 1) for kind, fit in fits.items()}
         for kind, future in running.items():
             assert_equal(future.result(), alone[kind])
     assert global_state() == before
@@ -146,19 +127,9 @@ def test_fit_in_a_thread_leaves_the_draws_of_another_alone(fits: dict[str, Fit])
     own = torch.Generator().manual_seed(4)
     with torch.random.fork_rng(devices=[]), ThreadPoolExecutor(2) as pool:
         torch.default_generator.manual_seed(4)
-        running = [pool.submit(fits[kind], 0) for kind in ("full", "citab pretrainer")]
+        running = [pool.submit(fits[kind], 0) for kind in ("full", "citab")]
         while not all(future.done() for future in running):
             assert torch.equal(torch.rand(3), torch.rand(3, generator=own))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_default_dtype_of_the_process_changes_no_bit(
-    fits: dict[str, Fit], kind: str, float64: Callable[[], None]
-) -> None:
-    expected = fits[kind](0)
-    float64()
-    assert_equal(fits[kind](0), expected)
-    assert torch.get_default_dtype() == torch.float64
 
 
 def test_default_dtype_set_after_fit_changes_no_prediction(
