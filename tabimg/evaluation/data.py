@@ -14,28 +14,24 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
 from tabimg.estimators.containers import as_container
 from tabimg.estimators.inputs import (
     as_column_list,
     group_ids,
-    is_frame,
-    reject_paths_as_target,
     require_columns,
     take_apart,
 )
 from tabimg.evaluation.cells import fingerprint
-from tabimg.evaluation.metrics import TASKS
+from tabimg.evaluation.targets import read_target
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.image.missing import look_for_files
 from tabimg.image.row_names import RowNames
-from tabimg.table import read_columns
+from tabimg.messages import shorten
+from tabimg.table import ColumnKind, RawColumn, read_columns
 from tabimg.training.splits import related_rows
-
-# More distinct whole numbers than this may be classes or quantities: the user has to say.
-MAX_OBVIOUS_CLASSES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +152,8 @@ def read_data(
     ----------
     X : DataFrame
         Frames of other libraries than pandas are converted.
-    y : array of shape (n_rows,)
+    y : array-like of shape (n_rows,)
+        As `read_target` takes it.
     image_column : column label or list of labels
     group_column : column label or None
     task : {"auto", "classification", "regression"}
@@ -164,55 +161,76 @@ def read_data(
     Raises
     ------
     TypeError, ValueError
-        For input that is no frame, columns that it lacks, a target with missing values or of
-        another length, or one from which the task cannot be told.
+        For input that is no frame, columns that it lacks, that stand there twice or whose cells
+        are no scalars, a target of another length, or what `read_target` refuses.
     """
-    X = as_container(X)
-    if not is_frame(X):
-        raise TypeError(f"X must be a DataFrame with the photo column, got {type(X).__name__}")
-    pairs = X if isinstance(X, pd.DataFrame) else nw.from_native(X, eager_only=True).to_pandas()
+    pairs = _as_pandas(X)
+    _reject_repeated_columns(pairs)
     image_columns = as_column_list(image_column)
     if not image_columns:
         raise ValueError("image_column must name the column, or list the columns, with the photos")
     require_columns(pairs, image_columns, "image_column")
     if group_column is not None:
         require_columns(pairs, [group_column], "group_column")
-    reject_paths_as_target(y)
-    target = column_or_1d(np.asarray(y), warn=True)
+    target, task = read_target(y, task)
     check_consistent_length(pairs, target)
-    _reject_missing(target)
-    if task not in ("auto", *TASKS):
-        raise ValueError(f"task must be 'auto' or one of {TASKS}, got {task!r}")
-    if task == "auto":
-        task = _find_task(target)
-    if task == "classification" and target.dtype.kind == "f" and (target != target.round()).any():
-        raise ValueError(
-            "task='classification' needs classes, and y holds numbers that are not whole: say "
-            "task='regression', or cut y into classes"
-        )
-    if task == "regression":
-        target = _as_numbers(target)
     inputs = take_apart(pairs, image_columns, group_column)
+    names = list(inputs.table.columns)
+    columns = read_columns(inputs.table) if names else []
     groups = related_rows(group_ids([inputs]))
-    _reject_target_among_features(inputs.table, target)
+    _reject_target_among_features(names, columns, target)
     _warn_of_shared_photos(inputs.image_cells or [], groups)
-    return StudyData(
-        pairs.reset_index(drop=True), target, task, image_columns, group_column, groups
-    )
+    pairs = _with_plain_objects(pairs, names, columns).reset_index(drop=True)
+    return StudyData(pairs, target, task, image_columns, group_column, groups)
 
 
-def _reject_missing(target: np.ndarray) -> None:
-    missing = np.flatnonzero(pd.isna(target))
-    if len(missing):
-        raise ValueError(
-            f"{len(missing)} of {len(target)} rows have no target, the first is row {missing[0]}: "
-            "leave them out of the study, in X and y"
-        )
+def _as_pandas(X: Any) -> pd.DataFrame:
+    """Give the frame as one of pandas."""
+    if isinstance(X, pd.DataFrame):
+        return X
+    frame = nw.from_native(as_container(X), pass_through=True, eager_only=True)
+    if not isinstance(frame, nw.DataFrame):
+        raise TypeError(f"X must be a DataFrame with the photo column, got {type(X).__name__}")
+    return frame.to_pandas()
 
 
-def _reject_target_among_features(table: pd.DataFrame, target: np.ndarray) -> None:
-    for position, name in enumerate(table.columns):
-        if np.array_equal(table.iloc[:, position].to_numpy(), target):
+def _reject_repeated_columns(pairs: pd.DataFrame) -> None:
+    twice = pairs.columns[pairs.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"X has more than one column named {shorten(twice[0])}: rename one")
+
+
+def _with_plain_objects(
+    pairs: pd.DataFrame, names: Sequence[Hashable], columns: Sequence[RawColumn]
+) -> pd.DataFrame:
+    """Give columns of Python objects one type, which any part of their rows shows too.
+
+    A column of numbers and texts is one of categories as a whole; the rows of a fold may hold
+    nothing but its numbers.
+    """
+    typed = {}
+    for name, column in zip(names, columns, strict=True):
+        if pairs[name].dtype != object:
+            continue
+        if column.kind is ColumnKind.NUMERIC:
+            typed[name] = column.values
+        elif column.kind is ColumnKind.CATEGORICAL:
+            cells = pairs[name].to_numpy(dtype=object, copy=True)
+            observed = ~column.missing()
+            cells[observed] = column.values[observed]
+            typed[name] = cells
+    plain = pairs.copy(deep=False)
+    for name, cells in typed.items():
+        plain[name] = pd.Series(cells, index=pairs.index, dtype=cells.dtype)
+    return plain
+
+
+def _reject_target_among_features(
+    names: Sequence[Hashable], columns: Sequence[RawColumn], target: np.ndarray
+) -> None:
+    (known,) = read_columns(pd.DataFrame({"y": target}))
+    for name, column in zip(names, columns, strict=True):
+        if column.kind is known.kind and np.array_equal(column.values, known.values):
             raise ValueError(
                 f"column {name!r} of X is the target itself: drop it, X.drop(columns={name!r})"
             )
@@ -231,31 +249,6 @@ def _warn_of_shared_photos(columns: list[Sequence[Any]], groups: np.ndarray) -> 
             UserWarning,
             stacklevel=4,
         )
-
-
-def _find_task(target: np.ndarray) -> str:
-    if target.dtype.kind in "OUSb":
-        return "classification"
-    if (target != np.round(target)).any():
-        return "regression"
-    n_values = len(np.unique(target))
-    if n_values > MAX_OBVIOUS_CLASSES:
-        raise ValueError(
-            f"y holds {n_values} different whole numbers: say whether they are classes or "
-            "quantities, task='classification' or task='regression'"
-        )
-    return "classification"
-
-
-def _as_numbers(target: np.ndarray) -> np.ndarray:
-    try:
-        numbers = target.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers for task='regression': {error}") from error
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise ValueError(f"y is infinite in row {row}")
-    return numbers
 
 
 def _describe_cell(cell: Any) -> Any:
