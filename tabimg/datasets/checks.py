@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import check_random_state
 
+from tabimg.datasets.near_names import is_address, near_entries, without_repeated_part
+from tabimg.messages import shorten
+
 
 def check_count(name: str, value: object, low: int, high: int | None = None) -> int:
     """Return ``value`` as an int of at least ``low`` and at most ``high``.
@@ -90,13 +93,25 @@ def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        If there is nothing, or no folder.
+        If there is nothing, or no folder; shows the near names.
+    TypeError
+        If ``value`` is no path.
     """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of a folder, got {shorten(value)}.")
+    if is_address(os.fspath(value)):
+        raise FileNotFoundError(
+            f"{name} is an address, {shorten(value)}: download the files, and give their folder."
+        )
     folder = Path(value).expanduser().absolute()
     if not folder.exists():
-        raise FileNotFoundError(f"{name}: there is no folder {str(folder)!r}.")
+        intended = without_repeated_part(folder)
+        hint = near_entries(folder)
+        if intended is not None:
+            hint = f" A part stands in it twice: is it {shorten(str(intended))}?"
+        raise FileNotFoundError(f"{name}: there is no folder {shorten(str(folder))}.{hint}")
     if not folder.is_dir():
-        raise NotADirectoryError(f"{name} must be a folder, but {str(folder)!r} is a file.")
+        raise NotADirectoryError(f"{name} must be a folder, but {shorten(str(folder))} is a file.")
     return folder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,12 +12,17 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch
 
-from tabimg.datasets.assembly import PHOTO_COLUMN
 from tabimg.datasets.checks import check_choice, check_folder
+from tabimg.datasets.column_roles import (
+    as_labels,
+    check_roles,
+    likely_photo_columns,
+    photo_label,
+)
+from tabimg.datasets.missing_photos import N_NAMED, tell_missing
 from tabimg.datasets.photo_matching import find_paths, is_empty, list_photos, match_stems
 from tabimg.datasets.table_file import read_frame
-
-N_NAMED = 3
+from tabimg.messages import listing
 
 
 def load_paired(
@@ -52,7 +56,8 @@ def load_paired(
         Columns of paths, relative to ``image_root`` or absolute. An empty cell is no photo.
     key_column : column label, default=None
         In place of ``image_column``: a photo's name without its suffix, such as ``"0042"`` for
-        ``0042.jpg`` in ``image_root`` or anywhere below.
+        ``0042.jpg`` in ``image_root`` or anywhere below. Under several headers the new column is
+        ``("photo", "")``.
     group_column : column label, default=None
         Rows of one group belong together, such as the visits of one patient.
     on_missing : {"raise", "drop", "empty"}, default="raise"
@@ -87,12 +92,14 @@ def load_paired(
         If pyarrow is needed and not installed; the message says how to install it.
     TypeError, ValueError
         If a column is not there or has two roles, an image cell is no path, a key fits several
-        photos, or, with ``on_unused="raise"``, a photo has no row.
+        photos, no row has a photo or none is left, or, with ``on_unused="raise"``, a photo has no
+        row.
 
     Warns
     -----
     UserWarning
-        If there are photos that no row names, with ``on_unused="warn"``.
+        If there are photos that no row names, with ``on_unused="warn"``; further columns that
+        seem to name photos are told.
 
     Examples
     --------
@@ -110,32 +117,42 @@ def load_paired(
         raise ValueError("Give either image_column= or key_column=: it says which photo is whose.")
     if return_X_y and target is None:
         raise ValueError("return_X_y needs a target=.")
-    naming = _as_list(image_column if key_column is None else key_column)
+    naming = as_labels(image_column if key_column is None else key_column)
     frame = read_frame(table, text_columns=naming)
-    _check_roles(frame, [*naming, target, group_column], key_column is not None)
+    made = None if key_column is None else photo_label(frame)
+    check_roles(frame, [*naming, target, group_column], made)
 
     photos = list_photos(root)
     if key_column is None:
         paths = {name: find_paths(frame[name], root, photos) for name in naming}
     else:
-        paths = {PHOTO_COLUMN: match_stems(frame[key_column], photos)}
+        paths = {made: match_stems(frame[key_column], photos)}
     missing = _list_missing(frame, naming, paths)
+    if len(missing):
+        told = tell_missing(missing, len(frame), root, photos, key_column is not None)
+        if on_missing == "raise":
+            raise FileNotFoundError(told)
+    if all(path is None for column in paths.values() for path in column):
+        empty = f"every cell of {listing(naming)} is empty."
+        raise ValueError(f"No row has a photo: {told if len(missing) else empty}")
+    declared = [*naming, target, group_column]
     unused = _list_unused(photos, paths, root)
-    if on_missing == "raise" and len(missing):
-        raise FileNotFoundError(_tell_missing(missing, len(frame), root))
-    _report_unused(unused, len(photos), on_unused)
+    _report_unused(unused, len(photos), on_unused, likely_photo_columns(frame, declared))
 
     paired = frame.copy(deep=False)
     for name, column in paths.items():
         paired[name] = pd.Series(column, index=frame.index, dtype=object)
     if on_missing == "drop":
         paired = paired[~np.isin(np.arange(len(frame)), missing["row"])]
-    keys = None if key_column is None else paired.pop(key_column)
-    y = None if target is None else paired.pop(target)
+        if paired.empty:
+            raise ValueError(f"on_missing='drop' leaves no row: {told}")
+    keys = None if key_column is None else paired[key_column]
+    y = None if target is None else paired[target]
+    paired, whole = _without(paired, [key_column, target]), _without(paired, [key_column])
     if return_X_y:
         return paired, y
     return Bunch(
-        frame=paired if y is None else pd.concat([paired, y], axis=1),
+        frame=whole if target is None else _with_last(whole, target),
         data=paired,
         target=y,
         groups=None if group_column is None else _number_groups(paired[group_column]),
@@ -143,36 +160,21 @@ def load_paired(
         missing_photos=missing,
         unused_photos=unused,
         feature_names=[c for c in paired if c not in paths and c != group_column],
-        image_column=image_column if key_column is None else PHOTO_COLUMN,
+        image_column=image_column if key_column is None else made,
         group_column=group_column,
         image_dir=str(root),
     )
 
 
-def _as_list(columns: Any) -> list[Any]:
-    return columns if isinstance(columns, list) else [columns]
+def _without(frame: pd.DataFrame, names: Sequence[Any]) -> pd.DataFrame:
+    """Leave columns out; by comparing labels, which any number of headers allows."""
+    return frame.loc[:, [name not in names for name in frame.columns]]
 
 
-def _check_roles(frame: pd.DataFrame, roles: Sequence[Any], makes_photo_column: bool) -> None:
-    """Check that declared columns are there, once, and have one role each."""
-    if frame.empty:
-        raise ValueError(f"The table is empty: its shape is {frame.shape}.")
-    names = list(frame.columns)
-    declared = [name for name in roles if name is not None]
-    for name in declared:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), map(str, names), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"The table has no column {name!r}.{hint} It has {names}.")
-        if names.count(name) > 1:
-            raise ValueError(f"The table has {names.count(name)} columns {name!r}: rename them.")
-        if declared.count(name) > 1:
-            raise ValueError(f"The column {name!r} is declared for two roles: give each its own.")
-    if makes_photo_column and PHOTO_COLUMN in names:
-        raise ValueError(
-            f"key_column= makes a column {PHOTO_COLUMN!r}, and the table has one already: rename "
-            "it, or give it as image_column=."
-        )
+def _with_last(frame: pd.DataFrame, last: Any) -> pd.DataFrame:
+    """Put one column behind the others."""
+    order = np.argsort([name == last for name in frame.columns], kind="stable")
+    return frame.iloc[:, order]
 
 
 def _list_missing(
@@ -197,24 +199,18 @@ def _list_unused(
     return [os.path.relpath(path, root) for path in photos if path not in used]
 
 
-def _tell_missing(missing: pd.DataFrame, n_rows: int, root: Path) -> str:
-    first = "; ".join(
-        f"row {row}, column {column!r}: {photo!r}"
-        for row, column, photo in missing.head(N_NAMED).itertuples(index=False)
-    )
-    return (
-        f"{missing['row'].nunique()} of {n_rows} rows name photos that are not in {str(root)!r}. "
-        f"The first: {first}. Mend the names or image_root, or go on with on_missing='drop' "
-        "(without these rows) or 'empty' (without their photos)."
-    )
-
-
-def _report_unused(unused: list[str], n_photos: int, on_unused: str) -> None:
+def _report_unused(unused: list[str], n_photos: int, on_unused: str, likely: list[Any]) -> None:
     if not unused or on_unused == "ignore":
         return
+    hint = "If that is as it should be, set on_unused='ignore'."
+    if likely:
+        hint = (
+            f"The columns {listing(likely)} look like photos too: list them in image_column=, or "
+            f"drop them; now they are features. {hint}"
+        )
     message = (
         f"{len(unused)} of {n_photos} photos in image_root are named by no row. The first: "
-        f"{', '.join(unused[:N_NAMED])}. If that is as it should be, set on_unused='ignore'."
+        f"{listing(unused, N_NAMED)}. {hint}"
     )
     if on_unused == "raise":
         raise ValueError(message)

@@ -11,11 +11,16 @@ from typing import Any
 
 import pandas as pd
 
+from tabimg.messages import shorten
+
 # The longest first: "scan.nii.gz" has the stem "scan".
 PHOTO_SUFFIXES = (
     ".nii.gz", ".avif", ".heic", ".heif", ".jfif", ".jpeg", ".tiff", ".webp", ".bmp", ".dcm",
     ".gif", ".jp2", ".jpg", ".nii", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif",
 )  # fmt: skip
+
+# What str() makes of missing cells, as in a column after astype(str).
+MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 
 
 def list_photos(root: Path) -> list[str]:
@@ -71,7 +76,7 @@ def find_paths(cells: Iterable[Any], root: Path, photos: Sequence[str]) -> list[
 def _absolute_path(row: int, cell: Any, root: Path) -> str:
     if not isinstance(cell, (str, os.PathLike)):
         raise TypeError(
-            f"row {row}: a photo is named by its path, not by {cell!r} of type "
+            f"row {row}: a photo is named by its path, not by {shorten(cell)} of type "
             f"{type(cell).__name__}. To match a column with the names of files, use key_column=."
         )
     return os.path.normpath(os.path.join(root, cell))
@@ -99,9 +104,9 @@ def match_stems(keys: Iterable[Any], photos: Sequence[str]) -> list[str | None]:
     """
     by_stem = defaultdict(list)
     for path in photos:
-        by_stem[_stem(path)].append(path)
+        by_stem[photo_stem(path)].append(path)
     return [
-        None if is_empty(key) else _only_photo(row, by_stem.get(_as_stem(key), []))
+        None if is_empty(key) else _only_photo(row, by_stem.get(as_stem(key), []))
         for row, key in enumerate(keys)
     ]
 
@@ -109,27 +114,30 @@ def match_stems(keys: Iterable[Any], photos: Sequence[str]) -> list[str | None]:
 def _only_photo(row: int, found: list[str]) -> str | None:
     if len(found) > 1:
         raise ValueError(
-            f"row {row}: its key is the name of {len(found)} photos, among them {found[0]} and "
-            f"{found[1]}. Give a narrower image_root, or a column of paths as image_column=."
+            f"row {row}: its key is the name of {len(found)} photos, among them "
+            f"{shorten(found[0])} and {shorten(found[1])}. Give a narrower image_root, or a column "
+            "of paths as image_column=."
         )
     return found[0] if found else None
 
 
-def _as_stem(key: Any) -> str:
+def as_stem(key: Any) -> str:
+    """Write a key as the name of a photo without its suffix."""
     # A column of whole numbers with gaps arrives as floats.
     if isinstance(key, Integral) or (isinstance(key, float) and key.is_integer()):
         return str(int(key))
     return str(key)
 
 
-def _stem(path: str) -> str:
+def photo_stem(path: str) -> str:
+    """Give the name of a photo without its suffix; ``path`` is one that `list_photos` found."""
     name = os.path.basename(path)
     suffix = next(suffix for suffix in PHOTO_SUFFIXES if name.lower().endswith(suffix))
     return name[: -len(suffix)]
 
 
 def is_empty(cell: Any) -> bool:
-    """Whether a cell names no photo: None, NaN or blank text."""
+    """Whether a cell names no photo: None, NaN, blank text, or what `str` makes of these."""
     if isinstance(cell, str):
-        return not cell.strip()
+        return not cell.strip() or cell.strip() in MISSING_TEXTS
     return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))

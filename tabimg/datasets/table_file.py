@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
 
+from tabimg.datasets.near_names import is_address, near_entries
+from tabimg.messages import shorten
+
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst", ".csv.zip")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+READERS = {
+    (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"): "read_excel",
+    (".json", ".jsonl", ".ndjson"): "read_json",
+    (".tsv", ".tab", ".txt", ".dat"): "read_csv(path, sep='\\t')",
+    (".feather", ".arrow"): "read_feather",
+    (".dta",): "read_stata",
+    (".sav",): "read_spss",
+    (".sas7bdat", ".xpt"): "read_sas",
+    (".h5", ".hdf5"): "read_hdf",
+    (".orc",): "read_orc",
+    (".html", ".htm"): "read_html",
+}
+MOST_LISTED = 2000
 
 
 def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
@@ -31,32 +48,62 @@ def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If there is no such file; shows those with nearly its name.
     ImportError
         If Parquet is to be read, or a frame converted, without pyarrow.
     TypeError, ValueError
-        If ``table`` is no table, or the suffix is another one.
+        If ``table`` is no table or a folder, the suffix is another one, or the file cannot be read.
     """
     if isinstance(table, pd.DataFrame):
         return table
     if not isinstance(table, (str, os.PathLike)):
         return _convert(table)
+    if is_address(os.fspath(table)):
+        raise FileNotFoundError(
+            f"table is an address, {shorten(table)}: download the file, or read it yourself with "
+            "pandas.read_csv, and pass the frame."
+        )
     path = Path(table).expanduser()
-    name = path.name.lower()
+    shown, name = shorten(str(path)), path.name.lower()
+    if path.is_dir():
+        raise ValueError(f"table: {shown} is a folder.{_tables_in(path)}")
     if not name.endswith(CSV_SUFFIXES + PARQUET_SUFFIXES):
         raise ValueError(
-            f"table: {str(path)!r} is neither a .csv nor a .parquet file. Read it yourself, for "
-            "example with pandas.read_excel, and pass the frame."
+            f"table: {shown} is neither a .csv nor a .parquet file. Read it yourself, "
+            f"for example with {_reader_of(name)}, and pass the frame."
         )
     if not path.is_file():
-        raise FileNotFoundError(f"table: there is no file {str(path)!r}.")
-    if name.endswith(CSV_SUFFIXES):
-        # Types are inferred from whole columns, not from blocks of rows.
-        return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), low_memory=False)
+        raise FileNotFoundError(f"table: there is no file {shown}.{near_entries(path.absolute())}")
     try:
+        if name.endswith(CSV_SUFFIXES):
+            # Types are inferred from whole columns, not from blocks of rows.
+            return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), low_memory=False)
         return pd.read_parquet(path)
+    except pd.errors.EmptyDataError as error:
+        raise ValueError(f"table: {shown} is empty.") from error
     except ImportError as error:
         raise ImportError("Reading Parquet needs pyarrow: pip install pyarrow") from error
+    except ValueError as error:  # of the parsers, pyarrow's among them, and of the text's encoding
+        raise ValueError(
+            f"table: {shown} cannot be read ({shorten(str(error))}). Read it yourself, for example "
+            "with pandas.read_csv(path, sep=..., encoding=...), and pass the frame."
+        ) from error
+
+
+def _reader_of(name: str) -> str:
+    """Name the function of pandas for a kind of file."""
+    known = [reader for suffix, reader in READERS.items() if name.endswith(suffix)]
+    return f"pandas.{known[0] if known else 'read_excel'}"
+
+
+def _tables_in(folder: Path) -> str:
+    """Show the tables that lie in a folder."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in islice(entries, MOST_LISTED))
+    tables = [name for name in names if name.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES)]
+    if not tables:
+        return " Give the table's file, or read it yourself and pass the frame."
+    return f" Give the file, such as {shorten(str(folder / tables[0]))}."
 
 
 def _convert(table: Any) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,9 +21,10 @@ from tabimg.estimators import (
 )
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
-from tabimg.evaluation.baselines import make_baseline
+from tabimg.evaluation.baselines import CORE_BASELINES, EXTRA_BASELINES, make_baseline
 from tabimg.evaluation.data import StudyData
 from tabimg.evaluation.encoders import Encoder
+from tabimg.messages import shorten
 
 # What each method changes in the pre-training.
 ABLATIONS: dict[str, dict[str, float]] = {
@@ -32,6 +34,9 @@ ABLATIONS: dict[str, dict[str, float]] = {
     "shuffled_photos": {},
 }
 METHODS = ("scratch", *ABLATIONS)
+NAMES = {"methods": METHODS, "baselines": (*CORE_BASELINES, *EXTRA_BASELINES)}
+# So much of a wrong name is compared with the right ones.
+SHOWN = 80
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,9 +153,7 @@ class Prototypes:
 
     def built_in(self, names: Iterable[str]) -> list[Method]:
         """Make methods by name; names as in `METHODS`."""
-        if isinstance(names, str):
-            raise TypeError(f"methods must be a sequence of names, such as [{names!r}]")
-        return [self._make(name) for name in names]
+        return [self._make(name) for name in _checked_names("methods", names)]
 
     def grid_points(self, grid: Any) -> list[Method]:
         """Make a method for each point of one or several grids over pre-training parameters.
@@ -160,6 +163,8 @@ class Prototypes:
         """
         points = list(ParameterGrid(grid))
         varied = list(dict.fromkeys(name for point in points for name in point))
+        for name in varied:
+            _check_parameter(name, self.pretrainer)
         return [
             replace(
                 self._pretrained(", ".join(f"{k}={v}" for k, v in point.items()), point),
@@ -171,8 +176,6 @@ class Prototypes:
     def _make(self, name: str) -> Method:
         if name == "scratch":
             return Method(name, self._from_scratch())
-        if name not in ABLATIONS:
-            raise ValueError(f"there is no method {name!r}; the methods are {METHODS}")
         return self._pretrained(name, ABLATIONS[name], shuffles=name == "shuffled_photos")
 
     def _pretrained(self, name: str, changes: Mapping[str, Any], shuffles: bool = False) -> Method:
@@ -193,6 +196,7 @@ class Prototypes:
 
 def baseline_methods(names: Sequence[str], task: str) -> list[Method]:
     """Make the baselines by name."""
+    names = _checked_names("baselines", names)
     return [Method(name, make_baseline(name, task)) for name in names]
 
 
@@ -263,6 +267,55 @@ def declare_on_estimator(estimator: FineTunedEstimator, data: StudyData) -> Fine
     return clone(estimator).set_params(
         image_column=data.image_columns, group_column=data.group_column
     )
+
+
+def _checked_names(parameter: str, names: Any) -> list[str]:
+    """Check the names given as ``methods`` or ``baselines``, and say where others belong.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For one name instead of several, estimators instead of names, and unknown names.
+    """
+    if isinstance(names, str):
+        raise TypeError(f"{parameter} must be a sequence of names, such as [{shorten(names)}]")
+    names = list(names)
+    other = "baselines" if parameter == "methods" else "methods"
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{parameter} takes names, got {type(name).__name__}; an estimator is given by a "
+                "name of your choice, extra_methods={'mine': (None, estimator)}"
+            )
+        if name in NAMES[parameter]:
+            continue
+        if name in NAMES[other]:
+            raise ValueError(
+                f"{parameter}: {name!r} is one of the {other}, give it there: {other}=[{name!r}]"
+            )
+        raise ValueError(
+            f"{parameter}: there is no {shorten(name)}{_meant(name)}. {parameter} are "
+            f"{NAMES[parameter]}, {other} are {NAMES[other]}; estimators of your own go into "
+            "extra_methods"
+        )
+    return names
+
+
+def _meant(name: str) -> str:
+    """Guess the name of a method or baseline."""
+    homes = {known: home for home, all_known in NAMES.items() for known in all_known}
+    reading = name[:SHOWN].strip().lower().replace("-", "_").replace(" ", "_")
+    near = difflib.get_close_matches(reading, list(homes), n=1)
+    return f" (did you mean {homes[near[0]]}=[{near[0]!r}]?)" if near else ""
+
+
+def _check_parameter(name: str, pretrainer: MultiModalPretrainer) -> None:
+    """Raise a ValueError unless a pretrainer has a parameter."""
+    known = sorted(pretrainer.get_params())
+    if name not in known:
+        near = difflib.get_close_matches(str(name)[:SHOWN], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; it has {known}"
+        raise ValueError(f"grid: MultiModalPretrainer has no parameter {shorten(name)}{hint}")
 
 
 def _check_pretrainer(pretrainer: Any) -> None:

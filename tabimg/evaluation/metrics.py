@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+
+from tabimg.messages import shorten
 
 TASKS = ("classification", "regression")
 
@@ -68,6 +71,9 @@ METRICS = {
 }
 
 
+DEFAULT_METRICS = {"classification": "accuracy", "regression": "relative_mse"}
+
+
 def metric_names(task: str) -> list[str]:
     """Give the names of a task's metrics, in the order of `METRICS`."""
     check_task(task)
@@ -78,6 +84,29 @@ def check_task(task: Any) -> None:
     """Raise a ValueError unless the task is one of `TASKS`."""
     if task not in TASKS:
         raise ValueError(f"task must be one of {TASKS}, got {task!r}")
+
+
+def check_metric(metric: str | None, task: str) -> str:
+    """Give the name of a task's metric; None is the first choice.
+
+    Raises
+    ------
+    ValueError
+        For an unknown metric, or one of the other task.
+    """
+    if metric is None:
+        return DEFAULT_METRICS[task]
+    names = metric_names(task)
+    if metric in names:
+        return metric
+    if metric in METRICS:
+        raise ValueError(
+            f"metric={metric!r} is for {METRICS[metric].task}, and this is {task}: one of {names}. "
+            "If the task was told wrongly, say task=..."
+        )
+    near = difflib.get_close_matches(str(metric)[:80].lower(), names, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"metric must be one of {names} in {task}, got {shorten(metric)}{hint}")
 
 
 def score_predictions(

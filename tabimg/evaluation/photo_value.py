@@ -15,11 +15,10 @@ from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import take_apart
 from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
 from tabimg.evaluation.data import StudyData, read_data
-from tabimg.evaluation.metrics import metric_names
+from tabimg.evaluation.metrics import check_metric
 from tabimg.evaluation.photo_questions import draw_labelled, measure_fold
 from tabimg.evaluation.photo_verdict import PhotoValue
 from tabimg.evaluation.splits import Budget, Fold, draw_seeds, outer_folds, plan_budgets
-from tabimg.evaluation.study import DEFAULT_METRICS
 from tabimg.evaluation.thumbnails import photo_numbers
 from tabimg.image import MAX_PIXELS
 from tabimg.image.reader import ImageLoader
@@ -133,7 +132,7 @@ def photo_value(
     data = read_data(X, y, image_column, group_column, task)
     if data.table.shape[1] == 0:
         raise ValueError("X has no column beside photos and groups: nothing to predict from")
-    metric = _checked_metric(metric, data.task)
+    metric = check_metric(metric, data.task)
     fractions = _checked_fractions(label_fractions)
     _check_at_least_1("thumbnail_size", thumbnail_size)
     _check_at_least_1("n_components", n_components)
@@ -180,14 +179,6 @@ def _with_photo(data: StudyData, has_photo: np.ndarray) -> StudyData:
         groups=data.groups[has_photo],
         image_columns=[],
     )
-
-
-def _checked_metric(metric: str | None, task: str) -> str:
-    if metric is None:
-        return DEFAULT_METRICS[task]
-    if metric not in metric_names(task):
-        raise ValueError(f"metric must be one of {metric_names(task)} in {task}, got {metric!r}")
-    return metric
 
 
 def _checked_fractions(fractions: Sequence[float]) -> list[float]:

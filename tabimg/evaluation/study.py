@@ -14,10 +14,9 @@ from tabimg.evaluation.cells import describe
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.engine import Protocol, run_study
 from tabimg.evaluation.methods import Prototypes, baseline_methods, own_methods
-from tabimg.evaluation.metrics import metric_names
+from tabimg.evaluation.metrics import check_metric
 from tabimg.evaluation.results import StudyResult
 
-DEFAULT_METRICS = {"classification": "accuracy", "regression": "relative_mse"}
 # Both weights together, the other two alone, around the defaults.
 SENSITIVITY_GRID = (
     {"lambda_c": [0.1, 0.3, 1.0, 3.0], "lambda_m": [0.1, 0.3, 1.0, 3.0]},
@@ -164,7 +163,7 @@ def ablation_study(
         *own_methods(extra_methods or {}, data, image_root),
     ]
     protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
-    scored_by = _metric(metric, data.task)
+    scored_by = check_metric(metric, data.task)
     scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
     settings = _settings(data, prototypes, protocol)
     return StudyResult(scores, scored_by, tuple(baselines), settings)
@@ -252,7 +251,7 @@ def sensitivity(
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
     chosen = [*prototypes.built_in(["scratch"]), *prototypes.grid_points(grid)]
     protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
-    scored_by = _metric(metric, data.task)
+    scored_by = check_metric(metric, data.task)
     scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
     settings = {**_settings(data, prototypes, protocol), "grid": describe(grid)}
     return StudyResult(scores, scored_by, (), settings)
@@ -262,14 +261,6 @@ def _task(task: str, estimator: Any) -> str:
     if task != "auto" or estimator is None:
         return task
     return "classification" if is_classifier(estimator) else "regression"
-
-
-def _metric(metric: str | None, task: str) -> str:
-    if metric is None:
-        return DEFAULT_METRICS[task]
-    if metric not in metric_names(task):
-        raise ValueError(f"metric must be one of {metric_names(task)} in {task}, got {metric!r}")
-    return metric
 
 
 def _settings(data: StudyData, prototypes: Prototypes, protocol: Protocol) -> dict[str, Any]:

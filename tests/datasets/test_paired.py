@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,6 +303,182 @@ def test_cell_that_is_no_path_raises_and_names_row_and_key_column(photos):
     table = TABLE.assign(photo=["007.png", 8, None, None])
     with pytest.raises(TypeError, match=r"row 1: a photo is named by its path.*key_column="):
         load(table, photos)
+
+
+def test_two_level_headers_make_a_photo_column_that_is_there(photos):
+    frame = pd.DataFrame(
+        {("t", "id"): ["007", "8", "012"], ("t", "age"): [1, 2, 3], ("u", "y"): [0, 1, 0]}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = load_paired(frame, photos, target=("u", "y"), key_column=("t", "id"))
+    assert data.image_column == ("photo", "")
+    assert list(data.data.columns) == [("t", "age"), ("photo", "")]
+    assert list(data.frame.columns) == [("t", "age"), ("photo", ""), ("u", "y")]
+    assert [Path(path).name for path in data.data[data.image_column]] == [
+        "007.png", "8.JPG", "012.png",
+    ]  # fmt: skip
+    assert data.target.tolist() == [0, 1, 0]
+    assert data.row_keys.tolist() == ["007", "8", "012"]
+
+
+def test_two_level_headers_take_photo_columns_and_name_the_full_label(photos):
+    frame = TABLE[:3].copy()
+    frame.columns = pd.MultiIndex.from_product([["t"], frame.columns])
+    data = load_paired(frame, photos, target=("t", "label"), image_column=("t", "photo"))
+    assert data.data[("t", "photo")].notna().all()
+    with pytest.raises(ValueError, match=r"no column 'photo'\. Did you mean \('t', 'photo'\)\?"):
+        load_paired(frame, photos, image_column="photo")
+
+
+@pytest.mark.parametrize("on_missing", ["drop", "empty"])
+def test_photos_that_are_all_missing_are_an_error_under_every_policy(photos, on_missing):
+    table = TABLE.assign(photo=["a.png", "b.png", "c.png", "d.png"])
+    with pytest.raises(ValueError, match=r"No row has a photo: 4 of 4 rows name photos that are"):
+        load(table, photos, on_missing=on_missing)
+
+
+@pytest.mark.parametrize("on_missing", ["raise", "drop", "empty"])
+def test_no_photo_named_at_all_is_an_error(photos, on_missing):
+    with pytest.raises(ValueError, match="No row has a photo: every cell of 'photo' is empty"):
+        load(TABLE.assign(photo=[None, "", " ", np.nan]), photos, on_missing=on_missing)
+
+
+def test_drop_that_leaves_no_row_is_an_error(photos):
+    table = TABLE[:2].assign(side=["x.png", "y.png"])
+    with pytest.raises(ValueError, match="on_missing='drop' leaves no row: 2 of 2 rows"):
+        load(table, photos, image_column=["photo", "side"], on_missing="drop")
+
+
+def test_folder_without_photos_is_called_that(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="There is no photo at all below"):
+        load(TABLE, tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("cell", "near"),
+    [
+        ("007.PNG", "007.png"),
+        ("007.jpg", "007.png"),
+        ("8.jpg", "sub/8.JPG"),
+        ("Sub/8.jpg", "sub/8.JPG"),
+        ("12.png", "012.png"),
+        (" 012.png", "012.png"),
+        ("cafe\u0301.png", "caf\u00e9.png"),
+    ],
+)
+def test_missing_photo_shows_the_near_one(photos, cell, near):
+    Image.new("L", (8, 8)).save(photos / unicodedata.normalize("NFC", "caf\u00e9.png"))
+    with pytest.raises(FileNotFoundError) as caught:
+        load(TABLE.assign(photo=[cell, "007.png", None, None]), photos)
+    assert f"(there is {near!r})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cells", "root", "message"),
+    [
+        ("photos/007.png", "photos", r"1 of the first 1 .* without the folder 'photos'.*already"),
+        ("old/007.png", "photos", "1 of the first 1 are found without the folder 'old'"),
+        ("sub/8.JPG", "photos/sub", r"which image_root ends in already: image_root='.*photos'"),
+        ("8.JPG", "photos", r"are found from another folder: image_root='.*sub'"),
+        ("https://a.b/1.jpg", "photos", "Web addresses name no files"),
+    ],
+)
+def test_paths_from_another_folder_say_from_which(photos, cells, root, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        load(TABLE.assign(photo=[cells, None, None, None]), photos.parent / root)
+
+
+def test_keys_with_suffix_are_told_to_be_paths(photos):
+    table = TABLE.drop(columns="photo").assign(id=["007.png", "8", "012.png", None])
+    with pytest.raises(FileNotFoundError, match=r"with their suffix: give image_column="):
+        load(table, photos, image_column=None, key_column="id")
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_messages_about_cells_and_columns_stay_short(photos, size):
+    table = TABLE.assign(photo=["x" * size + ".png", "y" * size, "007.png", None])
+    with pytest.raises(FileNotFoundError) as missing:
+        load(table, photos)
+    with pytest.raises(TypeError) as no_path:
+        load(TABLE.assign(photo=[b"x" * size, None, None, None]), photos)
+    many = pd.DataFrame({f"column {number}": [1] for number in range(max(size // 100, 1))})
+    with pytest.raises(ValueError) as no_column:
+        load(many.assign(photo="007.png"), photos, target="z" * size)
+    assert max(len(str(caught.value)) for caught in (missing, no_path, no_column)) < 1500
+
+
+@pytest.mark.parametrize(
+    ("table", "error", "message"),
+    [
+        (".", ValueError, r"is a folder\. Give the file, such as '.*\.csv'"),
+        ("photos", ValueError, "is a folder. Give the table's file"),
+        ("Table.CSV", FileNotFoundError, r"Did you mean 'table\.csv'"),
+        ("tabel.csv", FileNotFoundError, r"Did you mean 'table\.csv'"),
+        ("none/table.csv", FileNotFoundError, "The folder '.*none' does not exist"),
+        ("table.xlsx", ValueError, "pandas.read_excel"),
+        ("table.json", ValueError, "pandas.read_json"),
+        ("table.tsv", ValueError, r"pandas.read_csv\(path, sep="),
+        ("https://host/table.csv", FileNotFoundError, "is an address"),
+        ("empty.csv", ValueError, "is empty"),
+        ("header.csv", ValueError, "The table is empty: it has 0 rows and 2 columns"),
+        ("binary.csv", ValueError, "cannot be read"),
+        ("semicolon.csv", ValueError, r"seem to be divided by ';'.*sep=';'"),
+    ],
+)
+def test_what_cannot_be_read_as_a_table_says_what_it_is(
+    csv, photos, tmp_path, table, error, message
+):
+    (tmp_path / "empty.csv").write_bytes(b"")
+    (tmp_path / "header.csv").write_text("photo,label\n")
+    (tmp_path / "binary.csv").write_bytes(b"PK\x03\x04\xff\xfe\x80" * 20)
+    (tmp_path / "semicolon.csv").write_text("photo;label\n007.png;a\n")
+    with pytest.raises(error, match=message):
+        load(table if "://" in table else tmp_path / table, photos)
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ("Photos", r"no folder '.*'\. Did you mean 'photos'\?"),
+        ("photo", r"there is no folder '.*photo'\. Did you mean 'photos'\?"),
+        ("photos/photos", "A part stands in it twice: is it '.*photos'"),
+        ("none/photos", "The folder '.*none' does not exist"),
+        ("s3://bucket/photos", "is an address"),
+    ],
+)
+def test_missing_folder_shows_what_was_meant(csv, photos, tmp_path, root, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        load(csv, root if "://" in root else tmp_path / root)
+
+
+def test_image_root_that_is_no_path_is_an_error(csv):
+    with pytest.raises(TypeError, match="image_root must be the path of a folder, got None"):
+        load(csv, None)
+
+
+@pytest.mark.parametrize("target", ["Label", "LABEL ", "labels"])
+def test_missing_target_shows_the_near_column(csv, photos, target):
+    with pytest.raises(ValueError, match=r"no column .*\. Did you mean 'label'\?"):
+        load(csv, photos, target=target)
+
+
+def test_photo_columns_may_be_an_index_and_a_tuple_is_told_to_be_one_label(photos):
+    table = TABLE[:3].assign(side=TABLE["photo"])
+    assert load(table, photos, image_column=pd.Index(["photo", "side"])).feature_names == [
+        "id", "age", "site", "patient",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"several columns are a list, \['photo', 'side'\]"):
+        load(table, photos, image_column=("photo", "side"))
+
+
+def test_photo_columns_without_a_role_are_named_beside_unused_photos(photos):
+    table = TABLE[:3].assign(photo="007.png", side=["sub/8.JPG", "012.png", None], note="a.b")
+    with pytest.warns(UserWarning, match=r"2 of 3 photos .* The columns 'side' look like photos"):
+        load(table, photos)
+    with pytest.raises(ValueError, match="'side' look like photos"):
+        load(table, photos, on_unused="raise")
 
 
 def test_table_without_rows_or_with_a_column_twice_raises(photos):

@@ -1,0 +1,101 @@
+"""Which column of a paired table is what: checked before anything is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tabimg.datasets.assembly import PHOTO_COLUMN
+from tabimg.datasets.near_names import did_you_mean
+from tabimg.datasets.photo_matching import PHOTO_SUFFIXES, is_empty
+from tabimg.messages import listing, shorten
+
+HEAD_ROWS = 100
+N_LISTED = 20
+SEPARATORS = (";", "\t", "|")
+
+
+def as_labels(columns: Any) -> list[Any]:
+    """Make a list of one column label or several; a tuple is a label, that of several headers."""
+    if isinstance(columns, (pd.Index, pd.Series, np.ndarray)):
+        columns = np.atleast_1d(columns).tolist()
+    labels = columns if isinstance(columns, list) else [columns]
+    if not labels:
+        raise ValueError("image_column is an empty list: name the columns of the photos.")
+    return labels
+
+
+def photo_label(frame: pd.DataFrame) -> Any:
+    """Give the label of the column that is made from keys; it has as many headers as others."""
+    n_headers = frame.columns.nlevels
+    return PHOTO_COLUMN if n_headers == 1 else (PHOTO_COLUMN, *[""] * (n_headers - 1))
+
+
+def check_roles(frame: pd.DataFrame, roles: Sequence[Any], made: Any = None) -> None:
+    """Check that declared columns are there, once, and have one role each.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    roles : sequence of column labels or None
+    made : column label, optional
+        Of a column that is to be made, and must not be there.
+
+    Raises
+    ------
+    ValueError
+        Naming the column, and the nearest ones where it is not there.
+    """
+    if frame.empty:
+        raise ValueError(
+            f"The table is empty: it has {len(frame)} rows and {frame.shape[1]} columns."
+        )
+    names = list(frame.columns)
+    declared = [name for name in roles if name is not None]
+    for name in declared:
+        if name not in names:
+            raise ValueError(
+                f"The table has no column {shorten(name)}.{did_you_mean(name, names)} It has "
+                f"{listing(names, N_LISTED)}.{_one_column_hint(names)}"
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"The table has {names.count(name)} columns {name!r}: rename them.")
+        if declared.count(name) > 1:
+            raise ValueError(f"The column {name!r} is declared for two roles: give each its own.")
+    if made is not None and made in names:
+        raise ValueError(
+            f"key_column= makes a column {made!r}, and the table has one already: rename it, or "
+            "give it as image_column=."
+        )
+
+
+def likely_photo_columns(frame: pd.DataFrame, declared: Sequence[Any]) -> list[Any]:
+    """List the columns without a role whose first cells are names of photos for the most part."""
+    return [
+        name
+        for position, name in enumerate(frame.columns)
+        if name not in declared and _names_photos(frame.iloc[:, position])
+    ]
+
+
+def _names_photos(column: pd.Series) -> bool:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    cells = [cell for cell in column.head(HEAD_ROWS) if not is_empty(cell)]
+    named = [str(cell).lower().endswith(PHOTO_SUFFIXES) for cell in cells]
+    return 2 * sum(named) > len(named)
+
+
+def _one_column_hint(names: Sequence[Any]) -> str:
+    """Recognise a CSV file that was read with another separator than its own."""
+    only = str(names[0]) if len(names) == 1 else ""
+    found = next((separator for separator in SEPARATORS if separator in only), None)
+    if found is None:
+        return ""
+    return (
+        f" Its columns seem to be divided by {found!r}: read it yourself, "
+        f"pandas.read_csv(path, sep={found!r}), and pass the frame."
+    )
