@@ -103,12 +103,12 @@ def _explain(cells: Sequence[Any], root: Path, photos: Sequence[str], by_key: bo
                 else "."
             )
         )
-    for other in (root.parent, *_folders_of(photos)):
+    for other in (str(root.parent), *_folders_of(photos)):
         n_found = sum(os.path.isfile(os.path.join(other, text)) for text in relative)
         if n_found:
             return (
                 f" {n_found} of the first {len(texts)} are found from another folder: "
-                f"image_root={shorten(str(other))}."
+                f"image_root={shorten(other)}."
             )
     return ""
 

@@ -24,6 +24,7 @@ from tabimg.estimators.inputs import (
     take_apart,
 )
 from tabimg.evaluation.cells import fingerprint
+from tabimg.evaluation.near_equal import warn_of_related_rows
 from tabimg.evaluation.targets import read_target
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
@@ -178,8 +179,10 @@ def read_data(
     names = list(inputs.table.columns)
     columns = read_columns(inputs.table) if names else []
     groups = related_rows(group_ids([inputs]))
-    _reject_target_among_features(names, columns, target)
+    (goal,) = read_columns(pd.DataFrame({"y": target}))
+    _reject_target_among_features(names, columns, goal)
     _warn_of_shared_photos(inputs.image_cells or [], groups)
+    warn_of_related_rows(columns, goal, groups, stacklevel=3)
     pairs = _with_plain_objects(pairs, names, columns).reset_index(drop=True)
     return StudyData(pairs, target, task, image_columns, group_column, groups)
 
@@ -226,11 +229,10 @@ def _with_plain_objects(
 
 
 def _reject_target_among_features(
-    names: Sequence[Hashable], columns: Sequence[RawColumn], target: np.ndarray
+    names: Sequence[Hashable], columns: Sequence[RawColumn], target: RawColumn
 ) -> None:
-    (known,) = read_columns(pd.DataFrame({"y": target}))
     for name, column in zip(names, columns, strict=True):
-        if column.kind is known.kind and np.array_equal(column.values, known.values):
+        if column.kind is target.kind and np.array_equal(column.values, target.values):
             raise ValueError(
                 f"column {name!r} of X is the target itself: drop it, X.drop(columns={name!r})"
             )

@@ -27,6 +27,12 @@ from tabimg.evaluation.data import StudyData, describe_pairs, require_photo_file
 from tabimg.evaluation.encoders import Encoder, is_kept, obtain_encoder
 from tabimg.evaluation.methods import Method, check_names
 from tabimg.evaluation.metrics import metric_names, score_predictions
+from tabimg.evaluation.near_equal import (
+    LOOKS,
+    MOST_PHOTOS,
+    near_equal_photos,
+    warn_of_doubles,
+)
 from tabimg.evaluation.splits import (
     Budget,
     Fold,
@@ -35,8 +41,12 @@ from tabimg.evaluation.splits import (
     outer_folds,
     plan_budgets,
 )
+from tabimg.evaluation.thumbnails import photo_numbers
+from tabimg.table import read_columns
 from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
 
+# Of the photos that are compared before a study; a double still looks like one.
+THUMBNAIL_SIZE = 16
 MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds")
 
 
@@ -147,7 +157,7 @@ def run_study(
     stored = {cell.fingerprint: store.find(cell.fingerprint, columns) for cell in planned}
     done = {name: measured for name, measured in stored.items() if measured is not None}
     open_units = _without(units, done)
-    _require_photos(open_units, data, store.folder)
+    _look_at_photos(open_units, data, store.folder)
     if verbose:
         print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
     # Workers keep their cells at once; this process only gathers them.
@@ -280,22 +290,36 @@ def _cell_fingerprint(
     return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed)
 
 
-def _require_photos(units: Sequence[Unit], data: StudyData, folder: Path | None) -> None:
-    """Check that photos are there for those pre-trainings to come that would stop without them."""
+def _look_at_photos(units: Sequence[Unit], data: StudyData, folder: Path | None) -> None:
+    """Check that photos are there for the pre-trainings to come, and warn of near-equal ones."""
     ahead = [
         unit.pretrainer
         for unit in units
-        if unit.pretrainer is not None and not is_kept(unit.encoder_fingerprint, folder)
+        if unit.pretrainer is not None
+        and unit.pretrainer._wants_photos()
+        and not is_kept(unit.encoder_fingerprint, folder)
+        and not isinstance(unit.pretrainer.image_root, Mapping)  # a folder for each cohort
     ]
-    wanted = {
-        (pretrainer.image_root, pretrainer.on_bad_image)
-        for pretrainer in ahead
-        if pretrainer._wants_photos()
-        and pretrainer.image_loader is None
-        and not isinstance(pretrainer.image_root, Mapping)  # a folder for each cohort
-    }
-    for root, on_bad_image in wanted:
+    from_files = [pretrainer for pretrainer in ahead if pretrainer.image_loader is None]
+    for root, on_bad_image in {(p.image_root, p.on_bad_image) for p in from_files}:
         require_photo_files(data, root, on_bad_image)
+    if ahead:
+        _warn_of_near_photos(data, ahead[0])
+
+
+def _warn_of_near_photos(data: StudyData, pretrainer: PhotoPretrainer) -> None:
+    rows = np.arange(min(len(data), MOST_PHOTOS))
+    cells = [data.pairs[name].iloc[rows].tolist() for name in data.image_columns]
+    numbers, _ = photo_numbers(
+        cells,
+        THUMBNAIL_SIZE,
+        root=pretrainer.image_root,
+        loader=pretrainer.image_loader,
+        on_bad_image="raise" if pretrainer.on_bad_image == "raise" else "skip",
+        n_jobs=pretrainer.n_jobs,
+    )
+    doubles = near_equal_photos(numbers, data.groups[rows])
+    warn_of_doubles(doubles, LOOKS, read_columns(data.table.iloc[rows]), stacklevel=4)
 
 
 def _check_whole(random_state: Any) -> None:

@@ -16,13 +16,14 @@ from tabimg.estimators.inputs import take_apart
 from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.metrics import check_metric
+from tabimg.evaluation.near_equal import LOOKS, near_equal_photos, warn_of_doubles
 from tabimg.evaluation.photo_questions import draw_labelled, measure_fold
 from tabimg.evaluation.photo_verdict import PhotoValue
 from tabimg.evaluation.splits import Budget, Fold, draw_seeds, outer_folds, plan_budgets
 from tabimg.evaluation.thumbnails import photo_numbers
 from tabimg.image import MAX_PIXELS
 from tabimg.image.reader import ImageLoader
-from tabimg.table import TableCodec
+from tabimg.table import TableCodec, read_columns
 
 
 def photo_value(
@@ -151,6 +152,8 @@ def photo_value(
         raise ValueError(f"no row has a photo in {data.image_columns}")
     if not numbers.any():
         raise ValueError(f"the photos in {data.image_columns} all look alike as thumbnails")
+    doubles = near_equal_photos(numbers, data.groups)
+    warn_of_doubles(doubles, LOOKS, read_columns(data.table), stacklevel=2)
     data, numbers = _with_photo(data, has_photo), numbers[has_photo]
     rule = (data.groups, data.classes)
     folds = outer_folds(*rule, n_folds, 1, random_state)

@@ -61,7 +61,7 @@ def read_target(y: Any, task: str) -> tuple[np.ndarray, str]:
 
 def _one_dimensional(y: Any) -> np.ndarray:
     if np.ma.isMaskedArray(y):
-        return column_or_1d(y.astype(object).filled(None), warn=True)
+        y = np.ma.filled(y.astype(object), None)
     return column_or_1d(np.asarray(y), warn=True)
 
 

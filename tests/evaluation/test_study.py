@@ -100,7 +100,7 @@ def test_ablation_study_settings_hold_the_exact_configuration(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"methods": ["mtcmtm"]}, "there is no method 'mtcmtm'"),
+        ({"methods": ["mtcmtm"]}, r"there is no 'mtcmtm' \(did you mean methods=\['mt_cmtm'\]"),
         ({"baselines": ["forest"]}, "forest"),
         ({"metric": "accuracy"}, "metric must be one of"),
         ({"extra_methods": {"scratch": (None, DummyClassifier())}}, r"\['scratch'\] are named"),
