@@ -97,15 +97,12 @@ def check_metric(metric: str | None, task: str) -> str:
     if metric is None:
         return DEFAULT_METRICS[task]
     names = metric_names(task)
-    if metric in names:
+    if isinstance(metric, str) and metric in names:
         return metric
-    if metric in METRICS:
-        raise ValueError(
-            f"metric={metric!r} is for {METRICS[metric].task}, and this is {task}: one of {names}. "
-            "If the task was told wrongly, say task=..."
-        )
     near = difflib.get_close_matches(str(metric)[:80].lower(), names, n=1)
     hint = f", did you mean {near[0]!r}?" if near else ""
+    if isinstance(metric, str) and metric in METRICS:
+        hint = f", which is for {METRICS[metric].task}: if the task was told wrongly, say task="
     raise ValueError(f"metric must be one of {names} in {task}, got {shorten(metric)}{hint}")
 
 

@@ -229,9 +229,9 @@ def _keys(codes: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]
     hashes = [
         _mixed(code.astype(np.uint64) + salt) for code, salt in zip(codes, salts, strict=True)
     ]
-    total: np.ndarray = np.sum(hashes, axis=0, dtype=np.uint64)
+    total = np.asarray(np.sum(hashes, axis=0, dtype=np.uint64))
     places = np.arange(len(codes))
-    yield places, np.asarray(total)
+    yield places, total
     if 3 <= len(codes) <= MOST_COLUMNS:
         for left_out, hashed in enumerate(hashes):
             yield np.flatnonzero(places != left_out), np.asarray(total - hashed)

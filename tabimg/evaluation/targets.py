@@ -61,7 +61,7 @@ def read_target(y: Any, task: str) -> tuple[np.ndarray, str]:
 
 def _one_dimensional(y: Any) -> np.ndarray:
     if np.ma.isMaskedArray(y):
-        y = np.ma.filled(y.astype(object), None)
+        y = np.ma.filled(y.astype(object), np.nan)
     return column_or_1d(np.asarray(y), warn=True)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from tabimg.evaluation.baselines import make_baseline
 from tabimg.evaluation.data import describe_pairs, read_data
 
 
@@ -148,3 +152,72 @@ def test_with_shuffled_photos_keeps_the_photos_of_a_row_together(
     data = read_data(frame, amount, ["photo", "side"], None, "auto")
     shuffled = data.with_shuffled_photos(np.arange(60), seed=0)
     assert (shuffled["side"] == shuffled["photo"].str.replace(".png", "-side.png")).all()
+
+
+ODD_COLUMNS: dict[str, Any] = {
+    "text": pd.array(["u", None, "v"] * 20, dtype="string"),
+    "boolean": pd.array([True, None, False] * 20, dtype="boolean"),
+    "objects": pd.Series([pd.NA, "u", "v"] * 20, dtype=object),
+    "bools": pd.Series([True, None, False] * 20, dtype=object),
+    "arrow": pd.Series(["u", None, "v"] * 20, dtype="string[pyarrow]"),
+    "whole": pd.array([1, None, 3] * 20, dtype="Int64"),
+    "decimals": pd.Series([Decimal("1.5"), None, Decimal("2")] * 20, dtype=object),
+    "mixed": pd.Series([1, "u", None] * 20, dtype=object),
+    "dates": pd.date_range("2020", periods=60, tz="Europe/Berlin"),
+    "durations": pd.timedelta_range("1h", periods=60),
+    "months": pd.period_range("2020", periods=60, freq="M"),
+    "bins": pd.cut(pd.Series([1, 6, 9] * 20), [0, 5, 10]),
+    "bytes": pd.Series([b"u", None, b"v"] * 20, dtype=object),
+    "nothing": pd.Series([None] * 60, dtype=object),
+}
+
+
+def test_every_baseline_and_the_codec_take_what_a_study_reads(
+    frame: pd.DataFrame, amount: np.ndarray
+) -> None:
+    odd = pd.DataFrame(ODD_COLUMNS)
+    data = read_data(frame.assign(**odd), amount, "photo", "batch", "auto")
+    # Rows whose mixed cells are numbers alone, and others: both are categories.
+    numbers, others = np.arange(0, 60, 3), np.arange(1, 60, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("linear", "boosting"):
+            fitted = make_baseline(name, "regression").fit(
+                data.table.iloc[numbers], amount[numbers]
+            )
+            assert np.isfinite(fitted.predict(data.table.iloc[others])).all()
+    for table in (odd.convert_dtypes(dtype_backend="numpy_nullable"), odd):
+        again = read_data(frame.assign(**table), amount, "photo", "batch", "auto")
+        assert len(again.table.columns) == 3 + len(ODD_COLUMNS)
+
+
+def test_mixed_cells_become_keys_and_texts_stay_as_they_are(
+    frame: pd.DataFrame, amount: np.ndarray
+) -> None:
+    frame = frame.assign(mixed=ODD_COLUMNS["mixed"], objects=ODD_COLUMNS["objects"])
+    table = read_data(frame, amount, "photo", None, "auto").table
+    assert table["mixed"][:3].tolist() == ["1", "u", None]
+    assert table["objects"][0] is pd.NA
+
+
+def test_tables_of_other_libraries_and_labels_are_read(
+    frame: pd.DataFrame, amount: np.ndarray
+) -> None:
+    expected = read_data(frame, amount, "photo", "batch", "auto").fingerprint
+    for X in (pl.from_pandas(frame), pa.Table.from_pandas(frame)):
+        assert read_data(X, amount, "photo", "batch", "auto").fingerprint == expected
+    headers = frame.set_axis(pd.MultiIndex.from_product([["t"], frame.columns]), axis=1)
+    data = read_data(headers, amount, ("t", "photo"), ("t", "batch"), "auto")
+    assert data.table.shape == (60, 3)
+    with pytest.raises(TypeError, match="lazy frame"):
+        read_data(pl.from_pandas(frame).lazy(), amount, "photo", None, "auto")
+    twice = pd.concat([frame, frame[["width"]]], axis=1)
+    with pytest.raises(ValueError, match="more than one column named 'width'"):
+        read_data(twice, amount, "photo", None, "auto")
+
+
+def test_column_of_arrays_is_an_error_that_names_it(
+    frame: pd.DataFrame, amount: np.ndarray
+) -> None:
+    with pytest.raises(TypeError, match="column 'note', row 0"):
+        read_data(frame.assign(note=[np.arange(2)] * 60), amount, "photo", None, "auto")
