@@ -38,6 +38,8 @@ def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
     >>> shorten("abc" * 1000, length=12)
     "'abc...cabc'"
     """
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return str(value)
     if isinstance(value, np.generic):
         value = value.item()
     elif isinstance(value, str):

@@ -18,6 +18,7 @@ from tabimg.messages import listing, shorten
         (np.str_("?"), "'?'"),
         (np.float64(3.5), "3.5"),
         (np.int64(7), "7"),
+        (np.datetime64("2020-01-01", "ns"), "2020-01-01T00:00:00.000000000"),
         (Decimal("sNaN"), "Decimal('sNaN')"),
         (None, "None"),
         ("two\nlines", r"'two\nlines'"),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.messages import shorten
+
 
 class ColumnKind(str, Enum):
     """What the cells of a column are.
@@ -47,11 +49,14 @@ class RawColumn:
         float64 with NaN for a missing cell (numeric, datetime, empty), or object holding str keys
         with None for a missing cell (categorical, boolean). A datetime is the number of days
         since 1970-01-01 UTC; a duration and a time of day are numeric, in days.
+    cells : ndarray of shape (n_rows,), dtype object, or None, default=None
+        The cells as they came, where their types differ: for messages.
     """
 
     name: str | int
     kind: ColumnKind
     values: np.ndarray
+    cells: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,7 +74,7 @@ class RawColumn:
 
 def describe(name: str | int) -> str:
     """Return how messages call a column: ``column 'price'``, or ``column 3`` without a name."""
-    return f"column {name!r}"
+    return f"column {shorten(name)}"
 
 
 def plain_name(name: Any) -> str | int:

@@ -6,15 +6,17 @@ Polars, bare arrays and lists of rows give the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
 import pandas as pd
 
+from tabimg.messages import shorten
 from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, plain_name
-from tabimg.table.objects import instants_to_days, object_array, read_objects, refuse_infinite
+from tabimg.table.objects import object_array, read_instants, read_objects, refuse_infinite
 
 __all__ = ["RawColumn", "column_names", "numeric_matrix", "read_columns"]
 
@@ -43,7 +45,7 @@ def read_columns(X: Any) -> list[RawColumn]:
     """
     if isinstance(X, pd.DataFrame):
         columns = [
-            _read_pandas_column(plain_name(name), X.iloc[:, position])
+            _read_series(plain_name(name), X.iloc[:, position])
             for position, name in enumerate(X.columns)
         ]
     elif isinstance(X, (nw.DataFrame, nw.LazyFrame)) or _is_foreign_frame(X):
@@ -143,9 +145,9 @@ def _read_array(name: str | int, values: np.ndarray) -> RawColumn:
     if kind == "b":
         return RawColumn(name, ColumnKind.BOOLEAN, boolean_keys(values))
     if kind == "M":
-        return RawColumn(name, ColumnKind.DATETIME, instants_to_days(values))
+        return RawColumn(name, ColumnKind.DATETIME, read_instants(name, values))
     if kind == "m":
-        return RawColumn(name, ColumnKind.NUMERIC, instants_to_days(values))
+        return RawColumn(name, ColumnKind.NUMERIC, read_instants(name, values))
     if kind == "c":
         raise ValueError(f"Complex data not supported: {describe(name)}.")
     if kind == "V":
@@ -173,22 +175,42 @@ def _read_rows(rows: list[Any] | tuple[Any, ...]) -> list[RawColumn]:
     ]
 
 
-def _read_pandas_column(name: str | int, series: pd.Series) -> RawColumn:
+def _read_series(name: str | int, series: pd.Series) -> RawColumn:
+    if isinstance(series.dtype, pd.CategoricalDtype) or _is_arrow_dictionary(series.dtype):
+        return _read_pandas_category(name, series.astype("category"))
+    with _extracting(name, series.dtype):
+        values = _array_of_series(series)
+    return _read_array(name, values)
+
+
+def _array_of_series(series: pd.Series) -> np.ndarray:
+    """Give a column as numpy array: of a dtype of numpy's own where there is a fitting one."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
-        return _read_array(name, series.to_numpy())
-    if isinstance(dtype, pd.CategoricalDtype):
-        return _read_pandas_category(name, series)
+        return series.to_numpy()
     if isinstance(dtype, pd.DatetimeTZDtype):
-        naive = series.dt.tz_convert("UTC").dt.tz_localize(None)
-        return _read_array(name, naive.to_numpy())
-    if isinstance(dtype, pd.PeriodDtype):
-        return _read_array(name, series.dt.to_timestamp(how="start").to_numpy())
+        return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
     if isinstance(dtype, pd.SparseDtype):
-        return _read_array(name, np.asarray(series))
+        return np.asarray(series)
     if dtype.kind in "fiu":
-        return _read_array(name, series.to_numpy(dtype=np.float64, na_value=np.nan))
-    return read_objects(name, series.to_numpy(dtype=object))
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    return series.to_numpy(dtype=object)
+
+
+def _is_arrow_dictionary(dtype: Any) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("dictionary")
+
+
+@contextmanager
+def _extracting(name: str | int, dtype: Any) -> Iterator[None]:
+    """Name the column that its library cannot turn into an array, whatever its error."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"{describe(name)} of type {dtype} cannot be read ({shorten(str(error))}). Convert it "
+            "to numbers, text or dates, or drop it."
+        ) from error
 
 
 def _read_pandas_category(name: str | int, series: pd.Series) -> RawColumn:
@@ -222,11 +244,17 @@ def _read_narwhals(X: Any) -> list[RawColumn]:
 
 
 def _read_narwhals_column(name: str, series: nw.Series[Any]) -> RawColumn:
+    with _extracting(name, series.dtype):
+        values = _array_of_narwhals(series)
+    return _read_array(name, values)
+
+
+def _array_of_narwhals(series: nw.Series[Any]) -> np.ndarray:
     dtype = series.dtype
     if isinstance(dtype, (nw.Categorical, nw.Enum)):
         series = series.cast(nw.String())
-    elif isinstance(dtype, nw.Decimal):
+    elif isinstance(dtype, (nw.Decimal, nw.Int128, nw.UInt128)):  # numpy has none of these
         series = series.cast(nw.Float64())
     elif not (dtype.is_numeric() or dtype in (nw.Boolean, nw.Datetime, nw.Duration, nw.Date)):
-        return read_objects(name, object_array(series.to_list(), len(series)))
-    return _read_array(name, series.to_numpy())
+        return object_array(series.to_list(), len(series))
+    return series.to_numpy()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.messages import shorten
 from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, number_key
 
 _BOOLEANS = (bool, np.bool_)
@@ -26,7 +27,16 @@ _NAMES = (str, bytes, os.PathLike, Enum, uuid.UUID, pd.Interval)
 # np.timedelta64 also counts as an integer: durations are asked for before numbers.
 _SCALARS = (*_BOOLEANS, *_DURATIONS, *_INSTANTS, *_TIMES, *_NUMBERS, *_NAMES)
 
+# What the cells of a column of each kind may be.
+_HELD: dict[ColumnKind, tuple[type, ...]] = {
+    ColumnKind.NUMERIC: (*_BOOLEANS, *_NUMBERS, *_DURATIONS, *_TIMES),
+    ColumnKind.DATETIME: _INSTANTS,
+    ColumnKind.BOOLEAN: _BOOLEANS,
+}
+
 _MICROSECONDS_A_DAY = 86_400e6
+_COARSE_UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms")
+_TOO_FAR = "more than 292,000 years from 1970"
 
 
 def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
@@ -50,9 +60,10 @@ def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
     TypeError
         A cell is not a scalar (a list, a dict, an image ...).
     ValueError
-        A cell is complex or infinite.
+        A cell is complex, infinite, or of a value that its type should not have, such as a date
+        that its time zone moves out of the calendar.
     """
-    missing = pd.isna(values)
+    missing = _missing(name, values)
     cells = values[~missing].tolist() if missing.any() else values.tolist()
     types = set(map(type, cells))
     if not types:
@@ -65,9 +76,28 @@ def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
         if _all_of(types, accepted):
             numbers_ = _converted(name, convert, cells, missing)
             return RawColumn(name, kind, _spread(numbers_, missing, np.nan))
-    keys = np.fromiter(_keys(cells, types), dtype=object, count=len(cells))
+    keys = _guarded(name, _keys, cells, missing)
     _refuse_infinite_keys(name, keys, cells, missing, types)
-    return RawColumn(name, ColumnKind.CATEGORICAL, _spread(keys, missing, None))
+    mixed = values if len(types) > 1 else None
+    return RawColumn(name, ColumnKind.CATEGORICAL, _spread(keys, missing, None), mixed)
+
+
+def strays(cells: np.ndarray, kind: ColumnKind) -> np.ndarray:
+    """Find the cells that a column of a kind cannot hold.
+
+    Parameters
+    ----------
+    cells : ndarray of shape (n_rows,), dtype object
+    kind : ColumnKind
+
+    Returns
+    -------
+    int64 array
+        Their rows; missing cells suit every kind, and every cell suits a categorical column.
+    """
+    held = _HELD.get(kind, (object,))
+    suits = np.fromiter((isinstance(cell, held) for cell in cells), dtype=bool, count=len(cells))
+    return np.flatnonzero(~suits & ~pd.isna(cells))
 
 
 def object_array(cells: Iterable[object], count: int) -> np.ndarray:
@@ -89,15 +119,35 @@ def refuse_infinite(name: str | int, values: np.ndarray) -> None:
         raise _infinity_error(name, int(infinite.argmax()))
 
 
-def instants_to_days(values: np.ndarray) -> np.ndarray:
+def read_instants(name: str | int, values: np.ndarray) -> np.ndarray:
     """Return datetime64 or timedelta64 cells as float64 days, NaN for NaT.
 
     Microseconds are the finest unit kept, so that every frame library gives the same numbers.
+
+    Parameters
+    ----------
+    name : str or int
+        Column name, for messages.
+    values : ndarray of shape (n_rows,), dtype datetime64 or timedelta64
+
+    Raises
+    ------
+    ValueError
+        A cell is more than the 292,000 years from 1970 that microseconds reach.
     """
-    unit = f"{values.dtype.kind}8[us]"
-    days = values.astype(unit).astype(np.int64) / _MICROSECONDS_A_DAY
-    days[np.isnat(values)] = np.nan
-    return days
+    instants, far = _in_microseconds(values)
+    if far.any():
+        row = int(far.argmax())
+        raise unreadable(name, row, values[row], _TOO_FAR)
+    return _days(instants)
+
+
+def unreadable(name: str | int, row: int, cell: Any, reason: object) -> ValueError:
+    """Make the error of a cell that cannot be read."""
+    return ValueError(
+        f"{describe(name)}, row {row}: {shorten(cell)} cannot be read "
+        f"({shorten(str(reason) or type(reason).__name__)}). Correct the cell, or make it missing."
+    )
 
 
 def _all_of(types: set[type], accepted: tuple[type, ...]) -> bool:
@@ -123,6 +173,40 @@ def _infinity_error(name: str | int, row: int) -> ValueError:
         f"{describe(name)}, row {row}: the value is infinity or too large for float64. "
         "Replace it by a finite number, or by NaN if the value is unknown."
     )
+
+
+def _missing(name: str | int, values: np.ndarray) -> np.ndarray:
+    """Tell which cells are missing; some objects cannot even be asked."""
+    try:
+        return pd.isna(values)
+    except Exception:
+        row, error = _first_failing(pd.isna, values.tolist())
+        raise unreadable(name, row, values[row], error) from error
+
+
+def _guarded(
+    name: str | int,
+    convert: Callable[[list[Any]], np.ndarray],
+    cells: list[Any],
+    missing: np.ndarray,
+) -> np.ndarray:
+    """Convert cells, and name the one that cannot be: cells are anybody's objects."""
+    try:
+        return convert(cells)
+    except Exception:
+        cell, error = _first_failing(lambda each: convert([each]), cells)
+        raise unreadable(name, _row_of(cell, missing), cells[cell], error) from error
+
+
+def _first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int, Exception]:
+    for position, cell in enumerate(cells):
+        try:
+            convert(cell)
+        except Exception as error:
+            return position, error
+    raise AssertionError("cells that cannot be converted together can be one by one")
+
+
 
 
 def _refuse_foreign_types(
@@ -158,7 +242,7 @@ def _converted(
     cells: list[Any],
     missing: np.ndarray,
 ) -> np.ndarray:
-    values = convert(cells)
+    values = _guarded(name, convert, cells, missing)
     infinite = np.isinf(values)
     if infinite.any():
         raise _infinity_error(name, _row_of(int(infinite.argmax()), missing))
@@ -179,8 +263,23 @@ def _float_or_infinity(cell: Any) -> float:
         return math.inf
 
 
+def _in_microseconds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Convert datetime64 or timedelta64 values, and tell which of them do not fit."""
+    instants = values.astype(f"{values.dtype.kind}8[us]")
+    if np.datetime_data(values.dtype)[0] not in _COARSE_UNITS:
+        return instants, np.zeros(len(values), dtype=bool)
+    # numpy wraps around without a word.
+    return instants, (instants.astype(values.dtype) != values) & ~np.isnat(values)
+
+
+def _days(instants: np.ndarray) -> np.ndarray:
+    days = instants.astype(np.int64) / _MICROSECONDS_A_DAY
+    days[np.isnat(instants)] = np.nan
+    return days
+
+
 def _instant_objects_to_days(cells: list[Any]) -> np.ndarray:
-    return instants_to_days(np.array([_naive_utc(cell) for cell in cells], dtype="M8[us]"))
+    return _days(np.array([_naive_utc(cell) for cell in cells], dtype="M8[us]"))
 
 
 def _naive_utc(cell: Any) -> Any:
@@ -190,16 +289,24 @@ def _naive_utc(cell: Any) -> Any:
         cell = cell.to_datetime64() if cell.tz is None else cell.tz_convert("UTC").to_datetime64()
     elif isinstance(cell, dt.datetime) and cell.tzinfo is not None:
         cell = cell.astimezone(dt.timezone.utc).replace(tzinfo=None)
-    return cell
+    return _exact(cell) if isinstance(cell, np.datetime64) else cell
 
 
 def _duration_objects_to_days(cells: list[Any]) -> np.ndarray:
-    return instants_to_days(
-        np.array(
-            [cell.to_timedelta64() if isinstance(cell, pd.Timedelta) else cell for cell in cells],
-            dtype="m8[us]",
-        )
-    )
+    return _days(np.array([_exact_duration(cell) for cell in cells], dtype="m8[us]"))
+
+
+def _exact_duration(cell: Any) -> Any:
+    if isinstance(cell, pd.Timedelta):
+        cell = cell.to_timedelta64()
+    return _exact(cell) if isinstance(cell, np.timedelta64) else cell
+
+
+def _exact(cell: np.datetime64 | np.timedelta64) -> Any:
+    instants, far = _in_microseconds(np.array([cell]))
+    if far[0]:
+        raise OverflowError(_TOO_FAR)
+    return instants[0]
 
 
 def _times_to_days(cells: list[Any]) -> np.ndarray:
@@ -216,10 +323,9 @@ _CONTINUOUS: tuple[tuple[tuple[type, ...], ColumnKind, Callable[[list[Any]], np.
 )
 
 
-def _keys(cells: list[Any], types: set[type]) -> Iterable[str]:
-    if types == {str}:
-        return cells
-    return map(_key, cells)
+def _keys(cells: list[Any]) -> np.ndarray:
+    keys = cells if set(map(type, cells)) == {str} else map(_key, cells)
+    return np.fromiter(keys, dtype=object, count=len(cells))
 
 
 def _key(cell: Any) -> str:
