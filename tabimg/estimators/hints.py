@@ -9,8 +9,10 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from tabimg.estimators.inputs import HEAD_ROWS, is_frame
+from tabimg.messages import shorten
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
+from tabimg.table.columns import describe
 from tabimg.table.text import suspicion
 
 # A single new category is daily life; a whole column of them is another spelling.
@@ -25,16 +27,17 @@ def warn_of_odd_columns(table: Any) -> None:
     if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
         return
     for column in read_columns(head):
-        if column.kind is not ColumnKind.CATEGORICAL:
+        # Cells of mixed types are told of by the codec, which looks at all of them.
+        if column.kind is not ColumnKind.CATEGORICAL or column.cells is not None:
             continue
         if looks_like_file_paths(column.values):
             _warn(
-                f"column {column.name!r} looks like file paths and is used as categories. If these "
-                f"are photos, declare them: image_column={column.name!r}, or fit(X, "
+                f"{describe(column.name)} looks like file paths and is used as categories. If "
+                f"these are photos, declare them: image_column={shorten(column.name)}, or fit(X, "
                 "image_paths=...); otherwise drop the column"
             )
         elif (looks := suspicion(column.values)) is not None:
-            _warn(f"column {column.name!r} is used as categories, but it {looks}")
+            _warn(f"{describe(column.name)} is used as categories, but it {looks}")
 
 
 def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None:
@@ -45,7 +48,7 @@ def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None
         # Missing cells say nothing about the spelling of the others.
         if (codes == UNKNOWN).any() and not (codes >= FIRST_CATEGORY).any():
             _warn(
-                f"no category of column {name!r} was seen in training, so that it says nothing: is "
+                f"no category of {describe(name)} was seen in training, so that it says nothing: is "
                 "it written in another way, such as '01' in training and 1 here?"
             )
 

@@ -7,7 +7,7 @@ Polars, bare arrays and lists of rows give the same numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import narwhals.stable.v1 as nw
@@ -176,10 +176,12 @@ def _read_rows(rows: list[Any] | tuple[Any, ...]) -> list[RawColumn]:
 
 
 def _read_series(name: str | int, series: pd.Series) -> RawColumn:
-    if isinstance(series.dtype, pd.CategoricalDtype) or _is_arrow_dictionary(series.dtype):
-        return _read_pandas_category(name, series.astype("category"))
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return _read_pandas_category(name, series)
     with _extracting(name, series.dtype):
         values = _array_of_series(series)
+    if _is_arrow_dictionary(series.dtype):
+        return _read_pandas_category(name, pd.Series(pd.Categorical(values)))
     return _read_array(name, values)
 
 
@@ -190,9 +192,13 @@ def _array_of_series(series: pd.Series) -> np.ndarray:
         return series.to_numpy()
     if isinstance(dtype, pd.DatetimeTZDtype):
         return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    if isinstance(dtype, pd.PeriodDtype):
+        # Read as objects, a period outside the range is named by its row.
+        with suppress(ValueError, OverflowError):
+            return series.dt.to_timestamp(how="start").to_numpy()
     if isinstance(dtype, pd.SparseDtype):
         return np.asarray(series)
-    if dtype.kind in "fiu":
+    if dtype.kind in "fiu" and not _is_arrow_dictionary(dtype):
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
     return series.to_numpy(dtype=object)
 

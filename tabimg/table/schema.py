@@ -8,9 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tabimg.messages import LISTED, shorten
 from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, number_key
+from tabimg.table.objects import strays
+from tabimg.table.text import reads_as, remedy
 
 __all__ = ["ColumnKind", "TableSchema"]
+
+_FEW_CELLS = 5
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class TableSchema:
         Warns
         -----
         UserWarning
-            Columns without any observed cell, by name: they are ignored from here on.
+            Columns without any observed cell, by name: they are ignored from here on. A column of
+            categories most of whose cells are numbers, dates or bools, with the first that is not.
         """
         if not columns:
             raise ValueError("Found a table with 0 feature(s) while a minimum of 1 is required.")
@@ -67,12 +73,16 @@ class TableSchema:
         if len(empty) == len(columns):
             raise ValueError("Every cell of the table is missing: there is nothing to learn from.")
         if empty:
+            more = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
             warnings.warn(
-                f"No observed value in {', '.join(empty)}: ignored. Drop it, or check how the "
-                "table was read.",
+                f"No observed value in {', '.join(empty[:LISTED])}{more}: ignored. Drop it, or "
+                "check how the table was read.",
                 UserWarning,
                 stacklevel=3,
             )
+        for column in columns:
+            if (looks := _looks_of_most(column)) is not None:
+                warnings.warn(looks, UserWarning, stacklevel=3)
         return cls(names, kinds)
 
     def positions(self, *kinds: ColumnKind) -> np.ndarray:
@@ -140,22 +150,83 @@ def as_kind(column: RawColumn, fitted: ColumnKind) -> RawColumn:
     convert = _CONVERSIONS.get((column.kind, fitted))
     values = None if convert is None else convert(column.values)
     if values is None:
+        row, cell = first_misfit(column, fitted)
         raise ValueError(
-            f"{describe(column.name)} was {fitted.value} in fit but is {column.kind.value} now "
-            f"(for example {_first_observed(column)!r}). Convert it to the type it had in fit, or "
-            "set unknown cells to missing."
+            f"{describe(column.name)} was {fitted.value} in fit but is {column.kind.value} now: "
+            f"row {row} holds {shorten(cell)}. Set unknown cells to missing, and convert the "
+            f"column to the type it had in fit{_how(column.kind, fitted)}."
         )
     return RawColumn(column.name, fitted, values)
+
+
+def first_misfit(column: RawColumn, kind: ColumnKind) -> tuple[int, object]:
+    """Find the cell for which a column is not of a kind.
+
+    Parameters
+    ----------
+    column : RawColumn
+        Of another kind, with an observed cell.
+    kind : ColumnKind
+
+    Returns
+    -------
+    row : int
+    cell : object
+        As it came, or as it is read: the first that does not fit, or the first there is where each
+        of them would fit alone.
+    """
+    if column.cells is not None and len(rows := strays(column.cells, kind)):
+        return int(rows[0]), column.cells[rows[0]]
+    rows = np.flatnonzero(~column.missing())
+    fits = (_fits(column.values[row], column.kind, kind) for row in rows)
+    row = int(next((row for row, fit in zip(rows, fits, strict=True) if not fit), rows[0]))
+    return row, _readable(column.values[row], column.kind)
+
+
+def _fits(value: object, now: ColumnKind, kind: ColumnKind) -> bool:
+    if now.is_discrete:
+        return reads_as(kind.value, str(value))
+    return now is ColumnKind.NUMERIC and kind is ColumnKind.BOOLEAN and value in (0.0, 1.0)
+
+
+def _readable(value: object, kind: ColumnKind) -> object:
+    if kind is not ColumnKind.DATETIME:
+        return value
+    return np.datetime64(round(float(str(value)) * 86_400e6), "us")
+
+
+def _how(now: ColumnKind, kind: ColumnKind) -> str:
+    return f", {remedy(kind.value)}" if now is ColumnKind.CATEGORICAL and kind.is_continuous else ""
+
+
+def _looks_of_most(column: RawColumn) -> str | None:
+    """Say what a column of mixed cells looks like but for a few of them."""
+    if column.cells is None:
+        return None
+    n_cells = int((~column.missing()).sum())
+    for kind, noun in _NOUNS.items():
+        rows = strays(column.cells, kind)
+        if n_cells >= _FEW_CELLS and 2 * len(rows) < n_cells:
+            return (
+                f"{describe(column.name)} is used as categories, but {n_cells - len(rows)} of its "
+                f"{n_cells} cells are {noun}: row {rows[0]} holds {shorten(column.cells[rows[0]])}."
+                f" Set unknown cells to missing, {remedy(kind.value)}; if categories are meant, "
+                "turn all cells into text."
+            )
+    return None
+
+
+_NOUNS = {
+    ColumnKind.BOOLEAN: "bools",
+    ColumnKind.NUMERIC: "numbers",
+    ColumnKind.DATETIME: "dates",
+}
 
 
 def _no_values(count: int, kind: ColumnKind) -> np.ndarray:
     if kind.is_discrete:
         return np.full(count, None, dtype=object)
     return np.full(count, np.nan)
-
-
-def _first_observed(column: RawColumn) -> object:
-    return column.values[~column.missing()].tolist()[0]
 
 
 def _keep(values: np.ndarray) -> np.ndarray:

@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
+from tabimg.messages import shorten
+
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?\s*%?\s*")
 _DATE = re.compile(
     r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
     r"(?:[T ]\d{1,2}:\d{2}.*)?\s*"
 )
 _CODE = re.compile(r"\d+")
+# What people write where they know nothing.
+_UNKNOWN = re.compile(
+    r"\s*(?:[?.*#-]*|n\.?/?a\.?|nan|null|none|nil|unk|unknown|missing)\s*", re.IGNORECASE
+)
 _LOOKED_AT = 1000
 _MOST = 0.9
 _FEW_CELLS = 20
@@ -31,20 +37,65 @@ def suspicion(values: Iterable[str | None]) -> str | None:
     Returns
     -------
     str or None
-        The looks and the remedy; None where nothing is suspicious, with fewer than 20 cells
-        always. Text of digits alone is taken for codes, such as postal codes, on purpose.
+        The looks, the first cell that looks otherwise, with its row, and the remedy; None where
+        nothing is suspicious, with fewer than 20 cells always. Text of digits alone is taken for
+        codes, such as postal codes, on purpose, unless there is a mark for unknown cells, such as
+        ``"?"``, among them.
     """
-    observed = list(islice((value for value in values if value is not None), _LOOKED_AT))
+    rows = ((row, value) for row, value in enumerate(values) if value is not None)
+    observed = list(islice(rows, _LOOKED_AT))
     if len(observed) < _FEW_CELLS:
         return None
-    if _share(_DATE, observed) >= _MOST:
-        return "holds dates as text: turn it into dates, for instance with pandas.to_datetime"
-    if _share(_NUMBER, observed) >= _MOST and _share(_CODE, observed) < _MOST:
-        return "holds numbers as text: turn it into numbers, for instance with pandas.to_numeric"
-    if len(set(observed)) > _MOST * len(observed):
+    dates, numbers, codes = (_others(each, observed) for each in (_DATE, _NUMBER, _CODE))
+    few = (1 - _MOST) * len(observed)
+    if len(dates) <= few:
+        return f"holds dates as text{_first(dates)}: turn it into dates, {_WAYS['datetime']}"
+    if len(numbers) <= few < len(codes):
+        return f"holds numbers as text{_first(numbers)}: turn it into numbers, {_WAYS['numeric']}"
+    if codes and len(codes) <= few and _UNKNOWN.fullmatch(codes[0][1]):
+        return (
+            f"holds whole numbers as text{_first(codes)}: make that missing and, unless they are "
+            f"codes, turn the column into numbers, {_WAYS['numeric']}"
+        )
+    if len({value for _, value in observed}) > _MOST * len(observed):
         return "has another text in almost every row: drop it if it names the rows"
     return None
 
 
-def _share(pattern: re.Pattern[str], values: list[str]) -> float:
-    return sum(pattern.fullmatch(value) is not None for value in values) / len(values)
+def remedy(kind: str) -> str:
+    """Say how a column of text becomes one of numbers or dates, or how unknown cells are written.
+
+    Parameters
+    ----------
+    kind : str
+        As the values of `ColumnKind`.
+    """
+    return _WAYS.get(kind, "None for instance")
+
+
+def reads_as(kind: str, text: str) -> bool:
+    """Tell whether a text is the written form of a number, a date or a bool.
+
+    Parameters
+    ----------
+    kind : str
+        As the values of `ColumnKind`.
+    text : str
+    """
+    pattern = _PATTERNS.get(kind)
+    return pattern is None or pattern.fullmatch(text) is not None
+
+
+_PATTERNS = {"numeric": _NUMBER, "datetime": _DATE, "boolean": re.compile("True|False")}
+_WAYS = {
+    "numeric": "for instance with pandas.to_numeric(column, errors='coerce')",
+    "datetime": "for instance with pandas.to_datetime(column, errors='coerce')",
+}
+
+
+def _others(pattern: re.Pattern[str], cells: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [(row, value) for row, value in cells if pattern.fullmatch(value) is None]
+
+
+def _first(others: list[tuple[int, str]]) -> str:
+    return f", and {shorten(others[0][1])} in row {others[0][0]}" if others else ""
