@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import _check_sample_weight
 
 from tabimg.estimators.cohort_photos import require_image_columns, require_in_some, row_images
 from tabimg.estimators.cohorts import Cohort, check_container, holds_several, split
@@ -28,6 +27,7 @@ from tabimg.estimators.inputs import (
     without_columns,
 )
 from tabimg.estimators.material import Material
+from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages
 from tabimg.table import CohortCodec, check_descriptions, header_texts, read_columns
 from tabimg.table.adoption import Descriptions, described
@@ -73,7 +73,7 @@ def gather_cohorts(
             "sample_weight is one array over the rows of all cohorts, one frame after the other; "
             "got a mapping"
         )
-    weight = _check_sample_weight(sample_weight, np.zeros(n_rows), ensure_non_negative=True)
+    weight = check_weights(sample_weight, np.zeros(n_rows))
     if unlabeled is not None:
         further = _split_unlabeled(pretrainer, unlabeled, special)
         cohorts += [replace(cohort, rows=cohort.rows + n_rows) for cohort in further]

@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_memory
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from tabimg.estimators.candidates import Candidates
 from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.containers import as_container, as_image_cells
-from tabimg.estimators.hints import warn_of_odd_columns, warn_of_unknown_categories
+from tabimg.estimators.hints import (
+    warn_of_odd_columns,
+    warn_of_target_among_columns,
+    warn_of_unknown_categories,
+)
 from tabimg.estimators.inputs import (
     UNLABELED,
     Inputs,
@@ -44,6 +48,7 @@ from tabimg.estimators.source import (
     check_pretrainer,
     find_source,
 )
+from tabimg.estimators.weights import check_weights, refuse_extreme_weights
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
@@ -207,11 +212,13 @@ class FineTunedEstimator(PretrainedEstimator):
         UserWarning
             A fitted pretrainer that is not frozen is fitted anew, and loses its weights. A network
             diverged, and was trained again at a lower rate. Checkpoints that an interrupted fit
-            left are of no use.
+            left are of no use. A column has the name of ``y``, or looks like something else than
+            it is used for.
         """
         self._check_parameters()
         X = as_container(X)
         image_paths = as_image_cells(X, image_paths)
+        warn_of_target_among_columns(y, X, unlabeled)
         reject_paths_as_target(y)
         if y is None:
             raise ValueError(
@@ -228,8 +235,8 @@ class FineTunedEstimator(PretrainedEstimator):
         table = check_table(self, inputs.table, reset=not continued)
         check_consistent_length(table, y)
         target = self._check_target(y)
-        weight = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
-        weight = weight * self._row_weights(target)
+        weight = check_weights(sample_weight, table) * self._row_weights(target)
+        refuse_extreme_weights(weight, "sample_weight times class_weight")
         check_fit_rows(self, int((weight > 0).sum()))
         data = {"X": table, "y": target, "the weights": weight, "the groups": inputs.groups}
         with fit_checkpoints(self, seed, continued, lambda: data) as seed:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from tabimg.estimators.inputs import HEAD_ROWS, is_frame
+from tabimg.estimators.inputs import HEAD_ROWS, Unlabeled, is_frame
 from tabimg.messages import shorten
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
@@ -40,6 +41,24 @@ def warn_of_odd_columns(table: Any) -> None:
             _warn(f"{describe(column.name)} is used as categories, but it {looks}")
 
 
+def warn_of_target_among_columns(y: Any, X: Any, unlabeled: Unlabeled | None = None) -> None:
+    """Warn of columns with the name of the target: it was probably left in the frame."""
+    names = list(y.columns) if is_frame(y) else [getattr(y, "name", None)]
+    frames = {"X": X, "the unlabeled rows": getattr(unlabeled, "frame", None)}
+    for where, given in frames.items():
+        for frame in given.values() if isinstance(given, Mapping) else [given]:
+            columns = set(frame.columns) if is_frame(frame) else ()
+            leaked = [str(name) for name in names if name not in (None, "") and name in columns]
+            if leaked:
+                warnings.warn(
+                    f"{describe(leaked[0])} of {where} has the name of y: the target would be "
+                    "learned from itself. Drop it, or rename y if it is another thing",
+                    UserWarning,
+                    stacklevel=3,
+                )
+                break
+
+
 def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None:
     """Warn of columns in which not a single category is known from training."""
     if len(encoded) < MANY_ROWS:
@@ -48,8 +67,8 @@ def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None
         # Missing cells say nothing about the spelling of the others.
         if (codes == UNKNOWN).any() and not (codes >= FIRST_CATEGORY).any():
             _warn(
-                f"no category of {describe(name)} was seen in training, so that it says nothing: is "
-                "it written in another way, such as '01' in training and 1 here?"
+                f"no category of {describe(name)} was seen in training, so that it says nothing: "
+                "is it written in another way, such as '01' in training and 1 here?"
             )
 
 

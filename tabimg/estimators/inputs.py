@@ -17,8 +17,11 @@ from sklearn.utils.validation import _num_samples, validate_data
 from tabimg.estimators.containers import as_container, as_image_cells, cells_of
 from tabimg.image.cells import is_blank
 from tabimg.image.row_names import RowNames
-from tabimg.messages import listing
-from tabimg.table import looks_like_file_paths, read_columns
+from tabimg.messages import listing, shorten
+from tabimg.table import ColumnKind, RawColumn, looks_like_file_paths, read_columns
+from tabimg.table.columns import describe
+from tabimg.table.objects import missing_cells
+from tabimg.table.schema import first_misfit
 
 HEAD_ROWS = 100
 MOST_COLUMNS = 20
@@ -85,7 +88,20 @@ class Inputs:
 
 
 def is_frame(X: Any) -> bool:
-    """Tell a frame with named columns from an array."""
+    """Tell a frame with named columns from an array.
+
+    Raises
+    ------
+    TypeError
+        If it is a lazy frame: to ask one for its columns may mean to compute it.
+    """
+    if hasattr(type(X), "collect") and isinstance(
+        nw.from_native(X, pass_through=True), nw.LazyFrame
+    ):
+        raise TypeError(
+            f"X is a lazy frame ({type(X).__module__}), which holds no rows yet: collect it first, "
+            "X.collect()"
+        )
     return hasattr(X, "columns") and not isinstance(X, pd.Series)
 
 
@@ -172,7 +188,7 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None
     for column in columns:
         if column not in names:
             raise ValueError(
-                f"{parameter}={column!r} is not a column of X; its columns are "
+                f"{parameter}={shorten(column)} is not a column of X; its columns are "
                 f"{listing(names, MOST_COLUMNS)}.{_meant(column, names)}"
             )
 
@@ -231,7 +247,7 @@ def reject_paths_as_target(y: Any) -> None:
 
 def reject_missing_target(y: Any) -> None:
     """Raise a ValueError for a target with missing values."""
-    missing = np.atleast_1d(pd.isna(np.asarray(y)))
+    missing = missing_cells("y", np.atleast_1d(np.asarray(y)))
     if missing.any():
         rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
         raise ValueError(
@@ -297,19 +313,32 @@ def _check_one_container(first: Any, second: Any) -> None:
 
 def _check_equal_kinds(first: Any, second: Any) -> None:
     """Put together, numbers and text would silently become categories."""
-    for ours, theirs in zip(read_columns(first), read_columns(second), strict=True):
+    for ours, theirs in zip(read_columns(first), _read_unlabeled(second), strict=True):
         if ours.kind != theirs.kind and not (ours.all_missing() or theirs.all_missing()):
+            # The one that is text is the one to be mended.
+            where, odd, kind = "the unlabeled rows", theirs, ours.kind
+            if ours.kind is ColumnKind.CATEGORICAL:
+                where, odd, kind = "X", ours, theirs.kind
+            row, cell = first_misfit(odd, kind)
             raise ValueError(
-                f"column {ours.name!r} is {ours.kind.value} in X and {theirs.kind.value} in the "
-                "unlabeled rows"
+                f"{describe(ours.name)} is {ours.kind.value} in X and {theirs.kind.value} in the "
+                f"unlabeled rows: row {row} of {where} holds {shorten(cell)}. Set unknown cells to "
+                "missing, and give the column one type in both"
             )
+
+
+def _read_unlabeled(table: Any) -> list[RawColumn]:
+    try:
+        return read_columns(table)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"in the unlabeled rows, {error}") from error
 
 
 def column_values(X: Any, name: Hashable) -> list[Any]:
     """List the cells of a column; raise a ValueError where two have its name."""
     column = X[name]
     if getattr(column, "ndim", 1) != 1:
-        raise ValueError(f"the frame has more than one column named {name!r}")
+        raise ValueError(f"the frame has more than one column named {shorten(name)}")
     return cells_of(column)
 
 
@@ -325,9 +354,9 @@ def without_columns(X: Any, names: Sequence[Hashable]) -> Any:
 def check_frame(estimator: Any, table: Any) -> None:
     """Raise a ValueError for a frame without rows or columns, or with a name that stands twice."""
     names = list(table.columns)
-    twice = [column for column in names if names.count(column) > 1]
-    if twice:
-        raise ValueError(f"the frame has more than one column named {twice[0]!r}: rename one")
+    if len(set(names)) < len(names):
+        twice = next(column for column in names if names.count(column) > 1)
+        raise ValueError(f"the frame has more than one column named {shorten(twice)}: rename one")
     n_rows, n_columns = table.shape
     name = type(estimator).__name__
     if n_columns == 0:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight
 
 from tabimg.estimators.hints import warn_of_odd_columns
 from tabimg.estimators.inputs import (
@@ -25,6 +24,7 @@ from tabimg.estimators.inputs import (
     take_apart,
 )
 from tabimg.estimators.photo_views import row_images
+from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages, build_image_cache, stored_size
 from tabimg.training.pairs import PairedRows
 
@@ -64,7 +64,7 @@ def gather(
     parts = [take_apart(X, pretrainer.image_column, pretrainer.group_column, image_paths)]
     table = check_table(pretrainer, parts[0].table, reset=reset)
     warn_of_odd_columns(table)
-    weight = _check_sample_weight(sample_weight, table, ensure_non_negative=True)
+    weight = check_weights(sample_weight, table)
     if unlabeled is not None:
         parts.append(_take_unlabeled(pretrainer, unlabeled))
         table = stack_tables(table, parts[1].table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,20 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from tabimg.estimators.parameters import check_choice
+from tabimg.estimators.target_types import (
+    NUMBERS,
+    first_row,
+    plain_target,
+    refuse_infinite_target,
+    refuse_objects,
+)
+from tabimg.messages import listing, shorten
 from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression
+
+# Squares of larger numbers leave float64: spread and scores could not be computed.
+LARGEST_TARGET = 1e150
+# In units of the spread; squares of larger ones leave float32.
+LARGEST_DEVIATION = 1e15
 
 
 class ClassTarget(ClassifierMixin):
@@ -53,9 +67,17 @@ class ClassTarget(ClassifierMixin):
         scores = np.log(np.maximum(self._predictions(X), np.finfo(np.float64).tiny))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Give the accuracy on rows; parameters as scikit-learn's classifiers have them."""
+        return super().score(X, plain_target(y), sample_weight)
+
     def _check_target(self, y: Any) -> np.ndarray:
+        labels = plain_target(y)
+        refuse_infinite_target(labels)
+        refuse_objects(labels, str, "turn the labels into text or whole numbers")
         labels = column_or_1d(
-            check_array(y, ensure_2d=False, dtype=None, input_name="y", estimator=self), warn=True
+            check_array(labels, ensure_2d=False, dtype=None, input_name="y", estimator=self),
+            warn=True,
         )
         check_classification_targets(labels)
         return labels
@@ -67,14 +89,16 @@ class ClassTarget(ClassifierMixin):
         self.classes_ = np.unique(target)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes, got 1 class: {self.classes_[0]!r}"
+                f"{type(self).__name__} needs at least 2 classes, got 1 class: "
+                f"{shorten(self.classes_[0])}"
             )
 
     def _encode_target(self, target: np.ndarray) -> np.ndarray:
         unknown = np.setdiff1d(target, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"warm_start knows the classes {self.classes_}; y also holds {unknown}"
+                f"warm_start knows the classes {listing(self.classes_)}; y also holds "
+                f"{listing(unknown)}"
             )
         return np.searchsorted(self.classes_, target).astype(np.int64)
 
@@ -114,13 +138,27 @@ class NumberTarget(RegressorMixin):
         check_choice("loss", self.loss, list(REGRESSION_LOSSES))
 
     def _check_target(self, y: Any) -> np.ndarray:
-        if np.asarray(y).dtype.kind in "mMUS":
-            classifier = type(self).__name__.replace("Regressor", "Classifier")
+        target = plain_target(y)
+        classifier = type(self).__name__.replace("Regressor", "Classifier")
+        remedy = f"convert it, or predict classes with {classifier}"
+        if target.dtype.kind in "mMUS":
             raise ValueError(
-                f"y holds {np.asarray(y).dtype}, not numbers: convert it, or predict classes with "
-                f"{classifier}"
+                f"y holds {target.dtype}, such as {shorten(target.flat[0])} in row 0, not numbers: "
+                f"{remedy}"
             )
-        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+        refuse_objects(target, NUMBERS, f"they are not numbers; {remedy}")
+        if target.dtype == bool:
+            warnings.warn(
+                f"y holds bools, which are taken for the numbers 0 and 1: for classes there is "
+                f"{classifier}",
+                UserWarning,
+                stacklevel=3,
+            )
+        refuse_infinite_target(target)
+        values = check_array(
+            target, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
+        )
+        _refuse_large(values)
         if values.ndim == 2 and values.shape[1] == 1:
             return column_or_1d(values, warn=True)
         return values
@@ -140,7 +178,25 @@ class NumberTarget(RegressorMixin):
             raise ValueError(
                 f"warm_start knows {len(self._target_mean)} outputs; y has {outputs.shape[1]}"
             )
-        return ((outputs - self._target_mean) / self._target_scale).astype(np.float32)
+        standardised = (outputs - self._target_mean) / self._target_scale
+        far = ~(np.abs(standardised) <= LARGEST_DEVIATION)
+        if far.any():
+            row = first_row(far)
+            raise ValueError(
+                f"y, row {row}: {listing(outputs[row])} is more than {LARGEST_DEVIATION:g} times "
+                "the weighted spread of y from its mean: correct it, or give it weight 0"
+            )
+        return standardised.astype(np.float32)
 
     def _make_task(self) -> Regression:
         return Regression(len(self._target_mean), self.loss)
+
+
+def _refuse_large(values: np.ndarray) -> None:
+    large = np.abs(values) > LARGEST_TARGET
+    if large.any():
+        row = first_row(large)
+        raise ValueError(
+            f"y, row {row}: {np.abs(values[row]).max():.3g} is beyond {LARGEST_TARGET:g}, the "
+            "largest target: rescale y, for instance to another unit or by its logarithm"
+        )

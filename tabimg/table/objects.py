@@ -63,7 +63,7 @@ def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
         A cell is complex, infinite, or of a value that its type should not have, such as a date
         that its time zone moves out of the calendar.
     """
-    missing = _missing(name, values)
+    missing = missing_cells(describe(name), values)
     cells = values[~missing].tolist() if missing.any() else values.tolist()
     types = set(map(type, cells))
     if not types:
@@ -119,6 +119,29 @@ def refuse_infinite(name: str | int, values: np.ndarray) -> None:
         raise _infinity_error(name, int(infinite.argmax()))
 
 
+def missing_cells(where: str, values: np.ndarray) -> np.ndarray:
+    """Tell which cells are missing, as `pandas.isna` does; some objects cannot even be asked.
+
+    Parameters
+    ----------
+    where : str
+        What the message calls the column.
+    values : ndarray of shape (n_rows,) or (n_rows, n_columns)
+
+    Raises
+    ------
+    ValueError
+        For such an object; names the row.
+    """
+    try:
+        return pd.isna(values)
+    except Exception:
+        cells = values.ravel().tolist()
+        position, error = _first_failing(pd.isna, cells)
+        row = position * len(values) // len(cells)
+        raise unreadable(where, row, cells[position], error) from error
+
+
 def read_instants(name: str | int, values: np.ndarray) -> np.ndarray:
     """Return datetime64 or timedelta64 cells as float64 days, NaN for NaT.
 
@@ -138,14 +161,14 @@ def read_instants(name: str | int, values: np.ndarray) -> np.ndarray:
     instants, far = _in_microseconds(values)
     if far.any():
         row = int(far.argmax())
-        raise unreadable(name, row, values[row], _TOO_FAR)
+        raise unreadable(describe(name), row, values[row], _TOO_FAR)
     return _days(instants)
 
 
-def unreadable(name: str | int, row: int, cell: Any, reason: object) -> ValueError:
-    """Make the error of a cell that cannot be read."""
+def unreadable(where: str, row: int, cell: Any, reason: object) -> ValueError:
+    """Make the error of a cell that cannot be read, in what the message calls ``where``."""
     return ValueError(
-        f"{describe(name)}, row {row}: {shorten(cell)} cannot be read "
+        f"{where}, row {row}: {shorten(cell)} cannot be read "
         f"({shorten(str(reason) or type(reason).__name__)}). Correct the cell, or make it missing."
     )
 
@@ -175,15 +198,6 @@ def _infinity_error(name: str | int, row: int) -> ValueError:
     )
 
 
-def _missing(name: str | int, values: np.ndarray) -> np.ndarray:
-    """Tell which cells are missing; some objects cannot even be asked."""
-    try:
-        return pd.isna(values)
-    except Exception:
-        row, error = _first_failing(pd.isna, values.tolist())
-        raise unreadable(name, row, values[row], error) from error
-
-
 def _guarded(
     name: str | int,
     convert: Callable[[list[Any]], np.ndarray],
@@ -195,7 +209,7 @@ def _guarded(
         return convert(cells)
     except Exception:
         cell, error = _first_failing(lambda each: convert([each]), cells)
-        raise unreadable(name, _row_of(cell, missing), cells[cell], error) from error
+        raise unreadable(describe(name), _row_of(cell, missing), cells[cell], error) from error
 
 
 def _first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int, Exception]:
@@ -205,8 +219,6 @@ def _first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int
         except Exception as error:
             return position, error
     raise AssertionError("cells that cannot be converted together can be one by one")
-
-
 
 
 def _refuse_foreign_types(

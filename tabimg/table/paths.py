@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
+import numpy as np
 import pandas as pd
 
 _IMAGE_EXTENSIONS = (
@@ -48,7 +49,11 @@ def looks_like_file_paths(values: Iterable[object]) -> bool:
 
 
 def _is_missing(value: object) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or value != value or value == ""
+    if isinstance(value, (float, np.floating)):
+        return bool(np.isnan(value))
+    return (
+        value is None or value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value)
+    )
 
 
 def _is_path(value: object) -> bool:
