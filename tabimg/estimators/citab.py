@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_photos import image_root_of
 from tabimg.estimators.cohorts import UNNAMED, cohort_names, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
+from tabimg.estimators.hints import warn_of_codes
 from tabimg.estimators.inputs import (
     UNLABELED,
     Inputs,
     Unlabeled,
+    column_names,
     is_frame,
     require_columns,
     without_columns,
@@ -24,6 +27,7 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.image import RowImages
+from tabimg.messages import shorten
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.table import (
@@ -114,9 +118,33 @@ class CITabFineTuned(ModalityEstimator):
         ]
         return [*super()._declared_here(source), *others]
 
+    def _check_categorical(self, source: Any, table: Any) -> None:
+        own: Any = self.categorical_features
+        theirs: Any = getattr(source, "categorical_features", None)
+        both = declares_categories(own) and declares_categories(theirs)
+        if both and source is self.pretrainer and list(own) != list(theirs):
+            raise ValueError(
+                f"categorical_features={shorten(own)}, but the pretrainer, which is fitted on the "
+                f"same frame, has categorical_features={shorten(theirs)}: set one of them"
+            )
+        self._categorical(source, table)
+
+    def _categorical(self, source: Any, table: Any) -> list[str | int]:
+        """Name the columns that are categories: by our own word, or by the pretrainer's."""
+        columns = column_names(table)
+        theirs: Any = getattr(source, "categorical_features", None)
+        if declares_categories(self.categorical_features) or not declares_categories(theirs):
+            return find_categorical(self.categorical_features, columns)
+        known = list(getattr(source, "feature_names_in_", columns))
+        # Names of columns that other cohorts have.
+        here = [each for each in theirs if not isinstance(each, str) or each in known]
+        return [name for name in find_categorical(here, known) if name in columns]
+
     def _make_codec(self, table: Any) -> TableCodec:
         """Learn the table's own columns; of their categories also those of pre-training."""
-        codec = TableCodec().fit(table)
+        categorical = self._categorical(self.pretrainer_, table)
+        warn_of_codes(table, categorical)
+        codec = TableCodec().fit(table, categorical)
         if not is_frame(table):
             check_descriptions(codec.schema.names, self.column_descriptions)
             if self.pretrainer_ is not None:

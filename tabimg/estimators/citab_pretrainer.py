@@ -15,9 +15,11 @@ from sklearn.utils import check_scalar
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg.estimators.categorical import check_categorical_features
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_material import (
     CohortTables,
+    categorical_of_cohorts,
     check_headers,
     gather_cohorts,
     own_columns,
@@ -26,6 +28,7 @@ from tabimg.estimators.cohort_photos import images_of, require_image_columns
 from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, index_of, split
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.containers import as_container
+from tabimg.estimators.hints import warn_of_codes
 from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.material import Material
 from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
@@ -75,6 +78,11 @@ class CITabPretrainer(PhotoPretrainer):
     group_column : column label, default=None
         Rows of one group, within a cohort, are never negatives of each other and never cross the
         validation split. It is not a feature.
+    categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
+        Columns of categories that hold numbers, such as postal codes: their names, their positions
+        or one bool a column, image, group and cohort columns not counted; names alone where
+        cohorts have different columns. All others are, as with None and
+        "from_dtype", what their cells are. Equal numbers, such as 1 and 1.0, are one category.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
         What turns headers and categories into vectors: "ngrams" is
         :class:`~tabimg.table.NgramEncoder`, which needs neither weights nor a download; a callable
@@ -188,6 +196,7 @@ warm_start, random_state, verbose
         image_root: str | Path | Mapping[Any, Any] | None = None,
         image_loader: Callable[[str], Any] | None = None,
         group_column: Hashable | None = None,
+        categorical_features: Any = None,
         header_encoder: Any = "ngrams",
         column_descriptions: Mapping[Hashable, str] | None = None,
         dim: int = 96,
@@ -262,6 +271,7 @@ warm_start, random_state, verbose
             verbose=verbose,
         )
         self.cohort_column = cohort_column
+        self.categorical_features = categorical_features
         self.header_encoder = header_encoder
         self.column_descriptions = column_descriptions
         self.dim = dim
@@ -353,7 +363,10 @@ warm_start, random_state, verbose
         cohorts: CohortTables = material.table
         several = len(cohorts.names) > 1
         tables = [own_columns(table, several) for table in cohorts.tables]
-        self.codec_ = CohortCodec.fit(cohorts.names, tables)
+        categorical = categorical_of_cohorts(self.categorical_features, cohorts)
+        for table in cohorts.tables:
+            warn_of_codes(table, categorical)
+        self.codec_ = CohortCodec.fit(cohorts.names, tables, categorical)
         check_headers(cohorts, self.codec_, self.column_descriptions)
         self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
         # Now: an encoder that fails is not to be found after all photos were read.
@@ -416,6 +429,7 @@ warm_start, random_state, verbose
 
     def _check_parameters(self) -> None:
         check_table_parameters(self)
+        check_categorical_features(self.categorical_features)
         check_positive_int("n_fusion_layers", self.n_fusion_layers)
         for name in ("lambda_itc", "lambda_itm", "lambda_mtr"):
             check_non_negative(name, getattr(self, name))

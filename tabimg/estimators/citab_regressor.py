@@ -40,6 +40,8 @@ class CITabRegressor(NumberTarget, CITabFineTuned):
     cohort_column : column label, default=None
         Column with the name of the cohort, to be left out; one cohort is fitted at a time. None and
         another one are as for ``image_column``.
+    categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
+        As in `CITabPretrainer`. None takes those of the pretrainer that the table has.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
         As in `CITabPretrainer`, as are ``dim`` to ``value_form``; they serve when ``pretrainer`` is
         None.
@@ -172,6 +174,7 @@ class CITabRegressor(NumberTarget, CITabFineTuned):
         image_column: Hashable | Sequence[Hashable] | None = None,
         group_column: Hashable | None = None,
         cohort_column: Hashable | None = None,
+        categorical_features: Any = None,
         header_encoder: Any = "ngrams",
         column_descriptions: Mapping[Hashable, str] | None = None,
         dim: int = 96,
@@ -208,6 +211,7 @@ class CITabRegressor(NumberTarget, CITabFineTuned):
             pretrainer=pretrainer,
             image_column=image_column,
             group_column=group_column,
+            categorical_features=categorical_features,
             cohort_column=cohort_column,
             header_encoder=header_encoder,
             column_descriptions=column_descriptions,

@@ -35,6 +35,9 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     group_column : column label, default=None
         Rows of one group never stand on both sides of an inner split. It is not a feature and may
         be absent at prediction. None and another one are as for ``image_column``.
+    categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
+        As in `MultiModalPretrainer`. Beside a pretrainer that is fitted already, or has a word of
+        its own, it must name the same columns; any other is told of it.
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
         As in `MultiModalPretrainer`; serves when ``pretrainer`` is None.
     embedding_dim : int, default=256
@@ -146,6 +149,7 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
         pretrainer: Any = None,
         image_column: Hashable | Sequence[Hashable] | None = None,
         group_column: Hashable | None = None,
+        categorical_features: Any = None,
         tabular_encoder: str | Callable[[], torch.nn.Module] = "resnet1d_cbam",
         embedding_dim: int = 256,
         finetune: str = "auto",
@@ -174,6 +178,7 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
             pretrainer=pretrainer,
             image_column=image_column,
             group_column=group_column,
+            categorical_features=categorical_features,
             tabular_encoder=tabular_encoder,
             embedding_dim=embedding_dim,
             finetune=finetune,

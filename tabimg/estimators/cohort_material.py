@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.cohort_photos import require_image_columns, require_in_some, row_images
 from tabimg.estimators.cohorts import Cohort, check_container, holds_several, split
 from tabimg.estimators.hints import warn_of_odd_columns
@@ -20,6 +21,7 @@ from tabimg.estimators.inputs import (
     check_fit_rows,
     check_frame,
     check_table,
+    column_names,
     is_frame,
     require_columns,
     stack_known_columns,
@@ -126,6 +128,23 @@ def own_columns(table: Any, several: bool) -> Any:
     there = [name for name in names if plain_name(name) not in absent]
     # Where nothing is there, the codec says so.
     return table[there or names]
+
+
+def categorical_of_cohorts(categorical_features: Any, cohorts: CohortTables) -> list[str | int]:
+    """Find the columns of any cohort that a ``categorical_features`` parameter names.
+
+    Raises
+    ------
+    ValueError
+        As `find_categorical`; and for positions where the cohorts have different columns.
+    """
+    columns = [column_names(table) for table in cohorts.tables]
+    if all(names == columns[0] for names in columns):
+        return find_categorical(categorical_features, columns[0])
+    chosen = list(categorical_features) if declares_categories(categorical_features) else []
+    if any(isinstance(each, (bool, np.bool_, int, np.integer)) for each in chosen):
+        raise ValueError("the cohorts have different columns: categorical_features must give names")
+    return find_categorical(chosen, list(dict.fromkeys(c for names in columns for c in names)))
 
 
 def check_headers(cohorts: CohortTables, codec: CohortCodec, descriptions: Descriptions) -> None:

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from tabimg.estimators.candidates import Candidates
+from tabimg.estimators.categorical import check_categorical_features
 from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.containers import as_container, as_image_cells
 from tabimg.estimators.hints import (
@@ -82,6 +83,7 @@ class FineTunedEstimator(PretrainedEstimator):
         pretrainer: Any,
         image_column: Hashable | Sequence[Hashable] | None,
         group_column: Hashable | None,
+        categorical_features: Any,
         finetune: str,
         head: str,
         n_members: int,
@@ -106,6 +108,7 @@ class FineTunedEstimator(PretrainedEstimator):
         self.pretrainer = pretrainer
         self.image_column = image_column
         self.group_column = group_column
+        self.categorical_features = categorical_features
         self.finetune = finetune
         self.head = head
         self.n_members = n_members
@@ -153,6 +156,9 @@ class FineTunedEstimator(PretrainedEstimator):
     @abstractmethod
     def _make_codec(self, table: Any) -> TableCodec:
         """Give the codec of labelled rows; ``pretrainer_`` is set."""
+
+    def _check_categorical(self, source: Any, table: Any) -> None:
+        """Check what ``categorical_features`` says, before anything is trained."""
 
     @abstractmethod
     def _check_columns(self, table: Any) -> None:
@@ -243,6 +249,7 @@ class FineTunedEstimator(PretrainedEstimator):
             if not continued:
                 if source is None or source is not self.pretrainer:  # a fit to come warns by itself
                     warn_of_odd_columns(table)
+                self._check_categorical(source, table)
                 self._learn_target(target, weight)
                 self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
                 self.codec_ = self._make_codec(_safe_indexing(table, np.flatnonzero(weight > 0)))
@@ -418,6 +425,7 @@ class FineTunedEstimator(PretrainedEstimator):
         run_options(self, seed=0)
         check_memory(self.memory)
         check_pretrainer(self.pretrainer, self.pretrainer_class)
+        check_categorical_features(self.categorical_features)
         check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)
         check_choice("precision", self.precision, PRECISIONS)

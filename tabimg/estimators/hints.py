@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from tabimg.table.text import suspicion
 
 # A single new category is daily life; a whole column of them is another spelling.
 MANY_ROWS = 10
+# Headers of codes and identifiers, as words.
+_CODE_HEADER = re.compile(r"\b(?:zip|zipcode|postcode|plz|postal|code|codes|id|ids|uid|uuid)\b")
 
 
 def warn_of_odd_columns(table: Any) -> None:
@@ -39,6 +42,23 @@ def warn_of_odd_columns(table: Any) -> None:
             )
         elif (looks := suspicion(column.values)) is not None:
             _warn(f"{describe(column.name)} is used as categories, but it {looks}")
+
+
+def warn_of_codes(table: Any, categorical: Sequence[str | int]) -> None:
+    """Warn of whole numbers that are names: codes by their header, or the numbers of the rows."""
+    for column in read_columns(table.head(HEAD_ROWS)) if is_frame(table) else []:
+        if column.kind is not ColumnKind.NUMERIC or column.name in categorical:
+            continue
+        looks = "is called like a code" if _CODE_HEADER.search(_words(column.name)) else None
+        looks = looks if looks and _are_whole(column.values) else None
+        if looks is None and _counts_rows(column.values):
+            looks = "numbers the rows"
+        if looks is not None:
+            _warn(
+                f"{describe(column.name)} {looks} and is used as numbers. If it names things, "
+                f"declare it: categorical_features=[{shorten(column.name)}], or turn it into text; "
+                "if it names the rows, drop it"
+            )
 
 
 def warn_of_target_among_columns(y: Any, X: Any, unlabeled: Unlabeled | None = None) -> None:
@@ -70,6 +90,23 @@ def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None
                 f"no category of {describe(name)} was seen in training, so that it says nothing: "
                 "is it written in another way, such as '01' in training and 1 here?"
             )
+
+
+def _words(header: str | int) -> str:
+    """Write a header as words in lower case: ``zipCode`` and ``ZIP_CODE`` are ``zip code``."""
+    return re.sub(r"[\W_]+|(?<=[a-z])(?=[A-Z])", " ", str(header)).lower()
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    observed = values[~np.isnan(values)]
+    return len(np.unique(observed)) > 2 and bool((observed == np.rint(observed)).all())
+
+
+def _counts_rows(values: np.ndarray) -> bool:
+    """Tell whether cells are the numbers of the rows, from 0 or 1 on, in this order."""
+    if len(values) < MANY_ROWS or values[0] not in (0.0, 1.0):
+        return False
+    return bool((np.diff(values) == 1).all())
 
 
 def _warn(message: str) -> None:

@@ -105,6 +105,11 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and not isinstance(X, pd.Series)
 
 
+def column_names(table: Any) -> list[Any]:
+    """List a frame's column labels, or an array's positions."""
+    return list(table.columns) if is_frame(table) else list(range(np.shape(table)[1]))
+
+
 def as_column_list(columns: Any) -> list[Hashable]:
     """Make a list of an ``image_column=`` parameter: None, one column, or several."""
     if isinstance(columns, (np.ndarray, pd.Index, pd.Series)):

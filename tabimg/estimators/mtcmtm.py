@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.inputs import is_frame
+from tabimg.estimators.hints import warn_of_codes
+from tabimg.estimators.inputs import column_names, is_frame
 from tabimg.estimators.parameters import check_positive_int
 from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import check_columns_of_source
+from tabimg.messages import listing
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.inference import apply_to_table
 from tabimg.training.recipes import TABULAR_ENCODERS, TableRecipe, check_encoder
@@ -41,10 +44,28 @@ class MTCMTMFineTuned(FineTunedEstimator):
         check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
         check_positive_int("embedding_dim", self.embedding_dim)
 
+    def _check_categorical(self, source: Any, table: Any) -> None:
+        """Refuse another word than that of a pretrainer, whose columns count."""
+        columns = column_names(table)
+        own = find_categorical(self.categorical_features, columns)
+        if source is None or not declares_categories(self.categorical_features):
+            return
+        if source is self.pretrainer and not declares_categories(source.categorical_features):
+            return  # ours is handed down
+        names = list(getattr(source, "feature_names_in_", columns))
+        if set(own) != set(find_categorical(source.categorical_features, names)):
+            raise ValueError(
+                f"categorical_features names the columns {listing(own) or 'none'}, but the "
+                "pretrainer decides what columns are: give it the same ones, "
+                "MultiModalPretrainer(categorical_features=...), or leave it to the pretrainer"
+            )
+
     def _make_codec(self, table: Any) -> TableCodec:
-        if self.pretrainer_ is None:
-            return TableCodec().fit(table)
-        return self.pretrainer_.codec_
+        if self.pretrainer_ is not None:
+            return self.pretrainer_.codec_
+        categorical = find_categorical(self.categorical_features, column_names(table))
+        warn_of_codes(table, categorical)
+        return TableCodec().fit(table, categorical)
 
     def _check_columns(self, table: Any) -> None:
         check_columns_of_source(self.pretrainer_, table)

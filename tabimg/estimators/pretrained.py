@@ -10,6 +10,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import process_routing
 
+from tabimg.estimators.categorical import declares_categories
 from tabimg.estimators.inputs import (
     Inputs,
     Unlabeled,
@@ -36,6 +37,7 @@ class PretrainedEstimator(BaseEstimator, ABC):
     pretrainer_: Any
     image_column: Any
     group_column: Any
+    categorical_features: Any
     memory: Any
     random_state: Any
 
@@ -105,7 +107,16 @@ class PretrainedEstimator(BaseEstimator, ABC):
             return source
         # Photos that only our own parameter declares are none of the pretrainer's business.
         unknown = self._declared_here(source)
-        given = FitInputs(without_columns(X, unknown), inputs.has_photos, self._known(routed))
+        own = self.categorical_features
+        hands_down = declares_categories(own) and not declares_categories(
+            source.categorical_features
+        )
+        given = FitInputs(
+            without_columns(X, unknown),
+            inputs.has_photos,
+            self._known(routed),
+            {"categorical_features": own} if hands_down else {},
+        )
         random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
         return fit_pretrainer(source, given, self.memory, random_state)
 

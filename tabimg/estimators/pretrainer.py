@@ -13,8 +13,9 @@ import torch
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.hints import warn_of_unknown_categories
-from tabimg.estimators.inputs import check_table, take_apart
+from tabimg.estimators.categorical import check_categorical_features, find_categorical
+from tabimg.estimators.hints import warn_of_codes, warn_of_unknown_categories
+from tabimg.estimators.inputs import check_table, column_names, take_apart
 from tabimg.estimators.material import Material, gather
 from tabimg.estimators.parameters import (
     check_choice,
@@ -66,6 +67,10 @@ class MultiModalPretrainer(PhotoPretrainer):
     group_column : column label, default=None
         Rows of one group are never negatives of each other and never cross the validation split.
         It is not a feature, and may be absent when transforming.
+    categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
+        Columns of categories that hold numbers, such as postal codes: their names, their positions
+        or one bool a column, image and group columns not counted. All others are, as with None and
+        "from_dtype", what their cells are. Equal numbers, such as 1 and 1.0, are one category.
     image_size : int, default=64
         Height and width that photos are trained on, in pixels; at least 32.
     image_encoder : {"resnet18"} or callable, default="resnet18"
@@ -183,6 +188,7 @@ class MultiModalPretrainer(PhotoPretrainer):
         image_root: str | Path | None = None,
         image_loader: Callable[[str], Any] | None = None,
         group_column: Hashable | None = None,
+        categorical_features: Any = None,
         image_size: int = 64,
         image_encoder: str | Callable[[], torch.nn.Module] = "resnet18",
         image_weights: str | Path | None = None,
@@ -248,6 +254,7 @@ class MultiModalPretrainer(PhotoPretrainer):
             random_state=random_state,
             verbose=verbose,
         )
+        self.categorical_features = categorical_features
         self.tabular_encoder = tabular_encoder
         self.embedding_dim = embedding_dim
         self.lambda_c = lambda_c
@@ -296,7 +303,10 @@ class MultiModalPretrainer(PhotoPretrainer):
         return gather(self, X, sample_weight, image_paths, unlabeled, reset=reset)
 
     def _learn_columns(self, material: Material) -> None:
-        self.codec_ = TableCodec().fit(material.table)
+        columns = column_names(material.table)
+        categorical = find_categorical(self.categorical_features, columns)
+        warn_of_codes(material.table, categorical)
+        self.codec_ = TableCodec().fit(material.table, categorical)
 
     def _encode_material(self, material: Material) -> EncodedTable:
         return self.codec_.encode(material.table)
@@ -322,6 +332,7 @@ class MultiModalPretrainer(PhotoPretrainer):
         )
 
     def _check_parameters(self) -> None:
+        check_categorical_features(self.categorical_features)
         check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
         check_positive_int("embedding_dim", self.embedding_dim)
         check_non_negative("lambda_c", self.lambda_c)

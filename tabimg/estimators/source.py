@@ -24,11 +24,15 @@ register(FrozenEstimator)
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What the fit of a pretrainer inside another estimator is given."""
+    """What the fit of a pretrainer inside another estimator is given.
+
+    ``handed_down`` are parameters on which the pretrainer has no word of its own.
+    """
 
     X: Any
     has_photos: bool
     fit_params: Mapping[str, Any]
+    handed_down: Mapping[str, Any]
 
 
 def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
@@ -110,7 +114,7 @@ def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state
     """
     if hasattr(pretrainer, "network_"):
         _report_refit(inputs.has_photos)
-    fresh = clone(pretrainer)
+    fresh = clone(pretrainer).set_params(**inputs.handed_down)
     if fresh.random_state is None and random_state is not None:
         # One random_state then decides the whole fit.
         fresh.set_params(random_state=draw_seed(check_random_state(random_state)))

@@ -15,7 +15,7 @@ from tabimg.table.dense import dense_matrix, dense_names
 from tabimg.table.encoded import EncodedTable
 from tabimg.table.frames import column_names, numeric_matrix, read_columns
 from tabimg.table.scaling import RobustScaling
-from tabimg.table.schema import TableSchema
+from tabimg.table.schema import TableSchema, as_categories
 
 __all__ = ["MAX_CATEGORIES", "EncodedTable", "TableCodec"]
 
@@ -63,13 +63,15 @@ class TableCodec:
     _numeric_positions: np.ndarray
     _categorical_positions: np.ndarray
 
-    def fit(self, X: Any) -> TableCodec:
+    def fit(self, X: Any, categorical: Sequence[str | int] = ()) -> TableCodec:
         """Learn kinds, scaling and categories from the training rows.
 
         Parameters
         ----------
         X : table of shape (n_rows, n_columns)
             See :func:`tabimg.table.frames.read_columns`.
+        categorical : sequence of str or int, default=()
+            Names of columns that are categories even where they hold numbers.
 
         Returns
         -------
@@ -86,7 +88,7 @@ class TableCodec:
         UserWarning
             A column without an observed cell, or with more than ``MAX_CATEGORIES`` categories.
         """
-        columns = read_columns(X)
+        columns = [as_categories(c) if c.name in categorical else c for c in read_columns(X)]
         self._adopt(TableSchema.fit(columns))
         matrix = _stack([columns[j] for j in self._numeric_positions], len(columns[0]))
         discrete = [columns[j] for j in self._categorical_positions]

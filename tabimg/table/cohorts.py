@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.messages import listing, shorten
 from tabimg.table.categories import MISSING
 from tabimg.table.codec import TableCodec
 from tabimg.table.columns import RawColumn
@@ -66,7 +67,12 @@ class CohortCodec:
     codecs: tuple[TableCodec, ...]
 
     @classmethod
-    def fit(cls, names: Sequence[str | int], tables: Sequence[Any]) -> CohortCodec:
+    def fit(
+        cls,
+        names: Sequence[str | int],
+        tables: Sequence[Any],
+        categorical: Sequence[str | int] = (),
+    ) -> CohortCodec:
         """Learn each cohort's columns from its own rows.
 
         Parameters
@@ -74,6 +80,8 @@ class CohortCodec:
         names : sequence of str or int
         tables : sequence of tables
             One a cohort, as in `TableCodec.fit`.
+        categorical : sequence of str or int, default=()
+            Columns that are categories in each cohort that has them.
 
         Raises
         ------
@@ -84,7 +92,7 @@ class CohortCodec:
         several = len(names) > 1
         return cls(
             tuple(names),
-            tuple(_fit_one(n, t, several) for n, t in zip(names, tables, strict=True)),
+            tuple(_fit_one(n, t, categorical, several) for n, t in zip(names, tables, strict=True)),
         )
 
     def find(self, name: str | int) -> TableCodec | None:
@@ -103,7 +111,9 @@ class CohortCodec:
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
-            raise ValueError(f"the cohorts {unknown} are not known, only {list(self.names)}")
+            raise ValueError(
+                f"the cohorts {listing(unknown)} are not known, only {listing(self.names)}"
+            )
         places = [self.names.index(name) for name in names]
         several = len(self.names) > 1
         encoded = [
@@ -116,22 +126,24 @@ class CohortCodec:
         return CohortTable(numeric, codes, cohorts)
 
 
-def _fit_one(name: str | int, table: Any, is_named: bool) -> TableCodec:
+def _fit_one(
+    name: str | int, table: Any, categorical: Sequence[str | int], is_named: bool
+) -> TableCodec:
     try:
-        codec = TableCodec().fit(table)
+        codec = TableCodec().fit(table, categorical)
         require_distinct(codec.schema.names)
         return codec
     except (TypeError, ValueError) as error:
         if not is_named:
             raise
-        raise type(error)(f"cohort {name!r}: {error}") from error
+        raise type(error)(f"cohort {shorten(name)}: {error}") from error
 
 
 def require_distinct(names: Sequence[str | int]) -> None:
     """Check that no column's name stands twice."""
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"there is more than one column named {twice[0]!r}: rename one")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"there is more than one column named {shorten(twice)}: rename one")
 
 
 def _encode_one(name: str | int, codec: TableCodec, table: Any, is_named: bool) -> EncodedTable:
@@ -141,7 +153,7 @@ def _encode_one(name: str | int, codec: TableCodec, table: Any, is_named: bool) 
     except (TypeError, ValueError) as error:
         if not is_named:
             raise
-        raise type(error)(f"cohort {name!r}: {error}") from error
+        raise type(error)(f"cohort {shorten(name)}: {error}") from error
 
 
 def _known_columns(name: str | int, codec: TableCodec, table: Any) -> list[RawColumn]:
@@ -151,8 +163,8 @@ def _known_columns(name: str | int, codec: TableCodec, table: Any) -> list[RawCo
     new = [key for key, c in columns.items() if key not in known and not c.all_missing()]
     if lacking or new:
         raise ValueError(
-            f"cohort {name!r} must have the columns that it had in fit; missing: {lacking}, not "
-            f"known: {new}"
+            f"cohort {shorten(name)} must have the columns that it had in fit; missing: "
+            f"{listing(lacking) or 'none'}, not known: {listing(new) or 'none'}"
         )
     return [columns[column] for column in known]
 

@@ -159,6 +159,23 @@ def as_kind(column: RawColumn, fitted: ColumnKind) -> RawColumn:
     return RawColumn(column.name, fitted, values)
 
 
+def as_categories(column: RawColumn) -> RawColumn:
+    """Turn a column of numbers or bools into one of categories; equal numbers are one category.
+
+    Raises
+    ------
+    ValueError
+        If it holds dates.
+    """
+    if column.kind is ColumnKind.DATETIME:
+        raise ValueError(
+            f"{describe(column.name)} holds dates, which are no categories: turn them into text"
+        )
+    if column.all_missing() or column.kind is ColumnKind.CATEGORICAL:
+        return RawColumn(column.name, column.kind, column.values)
+    return as_kind(column, ColumnKind.CATEGORICAL)
+
+
 def first_misfit(column: RawColumn, kind: ColumnKind) -> tuple[int, object]:
     """Find the cell for which a column is not of a kind.
 
