@@ -223,7 +223,7 @@ def _looks_of_most(column: RawColumn) -> str | None:
     n_cells = int((~column.missing()).sum())
     for kind, noun in _NOUNS.items():
         rows = strays(column.cells, kind)
-        if n_cells >= _FEW_CELLS and 2 * len(rows) < n_cells:
+        if n_cells >= _FEW_CELLS and 0 < 2 * len(rows) < n_cells:
             return (
                 f"{describe(column.name)} is used as categories, but {n_cells - len(rows)} of its "
                 f"{n_cells} cells are {noun}: row {rows[0]} holds {shorten(column.cells[rows[0]])}."

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer
+from tabimg import CITabPretrainer, MTCMTMRegressor, MultiModalPretrainer
 
 
 def test_dates_and_dirty_numbers_that_arrive_as_text_are_named_once(
@@ -40,3 +41,29 @@ def test_column_spelled_in_another_way_at_prediction_is_named(
         warnings.simplefilter("error")
         regressor.predict(table)
         regressor.predict(table.assign(zip="elsewhere")[:3])  # a new category or two is daily life
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_target_left_among_the_columns_is_named(
+    library: str,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    make_regressor: Callable[..., MTCMTMRegressor],
+) -> None:
+    X, y = table.assign(price=target), pd.Series(target, name="price")
+    X, y = (X, y) if library == "pandas" else (pl.from_pandas(X), pl.from_pandas(y))
+    with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
+        make_regressor(finetune="full", max_epochs=1).fit(X, y)
+    with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
+        MultiModalPretrainer(max_epochs=1, embedding_dim=8, tabular_encoder="mlp").fit(X, y)
+
+
+def test_lazy_frame_is_refused_without_a_stray_warning(
+    table: pd.DataFrame, target: np.ndarray
+) -> None:
+    lazy = pl.from_pandas(table).lazy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for estimator in (MTCMTMRegressor(), MultiModalPretrainer(), CITabPretrainer()):
+            with pytest.raises(TypeError, match=r"lazy frame.*X\.collect\(\)"):
+                estimator.fit(lazy, target)

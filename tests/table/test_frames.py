@@ -296,3 +296,44 @@ def test_reading_leaves_the_table_unchanged(mixed_frame):
 
 def test_column_kind_is_its_string():
     assert ColumnKind("numeric") is ColumnKind.NUMERIC and ColumnKind.NUMERIC == "numeric"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        dt.datetime.max.replace(tzinfo=dt.timezone(-dt.timedelta(hours=5))),
+        dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=5))),
+        Decimal("sNaN"),
+        pd.Period(ordinal=10**9, freq="D"),
+        np.datetime64(10**15, "Y"),
+        np.timedelta64(2**62, "D"),
+        10**400,
+    ],
+    ids=lambda cell: type(cell).__name__,
+)
+def test_cell_at_the_edge_of_its_type_is_named_by_column_and_row(cell):
+    cells = np.array([None, None, cell], dtype=object)
+    with pytest.raises(ValueError, match="column 'c', row 2"):
+        read_columns(pd.DataFrame({"c": pd.Series(cells, dtype=object)}))
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([0, 2**62]).astype("M8[s]"), np.array([0, 2**62]).astype("m8[ms]")]
+)
+def test_instant_beyond_microseconds_raises_instead_of_wrapping_around(values):
+    for table in (values.reshape(-1, 1), pd.DataFrame({0: values})):
+        with pytest.raises(ValueError, match=r"column 0, row 1: .* 292,000 years"):
+            read_columns(table)
+
+
+def test_column_that_its_library_cannot_convert_is_named():
+    far = pd.array(pa.array([2**31 - 1], pa.date32()), dtype=pd.ArrowDtype(pa.date32()))
+    with pytest.raises(ValueError, match=r"column 'c' of type date32.* cannot be read"):
+        read_columns(pd.DataFrame({"c": far}))
+
+
+def test_arrow_dictionary_of_numbers_holds_categories():
+    codes = pa.array([1, 2, None]).dictionary_encode()
+    series = pd.Series(pd.array(codes, dtype=pd.ArrowDtype(codes.type)))
+    for table in (pd.DataFrame({"c": series}), pa.table({"c": codes})):
+        assert read_columns(table)[0].values.tolist() == ["1", "2", None]

@@ -116,3 +116,43 @@ def test_other_names_raise_and_bare_arrays_do_not():
     with pytest.raises(ValueError, match=r"feature names should match.*'x1' at position 0"):
         schema.conform(read_columns(pd.DataFrame({"x1": [1], "x0": [2]})))
     assert len(schema.conform(read_columns(np.ones((1, 2))))) == 2
+
+
+NUMBERS = [1.5 * row for row in range(24)]
+DATES = list(pd.date_range("2020-01-01", periods=24))
+
+
+def but_in_row_7(cells: list[object], cell: object) -> list[object]:
+    return [*cells[:7], cell, *cells[8:]]
+
+
+@pytest.mark.parametrize(
+    ("training", "later", "words"),
+    [
+        (NUMBERS, but_in_row_7(NUMBERS, "?"), r"row 7 holds '\?'.*to_numeric"),
+        (NUMBERS, but_in_row_7(NUMBERS, "3.5"), "row 7 holds '3.5'"),
+        (NUMBERS, but_in_row_7([str(n) for n in NUMBERS], "n/a"), "row 7 holds 'n/a'"),
+        (NUMBERS, but_in_row_7(NUMBERS, pd.Timestamp("2020")), "row 7 holds Timestamp"),
+        (DATES, but_in_row_7(DATES, "unknown"), "row 7 holds 'unknown'.*to_datetime"),
+        ([True, False] * 12, but_in_row_7([True, False] * 12, "?"), r"row 7 holds '\?'"),
+        ([True, False] * 12, but_in_row_7([1, 0] * 12, 2), "row 7 holds 2.0"),
+        (NUMBERS, but_in_row_7(NUMBERS, "x" * 100_000), "row 7 holds 'xxx"),
+    ],
+)
+def test_cell_of_another_kind_is_shown_with_its_row(training, later, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        conformed(fitted(training), later)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (but_in_row_7(NUMBERS, "?"), r"23 of its 24 cells are numbers: row 7 holds '\?'"),
+        (but_in_row_7(DATES, "?"), r"23 of its 24 cells are dates: row 7 holds '\?'"),
+        (but_in_row_7([True, False] * 12, "?"), r"23 of its 24 cells are bools: row 7 holds"),
+    ],
+)
+def test_stray_cell_that_makes_categories_of_a_column_is_pointed_out(cells, words):
+    with pytest.warns(UserWarning, match=words):
+        assert fitted(cells).kinds == (ColumnKind.CATEGORICAL,)

@@ -1,0 +1,191 @@
+"""Targets keep the type of their labels, and what is no target is named by its row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import tabimg
+from tabimg import MTCMTMClassifier, MTCMTMRegressor
+from tabimg.estimators.target_types import plain_target
+
+CODES = np.arange(40) % 2
+WORDS = np.array(["no", "yes"])[CODES]
+
+
+@pytest.mark.parametrize(
+    ("y", "dtype"),
+    [
+        (pd.Series(CODES, dtype="Int64"), np.int64),
+        (pd.Series(CODES, dtype="Int8"), np.int8),
+        (pd.Series(CODES, dtype="UInt16"), np.uint16),
+        (pd.Series(CODES == 1, dtype="boolean"), np.bool_),
+        (pd.Series(CODES, dtype="int64[pyarrow]"), np.int64),
+        (pd.Series(CODES == 1, dtype="bool[pyarrow]"), np.bool_),
+        (pd.Series(CODES).astype("category"), np.int64),
+        (pd.Series(CODES, dtype="Int64").astype("category"), np.int64),
+        (pd.Series(CODES == 1).astype("category"), np.bool_),
+        (pd.Series(CODES == 1, dtype=object), np.bool_),
+        (pd.Series(CODES, dtype=object), np.int64),
+        (np.array([np.bool_(code) for code in CODES], dtype=object), np.bool_),
+        (pl.Series(CODES).cast(pl.Int16), np.int16),
+        (pl.Series(CODES == 1), np.bool_),
+        ((CODES == 1).tolist(), np.bool_),
+        (CODES.tolist(), np.int64),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", type(value).__name__)),
+)
+def test_labels_keep_their_type(y: Any, dtype: type) -> None:
+    plain = plain_target(y)
+    assert plain.dtype == dtype
+    np.testing.assert_array_equal(plain, CODES.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(WORDS, dtype="string"),
+        pd.Series(WORDS, dtype=object),
+        pd.Series(WORDS).astype("category"),
+        pl.Series(WORDS.tolist(), dtype=pl.Categorical),
+        np.array([np.str_(word) for word in WORDS], dtype=object),
+    ],
+    ids=lambda value: f"{type(value).__module__}-{value.dtype}",
+)
+def test_text_labels_are_plain_strings(y: Any) -> None:
+    plain = plain_target(y)
+    assert {type(label) for label in plain.tolist()} == {str}
+    assert plain.tolist() == WORDS.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "boolean"])
+def test_classes_and_predictions_keep_their_type_through_saving(
+    dtype: str,
+    table: pd.DataFrame,
+    make_classifier: Callable[..., MTCMTMClassifier],
+    tmp_path: Any,
+) -> None:
+    y = pd.Series(CODES == 1).astype(dtype)
+    kind = {"Int64": np.int64, "boolean": np.bool_}[dtype]
+    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, y)
+    tabimg.save(classifier, tmp_path / "model")
+    for fitted in (classifier, tabimg.load(tmp_path / "model")):
+        assert fitted.classes_.dtype == fitted.predict(table).dtype == kind
+        assert fitted.classes_.tolist() == sorted(set(y.tolist()))
+        assert fitted.score(table, y) == np.mean(fitted.predict(table) == y.to_numpy(dtype=kind))
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([1, "a"] * 20, r"'int', 'str', such as 1 in row 0"),
+        ([dt.date(2020 + code, 1, 1) for code in CODES], "'date'.*row 0"),
+        ([1.0, 2.0, np.inf, 0.0] * 10, "infinity.*row 2"),
+        ([Decimal("sNaN")] * 40, "row 0.*sNaN"),
+    ],
+)
+def test_labels_that_are_none_are_refused(
+    y: Any,
+    words: str,
+    table: pd.DataFrame,
+    make_classifier: Callable[..., MTCMTMClassifier],
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_classifier().fit(table, y)
+
+
+def numbers_but_in_row_5(value: Any) -> list[Any]:
+    return [*range(5), value, *range(34)]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.inf, "y contains infinity.*row 5"),
+        (-np.inf, "y contains infinity.*row 5"),
+        (10**400, "y contains infinity.*row 5"),
+        (Decimal("Infinity"), "y contains infinity.*row 5"),
+        (Fraction(10**400, 3), "y contains infinity.*row 5"),
+        (Decimal("sNaN"), "row 5.*sNaN"),
+        (Decimal("NaN"), "no target, the first is row 5"),
+        (None, "no target, the first is row 5"),
+        (1e160, r"row 5: 1e\+160 is beyond 1e\+150.*rescale"),
+        (-1e300, r"row 5: 1e\+300 is beyond 1e\+150.*rescale"),
+        (10**200, r"row 5: 1e\+200 is beyond 1e\+150.*rescale"),
+        ("?", r"such as '\?' in row 5.*MTCMTMClassifier"),
+        (dt.date(2020, 1, 1), r"datetime.date.* in row 5.*MTCMTMClassifier"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_number_that_cannot_be_learned_is_named(
+    value: Any,
+    words: str,
+    table: pd.DataFrame,
+    make_regressor: Callable[..., MTCMTMRegressor],
+) -> None:
+    with pytest.raises(ValueError, match=words) as raised:
+        make_regressor().fit(table, np.array(numbers_but_in_row_5(value), dtype=object))
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("finetune", "loss"), [("full", "l1"), ("frozen", "mse"), ("gradual", "huber"), ("auto", "mse")]
+)
+def test_largest_target_is_predicted_finitely(
+    finetune: str,
+    loss: str,
+    table: pd.DataFrame,
+    target: np.ndarray,
+    frozen: Any,
+    make_regressor: Callable[..., MTCMTMRegressor],
+) -> None:
+    large = target / np.abs(target).max() * 1e150
+    regressor = make_regressor(pretrainer=frozen, finetune=finetune, loss=loss, max_epochs=1)
+    assert np.isfinite(regressor.fit(table, large).predict(table)).all()
+
+
+@pytest.mark.parametrize("dtype", [object, str, "string"])
+def test_numbers_as_text_are_no_numbers(
+    dtype: Any, table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    y = pd.Series([f"{row}.5" for row in range(40)], dtype=dtype)
+    with pytest.raises(ValueError, match=r"'0.5' in row 0.*not numbers"):
+        make_regressor().fit(table, y)
+
+
+def test_bools_become_numbers_with_a_warning(
+    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    with pytest.warns(UserWarning, match="y holds bools.*0 and 1.*MTCMTMClassifier"):
+        make_regressor(finetune="full", max_epochs=1).fit(table, CODES == 1)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda y: [Decimal(str(value)) for value in y],
+        lambda y: y.astype(object),
+        lambda y: pd.Series(y, dtype="Float64"),
+        lambda y: pl.Series(y),
+    ],
+)
+def test_other_numbers_give_the_same_predictions(
+    convert: Callable[[np.ndarray], Any],
+    table: pd.DataFrame,
+    target: np.ndarray,
+    make_regressor: Callable[..., MTCMTMRegressor],
+) -> None:
+    regressor = make_regressor(finetune="full", max_epochs=1)
+    plain = regressor.fit(table, target).predict(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(regressor.fit(table, convert(target)).predict(table), plain)
