@@ -112,7 +112,7 @@ class CohortCodec:
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise ValueError(
-                f"the cohorts {listing(unknown)} are not known, only {listing(self.names)}"
+                f"the cohorts [{listing(unknown)}] are not known, only [{listing(self.names)}]"
             )
         places = [self.names.index(name) for name in names]
         several = len(self.names) > 1
@@ -164,7 +164,7 @@ def _known_columns(name: str | int, codec: TableCodec, table: Any) -> list[RawCo
     if lacking or new:
         raise ValueError(
             f"cohort {shorten(name)} must have the columns that it had in fit; missing: "
-            f"{listing(lacking) or 'none'}, not known: {listing(new) or 'none'}"
+            f"[{listing(lacking)}], not known: [{listing(new)}]"
         )
     return [columns[column] for column in known]
 
