@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +20,12 @@ from tabimg.estimators import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
-from tabimg.serialization import read_directory, register_adapter, write_directory
+from tabimg.serialization import (
+    SerializationError,
+    read_directory,
+    register_adapter,
+    write_directory,
+)
 
 SAVED = (
     CITabClassifier,
@@ -88,23 +94,42 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
     Notes
     -----
     Nothing is unpickled: only classes of this package are built, and only its own encoders and code
-    that the caller hands over are run.
+    that the caller hands over are run, here and in prediction. What was read is checked, down to a
+    prediction of made-up rows, so that a file that somebody has altered is refused here.
+
+    ``cache_dir`` comes back as None: using an estimator is not to write where a file says. A
+    `SentenceEncoder` of a local folder is read only if ``custom`` hands over one, as
+    ``{"tabimg.table.sentence_encoder.SentenceEncoder": SentenceEncoder(folder)}``.
     """
-    return read_directory(directory, custom)
+    loaded = read_directory(directory, custom)
+    found = loaded.estimator if isinstance(loaded, FrozenEstimator) else loaded
+    if not isinstance(found, SAVED):
+        raise SerializationError(
+            f"{directory} holds a {type(found).__name__}, not an estimator of tabimg"
+        )
+    try:
+        check_is_fitted(found)
+    except NotFittedError as error:
+        raise SerializationError(f"{directory} holds no fitted estimator") from error
+    return loaded
+
+
+_METHODS = ("fit", "transform", "predict", "predict_proba", "decision_function", "score")
 
 
 def _requests_to_plain(request: MetadataRequest) -> dict[str, Any]:
-    methods = ("fit", "transform", "predict", "predict_proba", "decision_function", "score")
     owner = request.owner if isinstance(request.owner, str) else type(request.owner).__name__
     return {
         "owner": owner,
-        "methods": {method: dict(getattr(request, method).requests) for method in methods},
+        "methods": {method: dict(getattr(request, method).requests) for method in _METHODS},
     }
 
 
 def _requests_from_plain(plain: dict[str, Any]) -> MetadataRequest:
     request = MetadataRequest(owner=plain["owner"])
     for method, params in plain["methods"].items():
+        if method not in _METHODS:
+            raise ValueError(f"unknown method {method!r}")
         for param, alias in params.items():
             getattr(request, method).add_request(param=param, alias=alias)
     return request

@@ -26,6 +26,7 @@ from tabimg.estimators.inputs import (
 )
 from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
+from tabimg.estimators.saved_columns import check_texts
 from tabimg.image import RowImages
 from tabimg.messages import shorten
 from tabimg.nn.cell_tokens import TokenForm
@@ -77,6 +78,10 @@ class CITabFineTuned(ModalityEstimator):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_table_parameters(self)
+
+    def _check_loaded(self) -> None:
+        check_texts(self.vectors_, self.codec_, self._descriptions())
+        super()._check_loaded()
 
     # --- the table -----------------------------------------------------------------------------
 

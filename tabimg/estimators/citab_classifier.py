@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from tabimg.estimators.citab import CITabFineTuned
+from tabimg.estimators.loaded import check_loaded
 from tabimg.estimators.targets import ClassTarget
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 
 
-@register
+@register(check=check_loaded)
 class CITabClassifier(ClassTarget, CITabFineTuned):
     """Classify rows from the table alone, with an encoder that photos have taught.
 

@@ -30,6 +30,13 @@ from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.containers import as_container
 from tabimg.estimators.hints import warn_of_codes
 from tabimg.estimators.inputs import check_table, is_frame
+from tabimg.estimators.loaded import (
+    check_loaded,
+    check_network,
+    check_prediction,
+    made_up_rows,
+    on_cpu,
+)
 from tabimg.estimators.material import Material
 from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
 from tabimg.estimators.pair_embedding import embed_rows
@@ -41,10 +48,12 @@ from tabimg.estimators.parameters import (
 )
 from tabimg.estimators.photo_embedding import images_in
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.estimators.saved_columns import check_features, check_texts
 from tabimg.image import MAX_PIXELS, RowImages
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_type
 from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
 from tabimg.training.citab_recipes import CITabRecipe, ColumnVectors
@@ -54,7 +63,7 @@ from tabimg.training.recipes import ImageRecipe
 ON_NEW_COLUMNS = ("raise", "embed")
 
 
-@register
+@register(check=check_loaded)
 class CITabPretrainer(PhotoPretrainer):
     """Pre-train one table encoder with photos over several cohorts; embed tables without photos.
 
@@ -426,6 +435,24 @@ warm_start, random_state, verbose
             temperature=float(self.temperature),
             negatives=self.negatives,
         )
+
+    def _check_loaded(self) -> None:
+        super()._check_loaded()
+        check_network(self, CITabRecipe)
+        check_type("codec_", self.codec_, CohortCodec)
+        check_choice("on_new_columns", self.on_new_columns, ON_NEW_COLUMNS)
+        codecs = self.codec_.codecs
+        if len(codecs) == 1:
+            check_features(self, codecs[0])
+        trial = on_cpu(self)
+        for name, codec in zip(self.codec_.names, codecs, strict=True):
+            check_texts(self.vectors_, codec, self.column_descriptions)
+            columns = column_vectors(codec, self.column_descriptions, self.vectors_)
+            rows = made_up_rows(codec)
+            check_prediction(embed_rows(self.network_, rows, columns, trial.device))
+            frame = codec.decode(rows.take(np.arange(1)))
+            nobody = np.full(1, None, dtype=object)
+            check_prediction(trial._embed(Cohort(name, frame, None, nobody, np.arange(1))))
 
     def _check_parameters(self) -> None:
         check_table_parameters(self)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from tabimg.estimators.loaded import check_loaded
 from tabimg.estimators.mtcmtm import MTCMTMFineTuned
 from tabimg.estimators.targets import ClassTarget
 from tabimg.serialization import register
 
 
-@register
+@register(check=check_loaded)
 class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     """Classify rows from the table alone, with an encoder that photos have taught.
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tabimg.serialization import register, register_adapter
-from tabimg.table import CohortCodec, NgramEncoder, SentenceEncoder, TableCodec, TextVectors
+from tabimg.table import TableCodec, TextVectors
 from tabimg.table.adoption import Descriptions, texts_of
 from tabimg.training.citab_recipes import ColumnVectors
-
-register_adapter(TextVectors, TextVectors.to_state, TextVectors.from_state)
-register(NgramEncoder)
-register(SentenceEncoder)
-register(CohortCodec)
 
 
 def column_vectors(

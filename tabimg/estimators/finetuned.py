@@ -36,6 +36,12 @@ from tabimg.estimators.inputs import (
     reject_paths_as_target,
     stack_tables,
 )
+from tabimg.estimators.loaded import (
+    check_members,
+    check_prediction,
+    made_up_rows,
+    on_cpu,
+)
 from tabimg.estimators.parameters import (
     check_choice,
     check_positive,
@@ -45,11 +51,13 @@ from tabimg.estimators.parameters import (
 )
 from tabimg.estimators.photo_views import photo_features, why_no_teacher
 from tabimg.estimators.pretrained import PretrainedEstimator
+from tabimg.estimators.saved_columns import check_features
 from tabimg.estimators.source import (
     check_pretrainer,
     find_source,
 )
 from tabimg.estimators.weights import check_weights, refuse_extreme_weights
+from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
@@ -60,7 +68,7 @@ from tabimg.training.run import History
 from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task
-from tabimg.training.views import LabelledRows, Views
+from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 
 # Bounds the memory of one-hot columns in prediction; a multiple of the inference block.
 ROWS_AT_ONCE = 16_384
@@ -442,6 +450,32 @@ class FineTunedEstimator(PretrainedEstimator):
             raise ValueError(
                 f"finetune={self.finetune!r} needs a pre-trained encoder, and pretrainer is None"
             )
+
+    # --- loading -------------------------------------------------------------------------------
+
+    def _check_loaded(self) -> None:
+        """Check what was learned, as it was read from a file; parts have checked themselves."""
+        source = self.pretrainer_
+        check_type("pretrainer_", source, self.pretrainer_class, type(None))
+        if source is not None:
+            check_type("network_", getattr(source, "network_", None), FittedModule)
+        check_type("codec_", self.codec_, TableCodec)
+        check_type("_sees_embedding", self._sees_embedding, bool)
+        check_items("history_", self.history_, list, dict)
+        check_features(self, self.codec_)
+        self._check_loaded_target()
+        trial, task = on_cpu(self), self._make_task()
+        rows = made_up_rows(self.codec_)
+        views = trial._views(rows)
+        widths = {COLUMNS: views.columns.shape[1], EMBEDDING: views.embedding.shape[1], PHOTOS: 0}
+        check_members(self.members_, task.n_outputs, self.codec_, widths)
+        frame = self.codec_.decode(made_up_rows(self.codec_, n_rows=2, span=0.0))
+        for encoded in (rows, trial._encode_features(frame)):
+            check_prediction(trial._predict_encoded(encoded))
+
+    @abstractmethod
+    def _check_loaded_target(self) -> None:
+        """Check what was learned of the target, as it was read from a file."""
 
     # --- prediction ----------------------------------------------------------------------------
 

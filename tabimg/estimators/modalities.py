@@ -7,22 +7,26 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.containers import as_container
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.inputs import Inputs, is_frame
+from tabimg.estimators.loaded import check_members
 from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
+from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
 from tabimg.training.blending import Candidate, Member, blend, predict
 from tabimg.training.citab_recipes import ColumnVectors
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
+from tabimg.training.recipes import ImageRecipe
 from tabimg.training.runtime import derive_seed, resolve_device
 from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 
@@ -45,6 +49,25 @@ class ModalityEstimator(FineTunedEstimator):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         check_choice("predict_modality", self.predict_modality, MODALITIES)
+
+    def _check_loaded(self) -> None:
+        check_choice("predict_modality", self.predict_modality, MODALITIES)
+        super()._check_loaded()
+        check_type("photo_members_", self.photo_members_, dict)
+        if not self.photo_members_:
+            return
+        if self.photo_members_.keys() != {"image", "both"} or self.pretrainer_ is None:
+            raise ValueError("the members that see photos are not those of a fit")
+        network = self.pretrainer_.network_
+        recipe, net = network.recipe, network.on(torch.device("cpu"))
+        check_type("recipe", recipe.image, ImageRecipe)
+        widths = {
+            COLUMNS: len(self.codec_.matrix_names()),
+            EMBEDDING: recipe.table.dim,
+            PHOTOS: recipe.image.width(net.image_encoder),
+        }
+        for members in self.photo_members_.values():
+            check_members(members, self._make_task().n_outputs, self.codec_, widths)
 
     def _fit_with_photos(
         self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int

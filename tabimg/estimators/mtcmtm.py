@@ -13,6 +13,7 @@ from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.finetuned import FineTunedEstimator
 from tabimg.estimators.hints import warn_of_codes
 from tabimg.estimators.inputs import column_names, is_frame
+from tabimg.estimators.loaded import fits_codec
 from tabimg.estimators.parameters import check_positive_int
 from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import check_columns_of_source
@@ -87,3 +88,8 @@ class MTCMTMFineTuned(FineTunedEstimator):
     def _embed(self, encoded: EncodedTable) -> np.ndarray:
         device = resolve_device(self.device)
         return apply_to_table(self.pretrainer_.network_.on(device), encoded, device=device)
+
+    def _check_loaded(self) -> None:
+        if self.pretrainer_ is not None and not fits_codec(self.pretrainer_.network_, self.codec_):
+            raise ValueError("the pretrainer is of other columns")
+        super()._check_loaded()

@@ -16,6 +16,7 @@ from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.containers import as_container, as_image_cells
 from tabimg.estimators.hints import warn_of_target_among_columns
 from tabimg.estimators.inputs import Unlabeled, reject_paths_as_target
+from tabimg.estimators.loaded import check_photo_parameters
 from tabimg.estimators.material import Material, pair
 from tabimg.estimators.parameters import (
     auto_epochs,
@@ -33,12 +34,12 @@ from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_
 from tabimg.image import Augmentation, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
 from tabimg.nn.isolation import isolated
-from tabimg.serialization import register
 from tabimg.training.modules import FittedModule
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
 from tabimg.training.recipes import (
     IMAGE_ENCODERS,
+    MAX_IMAGE_SIZE,
     ImageRecipe,
     check_encoder,
     load_image_weights,
@@ -48,8 +49,6 @@ from tabimg.training.runtime import PRECISIONS
 # At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution of one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
-
-register(Augmentation)
 
 
 class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
@@ -268,10 +267,16 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
     def _note_training(self, net: Any, rows: PairedRows) -> None:
         """Note what a method tells of its trained network."""
 
+    def _check_loaded(self) -> None:
+        """Check what was learned, as it was read from a file."""
+        check_photo_parameters(self)
+
     def _check_parameters(self) -> None:
         check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
         check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
         check_positive_int("max_image_pixels", self.max_image_pixels)
+        if self.image_size > MAX_IMAGE_SIZE:
+            raise ValueError(f"image_size == {self.image_size}, must be <= {MAX_IMAGE_SIZE}")
         check_positive_int("projection_dim", self.projection_dim)
         check_positive("temperature", self.temperature)
         check_choice("on_bad_image", self.on_bad_image, POLICIES)

@@ -16,6 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from tabimg.estimators.categorical import check_categorical_features, find_categorical
 from tabimg.estimators.hints import warn_of_codes, warn_of_unknown_categories
 from tabimg.estimators.inputs import check_table, column_names, take_apart
+from tabimg.estimators.loaded import (
+    check_loaded,
+    check_network,
+    check_prediction,
+    fits_codec,
+    made_up_rows,
+    on_cpu,
+)
 from tabimg.estimators.material import Material, gather
 from tabimg.estimators.parameters import (
     check_choice,
@@ -25,9 +33,11 @@ from tabimg.estimators.parameters import (
     check_positive_int,
 )
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.estimators.saved_columns import check_features
 from tabimg.image import MAX_PIXELS
 from tabimg.objectives.masked_cells import MaskLossForm
-from tabimg.serialization import register, register_adapter
+from tabimg.serialization import register
+from tabimg.serialization.checks import check_type
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.inference import apply_to_table
 from tabimg.training.mt_cmtm import MTCMTM
@@ -42,10 +52,8 @@ from tabimg.training.runtime import resolve_device
 
 MASK_LOSSES = ("l1_ce", "l1")
 
-register_adapter(TableCodec, TableCodec.to_state, TableCodec.from_state)
 
-
-@register
+@register(check=check_loaded)
 class MultiModalPretrainer(PhotoPretrainer):
     """Pre-train a table encoder with photos; embed tables without them.
 
@@ -277,8 +285,7 @@ class MultiModalPretrainer(PhotoPretrainer):
         encoded columns
         """
         encoded = self._encode(X)
-        device = resolve_device(self.device)
-        embedding = apply_to_table(self.network_.on(device), encoded, device=device)
+        embedding = self._embed(encoded)
         if not self.passthrough:
             return embedding
         return np.hstack([embedding, self.codec_.to_matrix(encoded)])
@@ -347,6 +354,22 @@ class MultiModalPretrainer(PhotoPretrainer):
         check_flag("passthrough", self.passthrough)
         check_path("image_root", self.image_root)
         super()._check_parameters()
+
+    def _check_loaded(self) -> None:
+        super()._check_loaded()
+        check_network(self, PretrainingRecipe)
+        check_type("codec_", self.codec_, TableCodec)
+        check_features(self, self.codec_)
+        if not fits_codec(self.network_, self.codec_):
+            raise ValueError("the networks are of other columns")
+        trial = on_cpu(self)
+        frame = self.codec_.decode(made_up_rows(self.codec_, n_rows=2, span=0.0))
+        for encoded in (made_up_rows(self.codec_), trial._encode(frame)):
+            check_prediction(trial._embed(encoded))
+
+    def _embed(self, encoded: EncodedTable) -> np.ndarray:
+        device = resolve_device(self.device)
+        return apply_to_table(self.network_.on(device), encoded, device=device)
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "network_")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
@@ -17,9 +17,15 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from tabimg.estimators.inputs import is_frame
 from tabimg.estimators.parameters import draw_seed
 from tabimg.image import image_fingerprint
-from tabimg.serialization import read_directory, register
+from tabimg.serialization import CustomObjectError, read_directory, register
+from tabimg.serialization.checks import check_type
 
-register(FrozenEstimator)
+
+def _check_frozen(frozen: FrozenEstimator) -> None:
+    check_type("a frozen estimator", frozen.estimator, BaseEstimator)
+
+
+register(FrozenEstimator, check=_check_frozen)
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,11 @@ def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
         If it is something else than a pretrainer.
     sklearn.exceptions.NotFittedError
         If it is frozen but was never fitted.
+    tabimg.serialization.SerializationError
+        If the directory is damaged, or needs code or folders that `load` takes as ``custom``.
     """
     if isinstance(pretrainer, (str, Path)):
-        loaded = read_directory(pretrainer)
+        loaded = _load(pretrainer)
         found = loaded.estimator if isinstance(loaded, FrozenEstimator) else loaded
         where = f"the directory {str(pretrainer)!r}"
     elif isinstance(pretrainer, FrozenEstimator):
@@ -67,6 +75,16 @@ def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
         )
     check_is_fitted(found, "network_")
     return found
+
+
+def _load(directory: str | Path) -> Any:
+    try:
+        return read_directory(directory)
+    except CustomObjectError as error:
+        raise CustomObjectError(
+            f"{error}; pretrainer={str(directory)!r} takes no custom=, so give "
+            "pretrainer=FrozenEstimator(load(directory, custom=...))"
+        ) from error
 
 
 def check_pretrainer(pretrainer: Any, wanted: type[Any]) -> None:

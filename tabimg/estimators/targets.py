@@ -21,6 +21,7 @@ from tabimg.estimators.target_types import (
     refuse_objects,
 )
 from tabimg.messages import listing, shorten
+from tabimg.serialization.checks import check_stored, check_type
 from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression
 
 # Squares of larger numbers leave float64: spread and scores could not be computed.
@@ -101,6 +102,14 @@ class ClassTarget(ClassifierMixin):
                 f"{listing(unknown)}"
             )
         return np.searchsorted(self.classes_, target).astype(np.int64)
+
+    def _check_loaded_target(self) -> None:
+        check_type("classes_", self.classes_, np.ndarray)
+        labels = self.classes_.tolist()
+        if self.classes_.ndim != 1 or len(set(labels)) < max(2, len(labels)):
+            raise ValueError("classes_ are no distinct labels")
+        if any(label != label for label in labels):
+            raise ValueError("a class is NaN")
 
     def _make_task(self) -> Classification:
         return Classification(len(self.classes_))
@@ -187,6 +196,19 @@ class NumberTarget(RegressorMixin):
                 "the weighted spread of y from its mean: correct it, or give it weight 0"
             )
         return standardised.astype(np.float32)
+
+    def _check_loaded_target(self) -> None:
+        check_choice("loss", self.loss, list(REGRESSION_LOSSES))
+        check_type("_target_is_2d", self._target_is_2d, bool)
+        check_stored("_target_mean", self._target_mean, "float64", (None,))
+        n_outputs = len(self._target_mean)
+        check_stored("_target_scale", self._target_scale, "float64", (n_outputs,))
+        if n_outputs == 0 or (n_outputs > 1 and not self._target_is_2d):
+            raise ValueError("the target has another number of outputs")
+        with np.errstate(over="ignore"):
+            farthest = np.abs(self._target_mean) + LARGEST_DEVIATION * self._target_scale
+        if (self._target_scale <= 0).any() or not np.isfinite(farthest).all():
+            raise ValueError("the target is scaled as none can be")
 
     def _make_task(self) -> Regression:
         return Regression(len(self._target_mean), self.loss)

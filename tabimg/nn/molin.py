@@ -60,7 +60,8 @@ class PrototypeMixture(nn.Module):
             raise ValueError(f"dim and n_experts must be at least 1, got {dim} and {n_experts}")
         if expert not in get_args(Expert):
             raise ValueError(f"expert must be one of {get_args(Expert)}, got {expert!r}")
-        self.prototypes = nn.Parameter(nn.init.xavier_uniform_(torch.empty(n_experts, dim)))
+        self.prototypes = nn.Parameter(torch.empty(n_experts, dim))
+        nn.init.xavier_uniform_(self.prototypes)
         self.experts = (
             _MLPExperts(dim, n_experts, expansion)
             if expert == "mlp"

@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import minimize
 
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_type
 from tabimg.training.splits import Split, grouped_folds
 from tabimg.training.tasks import Task
 from tabimg.training.views import LabelledRows, Views
@@ -51,7 +52,6 @@ class Candidate(Protocol):
         ...
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class Member:
     """One model of a blend.
@@ -68,6 +68,17 @@ class Member:
     name: str
     weight: float
     model: Any
+
+
+def check_member(member: Member) -> None:
+    """Raise a ValueError for a share that is none."""
+    check_type("name", member.name, str)
+    check_type("weight", member.weight, float, int)
+    if not 0 <= member.weight <= 1 + TOLERANCE:
+        raise ValueError(f"a member's weight is {member.weight}")
+
+
+register(Member, check=check_member)
 
 
 def blend(

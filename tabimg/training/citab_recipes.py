@@ -19,13 +19,14 @@ from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.molin import Expert, PrototypeMixture
 from tabimg.nn.tabular_transformer import TabularTransformer
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_items, check_stored
+from tabimg.training.loaded_modules import check_recipe
 from tabimg.training.recipes import ImageRecipe
 
 EXPERTS = get_args(Expert)
 VALUE_FORMS = get_args(TokenForm)
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class ColumnVectors:
     """Text vectors of one table's columns.
@@ -54,7 +55,6 @@ class ColumnVectors:
         return ColumnLayout(torch.from_numpy(self.headers), texts)
 
 
-@register
 @dataclass(frozen=True)
 class CohortRecipe:
     """Cell tokens and the transformer on top of them; names and meanings of `CITabPretrainer`.
@@ -105,7 +105,6 @@ class CohortRecipe:
         )
 
 
-@register
 @dataclass(frozen=True)
 class CITabRecipe:
     """The whole pre-training network; ``image`` is None where no photos are used."""
@@ -143,3 +142,16 @@ class CITabRecipe:
     def without_image(self) -> CITabRecipe:
         """Give the recipe of what is left once all that sees photos is dropped."""
         return replace(self, image=None)
+
+
+def _check_columns(columns: ColumnVectors) -> None:
+    check_stored("headers", columns.headers, "float32", (None, None))
+    check_items("categories", columns.categories, tuple, np.ndarray)
+    for texts in columns.categories:
+        check_stored("categories", texts, "float32", (None, columns.headers.shape[1]))
+    columns.build()
+
+
+register(ColumnVectors, check=_check_columns)
+for _recipe in (CohortRecipe, CITabRecipe):
+    register(_recipe, check=check_recipe)

@@ -12,6 +12,7 @@ import torch
 from scipy.sparse import csr_array, vstack
 
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_stored
 from tabimg.training.runtime import derive_seed, own_warning_filters
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task
@@ -20,9 +21,10 @@ from tabimg.training.views import COLUMNS, LabelledRows, Views
 N_TREES = 100
 TREES_AT_ONCE = 25
 MAX_ROWS_A_TREE = 10_000
+# Of a tree that was read from a file; one that was fitted has a leaf for each row at the most.
+MAX_DEPTH = 2 * MAX_ROWS_A_TREE
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class ForestModel:
     """Trees on the encoded columns.
@@ -73,6 +75,50 @@ class ForestModel:
             goes_left = columns[rows, feature] <= self.threshold[nodes]
             below = np.where(goes_left, self.left[nodes], self.right[nodes])
             nodes = np.where(inner, below, nodes)
+
+
+def check_forest(forest: ForestModel) -> None:
+    """Raise a ValueError for arrays that are no forest: prediction would fail, or never end."""
+    n_nodes = len(forest.feature) if isinstance(forest.feature, np.ndarray) else 0
+    check_stored("feature", forest.feature, "int32", (n_nodes,))
+    check_stored("threshold", forest.threshold, "float64", (n_nodes,), finite=False)
+    for name in ("left", "right"):
+        check_stored(name, getattr(forest, name), "int64", (n_nodes,))
+    check_stored("roots", forest.roots, "int64", (None,))
+    check_stored("values", forest.values, "float64", (None,))
+    n_values = len(forest.values)
+    check_stored("indices", forest.indices, ("int32", "int64"), (n_values,))
+    check_stored("pointers", forest.pointers, ("int32", "int64"), (n_nodes + 1,))
+    pointers = forest.pointers
+    if pointers[0] != 0 or pointers[-1] != n_values or (np.diff(pointers) < 0).any():
+        raise ValueError("pointers do not part the values by node")
+    if n_values and forest.indices.min() < 0:
+        raise ValueError("an index is negative")
+    if len(forest.roots) == 0 or np.isnan(forest.threshold).any():
+        raise ValueError("a forest without trees, or without a threshold")
+    _check_descent(forest, n_nodes)
+
+
+def _check_descent(forest: ForestModel, n_nodes: int) -> None:
+    """Check that every path leads down to a leaf: children stand below their parent."""
+    inner = np.flatnonzero(forest.feature >= 0)
+    children = np.concatenate([forest.left[inner], forest.right[inner]])
+    below = (children > np.tile(inner, 2)) & (children < n_nodes)
+    roots = forest.roots
+    if not below.all() or roots.min() < 0 or roots.max() >= n_nodes:
+        raise ValueError("a node leads to no node below it")
+    if len(np.unique(np.concatenate([roots, children]))) < len(roots) + len(children):
+        raise ValueError("two nodes lead to one")
+    level = roots
+    for _ in range(MAX_DEPTH):
+        level = level[forest.feature[level] >= 0]
+        if len(level) == 0:
+            return
+        level = np.concatenate([forest.left[level], forest.right[level]])
+    raise ValueError("a tree is too deep")
+
+
+register(ForestModel, check=check_forest)
 
 
 def fit_forest(

@@ -10,13 +10,13 @@ import torch
 
 from tabimg.nn.rowwise import rowwise_linear
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_items, check_stored
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Head, Task
-from tabimg.training.views import LabelledRows, Views
+from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class LinearModel:
     """A linear map of standardised views.
@@ -46,6 +46,23 @@ class LinearModel:
 
         features = (views.matrix(self.names).astype(np.float64) - self.mean) / self.scale
         return apply_in_blocks(apply, (features,), torch.device("cpu"))
+
+
+def check_linear(model: LinearModel) -> None:
+    """Raise a ValueError for arrays that are no linear model of views."""
+    check_items("names", model.names, tuple, str)
+    if not model.names or not set(model.names) <= {COLUMNS, EMBEDDING, PHOTOS}:
+        raise ValueError(f"unknown views: {model.names}")
+    check_stored("mean", model.mean, "float64", (None,))
+    n_features = len(model.mean)
+    check_stored("scale", model.scale, "float64", (n_features,))
+    check_stored("weight", model.weight, "float64", (None, n_features))
+    check_stored("bias", model.bias, "float64", (len(model.weight),))
+    if (model.scale <= 0).any():
+        raise ValueError("a scale is not positive")
+
+
+register(LinearModel, check=check_linear)
 
 
 def standardisation(features: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from tabimg.nn.isolation import isolated
 from tabimg.serialization import register
+from tabimg.training.loaded_modules import check_fitted
 
 M = TypeVar("M", bound=nn.Module)
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
@@ -25,7 +26,6 @@ class Recipe(Protocol[M_co]):
 R = TypeVar("R", bound=Recipe[Any])
 
 
-@register
 class FittedModule(Generic[R, M]):
     """A trained module that pickles, hashes and saves as plain arrays.
 
@@ -75,3 +75,6 @@ class FittedModule(Generic[R, M]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._live = None
+
+
+register(FittedModule, check=check_fitted)

@@ -10,6 +10,7 @@ import torch
 
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register
+from tabimg.serialization.checks import check_items, check_type
 from tabimg.training.finetuning import FIT_MODES, FinetuningOptions
 from tabimg.training.inference import apply_to_table
 from tabimg.training.modules import FittedModule
@@ -21,7 +22,6 @@ from tabimg.training.tasks import Task
 from tabimg.training.views import LabelledRows, Views
 
 
-@register
 @dataclass(frozen=True, eq=False)
 class NetworkModel:
     """A fine-tuned network.
@@ -45,6 +45,16 @@ class NetworkModel:
             return task.predictions(net.predict(*inputs))
 
         return apply_to_table(apply, views.table, columns, device=device)
+
+
+def check_network(model: NetworkModel) -> None:
+    """Raise a ValueError for what is no fine-tuned network."""
+    check_type("module", model.module, FittedModule)
+    check_type("recipe", model.module.recipe, TaskRecipe)
+    check_items("history", model.history, list, dict)
+
+
+register(NetworkModel, check=check_network)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,13 @@ from tabimg.nn import (
 )
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register, register_code
+from tabimg.serialization.checks import check_whole
+from tabimg.training.loaded_modules import check_recipe
 
 ModuleFactory = Callable[[], nn.Module]
+# Of photos, in pixels: larger ones would not fit into memory by the batch.
+MAX_IMAGE_SIZE = 4096
+EXAMPLE_SIZE = 32
 
 TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d_cbam": ResNet1dCBAM,
@@ -52,7 +57,6 @@ def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Mo
         )
 
 
-@register
 @dataclass(frozen=True)
 class TableRecipe:
     """A row embedding and the encoder on top of it.
@@ -101,7 +105,6 @@ class VectorEncoder(nn.BatchNorm1d):
     """Stands for the image encoder where the cells are embeddings already: it standardises them."""
 
 
-@register
 @dataclass(frozen=True)
 class ImageRecipe:
     """The image encoder.
@@ -135,12 +138,11 @@ class ImageRecipe:
         return self.vector_width or output_width(encoder, self._example())
 
     def _example(self) -> Tensor:
-        return torch.zeros(
-            2, 3, self.image_size, self.image_size, dtype=torch.float32, device="cpu"
-        )
+        # The width of a named encoder does not depend on the size.
+        size = self.image_size if callable(self.encoder) else min(self.image_size, EXAMPLE_SIZE)
+        return torch.zeros(2, 3, size, size, dtype=torch.float32, device="cpu")
 
 
-@register
 @dataclass(frozen=True)
 class PretrainingRecipe:
     """The whole pre-training network; ``image`` is None where no photos are used."""
@@ -171,7 +173,6 @@ class PretrainingRecipe:
         return replace(self, image=None)
 
 
-@register
 @dataclass(frozen=True)
 class TaskRecipe:
     """A table encoder with a head on its embedding and on ``n_columns`` raw columns."""
@@ -186,6 +187,16 @@ class TaskRecipe:
         encoder = self.table.build()
         width = self.table.width(encoder)
         return TaskNet(encoder, width, self.n_columns, self.n_outputs, self.dropout)
+
+
+def _check_image_recipe(recipe: ImageRecipe) -> None:
+    check_recipe(recipe)
+    check_whole("image_size", recipe.image_size, 1, MAX_IMAGE_SIZE)
+
+
+register(ImageRecipe, check=_check_image_recipe)
+for _recipe in (TableRecipe, PretrainingRecipe, TaskRecipe):
+    register(_recipe, check=check_recipe)
 
 
 def load_image_weights(net: MultiModalNet, path: str | Path) -> None:

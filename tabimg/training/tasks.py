@@ -242,7 +242,9 @@ class Regression:
         self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, alpha: float
     ) -> Head:
         model = Ridge(alpha=alpha).fit(features, target, sample_weight=weight)
-        return model.coef_.reshape(self.n_outputs, -1), np.reshape(model.intercept_, -1)
+        # In one order of memory, which a saved model has too: sums in another one round otherwise.
+        weight = np.ascontiguousarray(model.coef_.reshape(self.n_outputs, -1))
+        return weight, np.reshape(model.intercept_, -1)
 
 
 def _picked(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import math
 import os
 import pickle
-from collections.abc import Callable
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +23,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tabimg import serialization
 from tabimg.serialization import (
     ARRAYS_FILE,
     FORMAT_VERSION,
     STATE_FILE,
     SerializationError,
+    directories,
+    folders,
     qualified_name,
     read_directory,
     register,
+    registry,
     write_directory,
 )
+from tabimg.serialization.directories import digest_of_tree
 
 
 @pytest.fixture
@@ -44,9 +54,12 @@ def round_trip(folder: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten() -> Iterator[None]:
     """Forget the classes that a test registers."""
-    monkeypatch.setattr(serialization, "_CLASSES", dict(serialization._CLASSES))
+    classes = dict(registry.CLASSES)
+    yield
+    registry.CLASSES.clear()
+    registry.CLASSES.update(classes)
 
 
 def tampered(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -54,7 +67,7 @@ def tampered(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads((folder / STATE_FILE).read_text())
     change(document)
     # Whoever rewrites a state on purpose rewrites its checksum too.
-    document["value_sha256"] = serialization._digest_of_tree(document.get("value"))
+    document["value_sha256"] = digest_of_tree(document.get("value"))
     (folder / STATE_FILE).write_text(json.dumps(document))
 
 
@@ -220,7 +233,7 @@ def test_value_that_cannot_be_written_is_error_naming_its_place(
 # --- classes and callables ---------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("registry")
+@pytest.mark.usefixtures("forgotten")
 def test_registered_class_comes_back_without_its_init(round_trip: Callable[..., Any]) -> None:
     @register
     @dataclass(frozen=True)
@@ -237,7 +250,7 @@ def test_registered_class_comes_back_without_its_init(round_trip: Callable[..., 
     assert back == [Point(1.5, "a")]
 
 
-@pytest.mark.usefixtures("registry")
+@pytest.mark.usefixtures("forgotten")
 def test_registered_class_uses_its_own_state_methods(round_trip: Callable[..., Any]) -> None:
     @register
     class Lazy:
@@ -256,7 +269,7 @@ def test_registered_class_uses_its_own_state_methods(round_trip: Callable[..., A
     assert (back.kept, back.live) == (3, None)
 
 
-@pytest.mark.usefixtures("registry")
+@pytest.mark.usefixtures("forgotten")
 def test_register_refuses_two_classes_of_one_name() -> None:
     first, second = type("Twin", (), {}), type("Twin", (), {})
     assert register(first) is first
@@ -411,13 +424,85 @@ def test_newer_format_is_error_that_tells_to_upgrade(folder: Path) -> None:
         {"$bytes": "not base64"},
         {"$partial": {"$tuple": ["print", {"$tuple": []}, {"$dict": []}]}},
         {"$object": "TableRecipe", "state": 5},
+        {"$object": "TableRecipe", "state": {"$dict": []}},
+        {"$object": ["TableRecipe"], "state": {"$dict": []}},
+        {"$object": "Augmentation", "state": {"$dict": [["blur", 0], ["from_param", 1]]}},
+        {"$object": "FrozenEstimator", "state": {"$dict": [["fit", 1]]}},
+        {"$object": "FrozenEstimator", "state": {"$dict": [["estimator", 1]]}},
+        {"$object": "FrozenEstimator", "state": {"$dict": [["__class__", 1]]}},
+        {"$array": "a0", "shape": [-1]},
+        {"$array": "a0", "shape": [True, 3]},
+        {"$array": "a0", "shape": [10**30, 0]},
+        {"$array": "a0", "shape": [0] * 100},
+        {"$array": "a0", "shape": [3], "more": 1},
+        {"$array": ["a0"], "shape": [3]},
+        {"$items": [], "dtype": "<U1", "shape": [10**12]},
+        {"$items": ["x"] * 5, "dtype": "<U9999999", "shape": [5]},
+        {"$items": ["x"], "dtype": "V1000000000", "shape": [1]},
+        {"$items": ["x"], "dtype": "i4,i4", "shape": [1]},
+        {"$items": [3], "dtype": "<U1", "shape": [1]},
+        {"$items": "xy", "dtype": "|O", "shape": [2]},
+        {"$time": {"$array": "a0", "shape": [3]}, "dtype": "<M8[parsec]"},
+        {"$time": {"$array": "a0", "shape": [3]}, "dtype": "<f8"},
+        {"$time": 3, "dtype": "<M8[s]"},
+        {"$float": "1e999"},
+        {"$float": "infinity"},
+        {"$float": 1},
+        {"$dict": [["a", 1], ["a", 2]]},
+        {"$scalar": {"$array": "a0", "shape": [3]}},
+        {"$set": [[1]]},
+        {"$path": 3},
+        {"$custom": ["x"]},
+        {"$partial": {"$tuple": [{"$object": "NgramEncoder"}, {"$tuple": []}, {"$dict": []}]}},
     ],
-    ids=json.dumps,
+    ids=lambda tree: json.dumps(tree)[:60],
 )
 def test_tree_that_we_did_not_write_is_error(folder: Path, tree: Any) -> None:
     write_directory(folder, [np.arange(3)])
     tampered(folder, lambda document: document.update(value=[tree]))
     with pytest.raises(SerializationError):
+        read_directory(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pos": 10**6},
+        {"pos": -1},
+        {"key": np.zeros(3, dtype=np.uint32)},
+        {"key": np.zeros(624, dtype=np.int64)},
+        {"key": 5},
+    ],
+    ids=str,
+)
+def test_random_state_that_none_has_is_error(folder: Path, change: dict[str, Any]) -> None:
+    """numpy itself would read beyond the end of the key."""
+    plain = np.random.RandomState(0).get_state(legacy=False)
+    plain["state"].update(change)
+    write_directory(folder, plain)
+    tampered(folder, lambda d: d.update(value={"$adapted": "RandomState", "state": d["value"]}))
+    with pytest.raises(SerializationError, match="is damaged"):
+        read_directory(folder)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_check_of_a_class_is_made_when_it_is_read(folder: Path) -> None:
+    def check(point: Any) -> None:
+        if point.x < 0:
+            raise OverflowError("left of everything")
+
+    @register(check=check)
+    @dataclass(frozen=True)
+    class Point:
+        x: float
+        y: float = 0.5
+
+    write_directory(folder, Point(1.0))
+    # A field with a default may be missing: it is younger than the save.
+    tampered(folder, lambda d: d["value"]["state"]["$dict"].pop())
+    assert read_directory(folder) == Point(1.0)
+    write_directory(folder, Point(-1.0))
+    with pytest.raises(SerializationError, match="left of everything"):
         read_directory(folder)
 
 
@@ -488,34 +573,79 @@ def test_working_directory_can_be_saved_to(tmp_path: Path, monkeypatch: pytest.M
     assert read_directory(tmp_path / "here") == 1
 
 
-@pytest.mark.parametrize("step", ["save_file", "json.dumps", "os.replace", "os.replace, second"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()], ids=repr)
-def test_failure_in_the_middle_leaves_the_old_save_and_nothing_else(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+@pytest.mark.parametrize("can_swap", [True, False])
+def test_failure_at_any_step_leaves_the_old_or_the_new_save_and_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, can_swap: bool
+) -> None:
+    """Each call of the system that changes something fails once, in turn."""
+    if not can_swap:
+        monkeypatch.setattr(folders, "_system_call", lambda: None)
+    write_directory(folder, "old")
+    found = []
+    for failing in range(100):
+        write_directory(folder, "old")
+        with monkeypatch.context() as patch:
+            calls = _fail_at(patch, failing, error)
+            try:
+                write_directory(folder, "new")
+            except type(error):
+                pass
+        found.append(read_directory(folder))
+        # What is not removed now is when somebody writes there again.
+        write_directory(folder, "next")
+        assert files_below(folder.parent) == ["saved"]
+        if calls[0] <= failing:
+            break
+    assert found[0] == "old"
+    assert found[-1] == "new"
+    assert set(found) == {"old", "new"}
+    assert len(found) > 8
+
+
+def _fail_at(patch: pytest.MonkeyPatch, failing: int, error: BaseException) -> list[int]:
+    """Let the call of that number, of those that change something, fail; count the calls."""
+    count = [0]
+
+    def wrap(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            count[0] += 1
+            if count[0] - 1 == failing:
+                raise error
+            return original(*args, **kwargs)
+
+        patch.setattr(owner, name, call)
+
+    for owner, name in [
+        (Path, "mkdir"),
+        (Path, "write_bytes"),
+        (os, "chmod"),
+        (os, "fsync"),
+        (os, "rename"),
+        (folders, "_swap"),
+        (Path, "unlink"),
+        (Path, "rmdir"),
+    ]:
+        wrap(owner, name)
+    return count
+
+
+def test_full_disk_is_error_of_folder_and_size_and_the_earlier_save_stands(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_directory(folder, "old")
-    calls = []
-    rename = os.replace
 
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise error
+    def fail(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def fail_second(*args: Any) -> None:
-        calls.append(args)
-        if len(calls) == 2:
-            raise error
-        rename(*args)
-
-    patches = {
-        "save_file": (serialization, "save_file", fail),
-        "json.dumps": (serialization.json, "dumps", fail),
-        "os.replace": (serialization.os, "replace", fail),
-        "os.replace, second": (serialization.os, "replace", fail_second),
-    }
     with monkeypatch.context() as patch:
-        patch.setattr(*patches[step])
-        with pytest.raises(type(error)):
-            write_directory(folder, "new")
+        patch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(OSError, match=r"4\.\d MB .*No space left") as caught:
+            write_directory(folder, np.zeros(500_000))
+    assert caught.value.errno == errno.ENOSPC
+    assert str(folder.parent) in str(caught.value)
     assert read_directory(folder) == "old"
     assert files_below(folder.parent) == ["saved"]
 
@@ -526,7 +656,157 @@ def test_failure_of_a_first_save_leaves_nothing(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(serialization, "save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         write_directory(folder, [np.arange(3)])
     assert files_below(folder.parent) == []
+
+
+@pytest.mark.parametrize("can_swap", [True, False])
+def test_reader_beside_a_writer_always_finds_a_whole_save(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, can_swap: bool
+) -> None:
+    if not can_swap:
+        monkeypatch.setattr(folders, "_system_call", lambda: None)
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # quicker, and hence a harder test
+    write_directory(folder, [0, np.zeros(100)])
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            write_directory(folder, [number, np.full(100, float(number))])
+            # Without a swap there is a moment without a save: not all of the time.
+            time.sleep(0.0 if can_swap else 0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        try:
+            for _ in range(100):
+                number, array = read_directory(folder)
+                assert (array == number).all()
+        finally:
+            stop.set()
+        writer.result()
+    assert files_below(folder.parent) == ["saved"]
+
+
+def test_save_that_is_replaced_between_the_files_is_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_directory(folder, ["old", np.arange(3)])
+    opened = directories._open_regular
+
+    def open_and_replace(path: Path) -> Any:
+        file = opened(path)
+        if path.name == STATE_FILE and not calls:
+            calls.append(path)
+            write_directory(folder, ["new", np.arange(4)])
+        return file
+
+    calls: list[Path] = []
+    monkeypatch.setattr(directories, "_open_regular", open_and_replace)
+    value, array = read_directory(folder)
+    assert (value, len(array)) == ("new", 4)
+
+
+def test_remains_of_killed_writers_are_swept_and_those_of_living_ones_stay(folder: Path) -> None:
+    write_directory(folder, "old")
+    dead = folder.parent / f".saved-{'0' * 32}"
+    dead.mkdir()
+    (dead / STATE_FILE).write_text("{")
+    others = [f".saved-{'0' * 31}", f".other-{'0' * 32}"]
+    for name in others:
+        (folder.parent / name).mkdir()
+    with folders.scratch_beside(folder, directories.FILES) as living:
+        write_directory(folder, "new")
+        assert files_below(folder.parent) == sorted(["saved", living.name, *others])
+    write_directory(folder, "newer")
+    assert files_below(folder.parent) == sorted(["saved", *others])
+
+
+def test_killed_process_leaves_the_old_save_and_its_scratch_is_swept(folder: Path) -> None:
+    write_directory(folder, "old")
+    child = os.fork()
+    if child == 0:  # quicker than a new interpreter
+        directories.put_in_place = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+        write_directory(folder, "new")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(files_below(folder.parent)) == 2
+    assert read_directory(folder) == "old"
+    write_directory(folder, "newer")
+    assert files_below(folder.parent) == ["saved"]
+
+
+def test_permissions_of_an_earlier_save_are_kept(folder: Path) -> None:
+    write_directory(folder, 1)
+    folder.chmod(0o750)
+    (folder / STATE_FILE).chmod(0o640)
+    write_directory(folder, 2)
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert (folder / STATE_FILE).stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, ARRAYS_FILE])
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder", "socket"])
+def test_what_is_no_regular_file_is_refused_at_once(folder: Path, name: str, kind: str) -> None:
+    write_directory(folder, 1)
+    (folder / name).unlink()
+    if kind == "fifo":
+        os.mkfifo(folder / name)
+    elif kind == "folder":
+        (folder / name).mkdir()
+    elif kind == "device":
+        (folder / name).symlink_to("/dev/zero")
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        path = Path(tempfile.mkdtemp()) / "s"  # a socket's path must be short
+        listener.bind(str(path))
+        (folder / name).symlink_to(path)
+    with pytest.raises(SerializationError, match=f"{name} is no regular file"):
+        read_directory(folder)
+
+
+def test_links_to_regular_files_are_followed(folder: Path, tmp_path: Path) -> None:
+    write_directory(folder, [1, np.arange(3)])
+    for name in (STATE_FILE, ARRAYS_FILE):
+        (folder / name).rename(tmp_path / name)
+        (folder / name).symlink_to(tmp_path / name)
+    assert read_directory(folder)[0] == 1
+
+
+def test_link_that_leads_nowhere_is_no_save(folder: Path) -> None:
+    write_directory(folder, 1)
+    (folder / STATE_FILE).unlink()
+    (folder / STATE_FILE).symlink_to(folder / STATE_FILE)
+    with pytest.raises(FileNotFoundError, match="not a saved tabimg estimator"):
+        read_directory(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e999", "-1e999", "NaN", "Infinity", "1" + "0" * 5000, '{"a": 1, "a": 2}', '"\\ud800"'],
+    ids=lambda text: text[:10],
+)
+def test_number_or_entry_that_json_cannot_mean_is_error(folder: Path, text: str) -> None:
+    write_directory(folder, "PLACE")
+    content = (folder / STATE_FILE).read_text()
+    (folder / STATE_FILE).write_text(content.replace('"PLACE"', text))
+    with pytest.raises(SerializationError):
+        read_directory(folder)
+
+
+@pytest.mark.parametrize("version", [True, "1", None, 1.0, 0, -1, [1]], ids=repr)
+def test_format_version_that_is_none_is_error(folder: Path, version: Any) -> None:
+    write_directory(folder, 1)
+    tampered(folder, lambda document: document.update(format_version=version))
+    with pytest.raises(SerializationError, match="is damaged"):
+        read_directory(folder)
+
+
+def test_state_of_absurd_size_is_error_before_it_is_read(folder: Path) -> None:
+    write_directory(folder, 1)
+    os.truncate(folder / STATE_FILE, 2**40)  # sparse: takes no room
+    with pytest.raises(SerializationError, match="1 GiB"):
+        read_directory(folder)

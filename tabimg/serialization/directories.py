@@ -1,0 +1,259 @@
+"""A directory of one JSON and one safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as arrays_from_bytes
+from safetensors.numpy import save as arrays_to_bytes
+
+from tabimg.files import writing_to
+from tabimg.serialization.decoding import Decoder
+from tabimg.serialization.encoding import Encoder
+from tabimg.serialization.folders import keep_mode, put_in_place, scratch_beside, sweep, sync
+from tabimg.serialization.registry import SerializationError
+
+FORMAT_VERSION = 1
+STATE_FILE = "state.json"
+ARRAYS_FILE = "arrays.safetensors"
+FILES = (STATE_FILE, ARRAYS_FILE)
+
+# More than any table's categories and texts take; a sparse file may claim to be of any size.
+MAX_STATE_BYTES = 2**30
+_MAX_DIGITS = 100
+# A save that takes the directory's place while it is read lasts a moment.
+_READ_ATTEMPTS = 5
+_PAUSE_SECONDS = 0.02
+
+
+def write_directory(directory: str | os.PathLike[str], value: object) -> None:
+    """Write a tree of values to a directory, replacing an earlier save of ours.
+
+    A process that reads the directory meanwhile, or is killed while it writes, finds the old or
+    the new save; what killed ones leave beside it is removed.
+
+    Parameters
+    ----------
+    directory : path
+        Created with its parents. If it exists it must be empty or hold an earlier save and nothing
+        else. A link stays a link, and permissions stay as they are.
+    value : object
+        Plain values, numpy arrays, registered classes and callables, nested at will.
+
+    Raises
+    ------
+    FileExistsError
+        If the directory holds something else.
+    SerializationError
+        If a value cannot be written; the message gives its place in the tree.
+    OSError
+        If it cannot be written, naming the folder and the size; an earlier save stands.
+    """
+    # What a link points to is replaced.
+    target = Path(os.path.realpath(directory))
+    _check_replaceable(target)
+    contents = _contents(value)
+    with writing_to(target.parent, sum(map(len, contents.values()))):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Before, to make room; where an earlier save is lost its remains may be all there is.
+        if (target / STATE_FILE).is_file():
+            sweep(target, FILES)
+        with scratch_beside(target, FILES) as scratch:
+            for name, content in contents.items():
+                (scratch / name).write_bytes(content)
+                keep_mode(scratch / name, target / name)
+                sync(scratch / name)
+            keep_mode(scratch, target)
+            put_in_place(scratch, target)
+        sweep(target, FILES)
+
+
+def read_directory(
+    directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = None
+) -> Any:
+    """Read what :func:`write_directory` wrote.
+
+    Parameters
+    ----------
+    directory : path
+    custom : mapping of str to object, optional
+        The callables and foreign objects of the saved state, by qualified name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory or one of its files is missing.
+    SerializationError
+        If the directory is damaged, was written by a newer version, or needs a ``custom`` object
+        (then a `CustomObjectError`); whatever its files hold, no other error is raised.
+    """
+    source = Path(directory)
+    tree, arrays = _read_undisturbed(source)
+    try:
+        return Decoder(arrays, custom or {}, source).decode(tree)
+    except SerializationError:
+        raise
+    except Exception as error:  # a tree that we did not write can go wrong in any way
+        told = f"{type(error).__name__}: {error}"[:500]
+        raise SerializationError(f"{source / STATE_FILE} is damaged: {told}") from error
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def _contents(value: object) -> dict[str, bytes]:
+    """Give the content of each file."""
+    encoder = Encoder()
+    tree = encoder.encode(value, "value")
+    arrays = arrays_to_bytes(encoder.arrays)
+    document = {
+        "format_version": FORMAT_VERSION,
+        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        "value_sha256": digest_of_tree(tree),
+        "value": tree,
+    }
+    return {ARRAYS_FILE: arrays, STATE_FILE: json.dumps(document, allow_nan=False).encode()}
+
+
+def _check_replaceable(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"{target} is a file; give a directory to save to")
+    # The folder is replaced as a whole: anything else in it would be lost.
+    foreign = sorted({path.name for path in target.iterdir()} - set(FILES))
+    if foreign or (target / STATE_FILE).is_file() != (target / ARRAYS_FILE).is_file():
+        raise FileExistsError(
+            f"{target} holds files that are not of a saved tabimg estimator"
+            f"{f', such as {foreign[0]!r}' if foreign else ''}; give another directory"
+        )
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def _read_undisturbed(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """Read both files of one save, again if another one took its place meanwhile."""
+    for attempt in range(_READ_ATTEMPTS):
+        before = _identity(source)
+        try:
+            return _read_files(source)
+        except (FileNotFoundError, SerializationError):
+            if attempt + 1 == _READ_ATTEMPTS or (attempt > 0 and _identity(source) == before):
+                raise
+            time.sleep(_PAUSE_SECONDS)
+    raise AssertionError("unreachable")
+
+
+def _identity(source: Path) -> tuple[int, ...] | None:
+    try:
+        status = source.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    state_path, arrays_path = source / STATE_FILE, source / ARRAYS_FILE
+    # Both are opened before either is read: they stay those of one save.
+    with _open_regular(state_path) as state, _open_regular(arrays_path) as arrays_file:
+        if os.fstat(state.fileno()).st_size > MAX_STATE_BYTES:
+            raise SerializationError(f"{state_path} is damaged: no state is larger than 1 GiB")
+        tree, digest = _parse(state.read(MAX_STATE_BYTES + 1), state_path)
+        content = arrays_file.read()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise SerializationError(f"{arrays_path} is damaged: its checksum does not fit")
+    try:
+        arrays = arrays_from_bytes(content)
+    except Exception as error:
+        raise SerializationError(f"{arrays_path} is damaged: {str(error)[:200]}") from error
+    return tree, {name: a if a.flags.writeable else a.copy() for name, a in arrays.items()}
+
+
+def _open_regular(path: Path) -> Any:
+    """Open a regular file for reading, or a link to one; a pipe or a device would not end."""
+    # Opened without waiting: a pipe that takes the file's place in between does not hang either.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SerializationError(f"{path} is no regular file")
+        number = os.open(path, flags)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise FileNotFoundError(
+            f"{path.parent} is not a saved tabimg estimator: it holds no file {path.name!r}"
+        ) from error
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        return os.fdopen(number, "rb")
+    os.close(number)
+    raise SerializationError(f"{path} is no regular file")
+
+
+def _parse(content: bytes, path: Path) -> tuple[Any, str]:
+    """Read the tree of values, and the checksum of the arrays that belong to it."""
+    try:
+        document = json.loads(
+            content,
+            object_pairs_hook=_distinct,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+        version = document["format_version"]
+        if type(version) is not int or version < 1:
+            raise ValueError(f"format_version {version!r}")
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise SerializationError(f"{path} is damaged: {str(error)[:200]}") from error
+    if version > FORMAT_VERSION:
+        raise SerializationError(
+            f"{path.parent} was written in format {version}; this version reads up to "
+            f"{FORMAT_VERSION}: upgrade tabimg"
+        )
+    try:
+        tree, arrays_digest = document["value"], document["arrays_sha256"]
+        intact = digest_of_tree(tree) == document["value_sha256"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise SerializationError(f"{path} is damaged: it lacks {error}") from error
+    if not intact:
+        raise SerializationError(f"{path} is damaged: its checksum does not fit")
+    return tree, arrays_digest
+
+
+def digest_of_tree(tree: Any) -> str:
+    """Tell chance damage; it is no protection against somebody who rewrites both."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an entry stands twice")
+    return found
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"unknown number {text}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"unknown number {text[:20]}")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"unknown number {text[:20]}...")
+    return int(text)
