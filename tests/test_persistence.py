@@ -27,6 +27,7 @@ from sklearn.linear_model import Ridge
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.serialization import SerializationError, qualified_name
+from tabimg.training.tasks import Regression
 
 N_ROWS = 30
 SMALL = {"max_epochs": 1, "batch_size": 8, "random_state": 0}
@@ -333,6 +334,14 @@ def test_regressor_of_two_outputs_and_loss_survives(
     back = through_directory(estimator, tmp_path)
     assert np.array_equal(back.predict(table), estimator.predict(table))
     assert back.predict(table).shape == (N_ROWS, 2)
+
+
+def test_ridge_of_two_outputs_lies_in_memory_as_a_saved_one_does() -> None:
+    """A product sums in another order where a matrix lies in another one, and rounds otherwise."""
+    task = Regression(2, "mse")
+    features = np.random.default_rng(0).normal(size=(N_ROWS, 3))
+    weight, _ = task.linear_path(features, features[:, :2], np.ones(N_ROWS), 1)[0]
+    assert weight.flags.c_contiguous
 
 
 def test_saved_pretrainer_serves_as_directory(

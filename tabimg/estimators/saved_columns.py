@@ -92,7 +92,8 @@ def check_features(estimator: Any, codec: TableCodec) -> None:
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         check_stored("feature_names_in_", names, "object", (n_columns,), finite=False)
-        check_items("feature_names_in_", names.tolist(), list, str)
+        if sorted(names.tolist()) != sorted(map(str, codec.schema.names)):
+            raise ValueError("feature_names_in_ are not those of the codec")
 
 
 def check_texts(vectors: Any, codec: TableCodec, descriptions: Descriptions) -> None:

@@ -118,7 +118,7 @@ def _contents(value: object) -> dict[str, bytes]:
     arrays = arrays_to_bytes(encoder.arrays)
     document = {
         "format_version": FORMAT_VERSION,
-        "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        "arrays_sha256": digest_of_file(arrays),
         "value_sha256": digest_of_tree(tree),
         "value": tree,
     }
@@ -171,7 +171,7 @@ def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
             raise SerializationError(f"{state_path} is damaged: no state is larger than 1 GiB")
         tree, digest = _parse(state.read(MAX_STATE_BYTES + 1), state_path)
         content = arrays_file.read()
-    if hashlib.sha256(content).hexdigest() != digest:
+    if digest_of_file(content) != digest:
         raise SerializationError(f"{arrays_path} is damaged: its checksum does not fit")
     try:
         arrays = arrays_from_bytes(content)
@@ -228,6 +228,11 @@ def _parse(content: bytes, path: Path) -> tuple[Any, str]:
     if not intact:
         raise SerializationError(f"{path} is damaged: its checksum does not fit")
     return tree, arrays_digest
+
+
+def digest_of_file(content: bytes) -> str:
+    """Tell chance damage of a file."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def digest_of_tree(tree: Any) -> str:

@@ -12,6 +12,9 @@ import numpy as np
 
 from tabimg.table.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 
+# Major versions of sentence-transformers that import whatever class a local model names.
+OUTDATED = ("0", "1", "2", "3", "4", "5")
+
 
 @dataclass(frozen=True)
 class SentenceEncoder:
@@ -20,7 +23,8 @@ class SentenceEncoder:
     Needs the extra ``text``: ``pip install 'tabimg[text]'``. Nothing is loaded before the first
     call. A folder is read without a look at the network; a name is looked up in the local cache of
     models and downloaded if it is not there. Weights are read as safetensors only and on the CPU,
-    and no code that comes with a model is run.
+    and no code that comes with a model is run. An estimator that was saved with a folder is loaded
+    only with an encoder handed over: ``load(directory, custom={...})``.
 
     Parameters
     ----------
@@ -66,7 +70,7 @@ class SentenceEncoder:
         Raises
         ------
         ImportError
-            sentence-transformers is not installed.
+            sentence-transformers is not installed, or older than 6.0.
         FileNotFoundError
             ``model`` is a Path, and no folder is there.
         """
@@ -89,16 +93,22 @@ class SentenceEncoder:
 
 def _load_sentence_model(model: str | Path) -> Any:
     try:
-        from sentence_transformers import SentenceTransformer
+        import sentence_transformers
     except ImportError as error:
         raise ImportError(
             f"The header encoder {str(model)!r} needs sentence-transformers: "
             "pip install 'tabimg[text]', or use header_encoder='ngrams', which needs nothing."
         ) from error
+    version = getattr(sentence_transformers, "__version__", "")
+    if version.partition(".")[0] in OUTDATED:
+        raise ImportError(
+            f"sentence-transformers {version} runs code that a model's folder brings along; 6.0 "
+            "does not: pip install --upgrade 'tabimg[text]'."
+        )
     is_folder = os.path.isdir(model)
     if isinstance(model, Path) and not is_folder:
         raise FileNotFoundError(f"There is no folder {str(model)!r} to read a model from.")
-    return SentenceTransformer(
+    return sentence_transformers.SentenceTransformer(
         str(model),
         device="cpu",
         local_files_only=is_folder,

@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from tabimg.serialization import read_directory, register, write_directory
+from tabimg.serialization import SerializationError, read_directory, register, write_directory
 from tabimg.table import SentenceEncoder
 
 register(SentenceEncoder)
@@ -87,3 +87,26 @@ def test_absent_library_is_error_that_names_the_extra(monkeypatch):
 def test_model_that_is_no_path_is_error(model):
     with pytest.raises(TypeError, match="name or the folder"):
         SentenceEncoder(model)
+
+
+def test_library_that_runs_code_of_a_folder_is_refused(fake_model, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules["sentence_transformers"], "__version__", "5.7.0", raising=False)
+    with pytest.raises(ImportError, match=r"5\.7\.0 runs code.*--upgrade 'tabimg\[text\]'"):
+        SentenceEncoder(tmp_path)(["age"])
+    assert fake_model.loaded == []
+    monkeypatch.setattr(sys.modules["sentence_transformers"], "__version__", "6.0.0")
+    assert SentenceEncoder(tmp_path)(["age"]).shape == (1, 3)
+
+
+@pytest.mark.parametrize("is_path", [True, False])
+def test_saved_encoder_of_a_folder_is_read_only_if_it_is_handed_over(fake_model, tmp_path, is_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    encoder = SentenceEncoder(folder if is_path else str(folder))
+    write_directory(tmp_path / "saved", [encoder])
+    name = "tabimg.table.sentence_encoder.SentenceEncoder"
+    with pytest.raises(SerializationError, match=f"model in the folder.*custom=.*{name}"):
+        read_directory(tmp_path / "saved")
+    own = SentenceEncoder(tmp_path)
+    assert read_directory(tmp_path / "saved", {name: own})[0] is own
+    assert fake_model.loaded == []
