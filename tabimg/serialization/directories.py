@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
 import os
-import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from safetensors.numpy import load as arrays_from_bytes
 from safetensors.numpy import save as arrays_to_bytes
 
-from tabimg.files import writing_to
+from tabimg.files import open_regular, writing_to
 from tabimg.serialization.decoding import Decoder
 from tabimg.serialization.encoding import Encoder
 from tabimg.serialization.folders import keep_mode, put_in_place, scratch_beside, sweep, sync
@@ -166,7 +164,7 @@ def _identity(source: Path) -> tuple[int, ...] | None:
 def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
     state_path, arrays_path = source / STATE_FILE, source / ARRAYS_FILE
     # Both are opened before either is read: they stay those of one save.
-    with _open_regular(state_path) as state, _open_regular(arrays_path) as arrays_file:
+    with _open(state_path) as state, _open(arrays_path) as arrays_file:
         if os.fstat(state.fileno()).st_size > MAX_STATE_BYTES:
             raise SerializationError(f"{state_path} is damaged: no state is larger than 1 GiB")
         tree, digest = _parse(state.read(MAX_STATE_BYTES + 1), state_path)
@@ -180,24 +178,16 @@ def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
     return tree, {name: a if a.flags.writeable else a.copy() for name, a in arrays.items()}
 
 
-def _open_regular(path: Path) -> Any:
-    """Open a regular file for reading, or a link to one; a pipe or a device would not end."""
-    # Opened without waiting: a pipe that takes the file's place in between does not hang either.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+def _open(path: Path) -> IO[bytes]:
+    """Open a regular file, or a link to one, for reading; a pipe or a device would not end."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise SerializationError(f"{path} is no regular file")
-        number = os.open(path, flags)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            raise
+        return open_regular(os.path.realpath(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(
             f"{path.parent} is not a saved tabimg estimator: it holds no file {path.name!r}"
         ) from error
-    if stat.S_ISREG(os.fstat(number).st_mode):
-        return os.fdopen(number, "rb")
-    os.close(number)
-    raise SerializationError(f"{path} is no regular file")
+    except ValueError as error:
+        raise SerializationError(f"{path} is no regular file") from error
 
 
 def _parse(content: bytes, path: Path) -> tuple[Any, str]:

@@ -696,7 +696,7 @@ def test_save_that_is_replaced_between_the_files_is_read_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_directory(folder, ["old", np.arange(3)])
-    opened = directories._open_regular
+    opened = directories._open
 
     def open_and_replace(path: Path) -> Any:
         file = opened(path)
@@ -706,7 +706,7 @@ def test_save_that_is_replaced_between_the_files_is_read_again(
         return file
 
     calls: list[Path] = []
-    monkeypatch.setattr(directories, "_open_regular", open_and_replace)
+    monkeypatch.setattr(directories, "_open", open_and_replace)
     value, array = read_directory(folder)
     assert (value, len(array)) == ("new", 4)
 
@@ -779,8 +779,12 @@ def test_links_to_regular_files_are_followed(folder: Path, tmp_path: Path) -> No
 def test_link_that_leads_nowhere_is_no_save(folder: Path) -> None:
     write_directory(folder, 1)
     (folder / STATE_FILE).unlink()
-    (folder / STATE_FILE).symlink_to(folder / STATE_FILE)
+    (folder / STATE_FILE).symlink_to(folder / "gone")
     with pytest.raises(FileNotFoundError, match="not a saved tabimg estimator"):
+        read_directory(folder)
+    (folder / STATE_FILE).unlink()
+    (folder / STATE_FILE).symlink_to(folder / STATE_FILE)
+    with pytest.raises(SerializationError, match="no regular file"):
         read_directory(folder)
 
 
