@@ -451,8 +451,8 @@ warm_start, random_state, verbose
             rows = made_up_rows(codec)
             check_prediction(embed_rows(self.network_, rows, columns, trial.device))
             frame = codec.decode(rows.take(np.arange(1)))
-            nobody = np.full(1, None, dtype=object)
-            check_prediction(trial._embed(Cohort(name, frame, None, nobody, np.arange(1))))
+            (cohort,) = split({name: frame}, None, None, None)
+            check_prediction(trial._embed(cohort))
 
     def _check_parameters(self) -> None:
         check_table_parameters(self)
