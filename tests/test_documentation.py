@@ -102,3 +102,10 @@ def test_guide_of_cohorts_runs(folder: Path) -> None:
     namespace = run("docs/cohorts.rst", east=east)
     predicted = namespace["classifier"].predict(namespace["columns"])
     assert set(predicted) <= set(east["diagnosis"])
+
+
+def test_promises_name_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    named = set(re.findall(r"tests/[\w/]+\.py", page))
+    assert len(named) > 20
+    assert {path for path in named if not (ROOT / path).is_file()} == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -221,16 +221,14 @@ class Regression:
         self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
     ) -> list[Head]:
         """Ridge regression."""
-        return [
-            self._ridge(features, target, weight, alpha) for alpha in self.penalties[:n_penalties]
-        ]
+        return _ridge_path(features, target, weight, self.penalties[:n_penalties])
 
     def soft(self, target: np.ndarray) -> np.ndarray:
         return target.astype(np.float64)
 
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
         """Ridge regression, penalised by one row in ten."""
-        return self._ridge(features, soft, weight, alpha=0.1 * len(soft))
+        return _ridge_path(features, soft, weight, [0.1 * len(soft)])[0]
 
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
         return tree.value[:, :, 0]
@@ -238,13 +236,21 @@ class Regression:
     def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
         return predictions
 
-    def _ridge(
-        self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, alpha: float
-    ) -> Head:
-        model = Ridge(alpha=alpha).fit(features, target, sample_weight=weight)
-        # In one order of memory, which a saved model has too: sums in another one round otherwise.
-        weight = np.ascontiguousarray(model.coef_.reshape(self.n_outputs, -1))
-        return weight, np.reshape(model.intercept_, -1)
+
+def _ridge_path(
+    features: np.ndarray, target: np.ndarray, weight: np.ndarray, alphas: Sequence[float]
+) -> list[Head]:
+    """Fit ridge regressions by one decomposition for all penalties.
+
+    Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd edition, equation
+    3.47, with weighted rows. scikit-learn decomposes anew for each penalty.
+    """
+    centre, level = np.average(features, 0, weight), np.average(target, 0, weight)
+    root = np.sqrt(weight.astype(np.float64))[:, None]
+    left, values, axes = np.linalg.svd(root * (features - centre), full_matrices=False)
+    shares = left.T @ (root * (target - level))
+    coefs = [((values / (values**2 + alpha))[:, None] * shares).T @ axes for alpha in alphas]
+    return [(coef, level - coef @ centre) for coef in coefs]
 
 
 def _picked(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:

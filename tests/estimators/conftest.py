@@ -25,8 +25,10 @@ from tabimg import (
 )
 from tabimg.nn.resnet import ResNet
 from tabimg.training import forest
+from tabimg.training.tasks import Classification
 
 N_ROWS = 40
+N_TREES = 5
 PRETRAINER_PARAMS = {
     "image_size": 32,
     "image_encoder": partial(ResNet, layers=(1, 1, 1, 1), width=4),
@@ -64,9 +66,11 @@ CITAB_FINETUNED_PARAMS = {
 
 
 @pytest.fixture(autouse=True)
-def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blend small forests: what is tested here holds for any number of trees."""
-    monkeypatch.setattr(forest, "N_TREES", forest.TREES_AT_ONCE)
+def small_blends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blend small forests and short paths of penalties: what is tested here holds for any."""
+    monkeypatch.setattr(forest, "TREES_AT_ONCE", N_TREES)
+    monkeypatch.setattr(forest, "N_TREES", N_TREES)
+    monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
 
 
 @pytest.fixture(scope="session")
