@@ -79,6 +79,10 @@ def test_readme_runs(folder: Path) -> None:
 def test_quickstart_runs(folder: Path) -> None:
     namespace = run("docs/quickstart.rst")
     assert len(namespace["embedding"]) == len(namespace["table"]) == 120
+    (folder / "photos" / "link.png").symlink_to(folder / "cars.csv")
+    for outside in ("../cars.csv", "/etc/hosts", "link.png", "a/../../photos.png"):
+        with pytest.raises(ValueError, match=r"^row 1: the photo .* is not in "):
+            namespace["refuse_photos_outside"](["good.png", outside, None], "photos")
 
 
 def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import importlib
 import io
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import Image, JpegImagePlugin, TiffImagePlugin
+from PIL import GifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
 from tabimg.image.orientation import stored_orientation, tag_orientation
 from tabimg.image.png import check_png
 from tabimg.image.refusal import TRUNCATED, RefusedImage, check_pixels
+from tabimg.image.tiff import TiffFile
 from tabimg.image.whole import load_whole
 
 # HEIF (phones) and JXL are read where a package such as pillow-heif has registered its plugin.
@@ -29,6 +31,7 @@ FORMATS = (
 MAX_SCANS = 100
 START_OF_SCAN = b"\xff\xda"
 HEADER_BYTES = 32
+WEBP_SIGNATURE_BYTES = 16
 # Errors by which a plugin of Pillow says that a file is not one of its own.
 NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)
 
@@ -73,7 +76,7 @@ def decode(file: BinaryIO, draft_size: int, max_pixels: int) -> tuple[Image.Imag
         check_pixels(*image.size, max_pixels)
         image.draft(None, (draft_size, draft_size))
         whole = load_whole(image)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffFile):
         return whole, tag_orientation(image.tag_v2)
     return whole, stored_orientation(image.info)
 
@@ -135,21 +138,42 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
         return data
 
 
-class _Tiff(TiffImagePlugin.TiffImageFile):
-    """Pixels as they are stored, with no look at metadata that may be damaged."""
+class _Gif(GifImagePlugin.GifImageFile):
+    """The first picture alone: what becomes of it under the second one does not matter.
 
-    def load_prepare(self) -> None:
-        if self._im is None:
-            # Pillow would look at the pixel limit of the process first.
-            self.im = Image.core.new(self.mode, getattr(self, "_tile_size", self.size))
-        super().load_prepare()
+    Pillow would compare the area with the pixel limit of the process.
+    """
 
-    def load_end(self) -> None:
+    @property
+    def disposal_method(self) -> int:
+        return 0
+
+    @disposal_method.setter
+    def disposal_method(self, value: int) -> None:
         pass
 
 
-OWN_FACTORIES = {"JPEG": _Jpeg, "TIFF": _Tiff}
+class _WebPBytes(io.BytesIO):
+    """Gives fewer bytes of the header than asked for, which Pillow then reads no size from.
+
+    Pillow would compare the size with the pixel limit of the process; ours has been looked at.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None or size < 0 else min(size, WEBP_SIGNATURE_BYTES))
+
+
+def _webp(file: BinaryIO, name: str) -> ImageFile:
+    return WebPImagePlugin.WebPImageFile(_WebPBytes(file.read()), name)
+
+
+OWN_FACTORIES: dict[str, Callable[[BinaryIO, str], ImageFile]] = {
+    "GIF": _Gif,
+    "JPEG": _Jpeg,
+    "TIFF": TiffFile,
+    "WEBP": _webp,
+}
 # Importing a plugin registers it. AVIF came to Pillow later than the others.
-for _name in ("Bmp", "Gif", "Jpeg2K", "Png", "Ppm", "WebP", "Avif"):
+for _name in ("Bmp", "Jpeg2K", "Png", "Ppm", "Avif"):
     with suppress(ImportError):
         importlib.import_module(f"PIL.{_name}ImagePlugin")

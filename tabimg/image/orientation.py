@@ -35,7 +35,7 @@ def orientation_of(image: Image.Image) -> int:
     try:
         return _valid(image.getexif().get(ORIENTATION))
     except Exception:  # damaged metadata raise nearly every class
-        return 1
+        return stored_orientation(image.info)
 
 
 def tag_orientation(tags: Mapping[Any, Any]) -> int:

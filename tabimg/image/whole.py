@@ -33,26 +33,30 @@ def load_whole(image: ImageFile.ImageFile) -> Image.Image:
     Exception
         Whatever else Pillow raises on broken data.
     """
-    image.tile = [_guarded(tile) for tile in image.tile]
+    cut_off: list[str] = []
+    image.tile = [_guarded(tile, cut_off) for tile in image.tile]
     image.load()
+    if cut_off:
+        raise RefusedImage(TRUNCATED)
     # Formats have methods and sizes of their own; the plain class has neither.
     return image._new(image.im)
 
 
-def _guarded(tile: Any) -> Any:
+def _guarded(tile: Any, cut_off: list[str]) -> Any:
     name, extents, offset, args = tile
     if name in OWN_LOOP:
         return tile
     make = getattr(type(tile), "_make", tuple)  # plain tuples in older versions of Pillow
-    return make((DECODER, extents, offset, (name, args)))
+    return make((DECODER, extents, offset, (name, args, cut_off)))
 
 
 class _WholeDecoder(ImageFile.PyDecoder):
-    """Runs one of Pillow's decoders; raises its errors, and when it is stopped before its end."""
+    """Runs one of Pillow's decoders; raises its errors, and notes when it is stopped early."""
 
-    def __init__(self, mode: str, name: str, args: Any, *extra: Any) -> None:
+    def __init__(self, mode: str, name: str, args: Any, cut_off: list[str], *extra: Any) -> None:
         self._decoder = Image._getdecoder(mode, name, args, extra)
-        self._failed = self._finished = False
+        self._name, self._cut_off = name, cut_off
+        self._finished = False
 
     @property
     def pulls_fd(self) -> bool:
@@ -65,19 +69,16 @@ class _WholeDecoder(ImageFile.PyDecoder):
         self._decoder.setfd(fd)
 
     def decode(self, buffer: Any) -> tuple[int, int]:
-        # An exception that the decoder raises is already on its way to the caller.
-        self._failed = True
         consumed, error = self._decoder.decode(buffer)
         if error < 0:
             raise RefusedImage(f"it is damaged or truncated (decoder error {error})")
-        self._failed = False
         self._finished = consumed < 0 or self.pulls_fd
         return consumed, error
 
     def cleanup(self) -> None:
         self._decoder.cleanup()
-        if not (self._finished or self._failed):
-            raise RefusedImage(TRUNCATED)
+        if not self._finished:
+            self._cut_off.append(self._name)
 
 
 Image.register_decoder(DECODER, _WholeDecoder)

@@ -71,6 +71,31 @@ def test_unreadable_photo_under_warn_is_a_missing_one_and_is_named(
     np.testing.assert_array_equal(warned.transform(bad_frame), expected.transform(bad_frame))
 
 
+NAMES_OF_NO_FILE = {3: "a\x00b.png", 7: "\udcff.png", 11: "\ud800.png", 15: "x" * 5000}
+
+
+@pytest.mark.parametrize("policy", ["raise", "warn", "skip"])
+def test_names_that_no_file_has_are_unreadable_photos_of_their_rows(
+    frame: pd.DataFrame, make_pretrainer: Make, policy: str
+) -> None:
+    cells = list(frame["photo"])
+    for row, name in NAMES_OF_NO_FILE.items():
+        cells[row] = name
+    odd = frame.assign(photo=pd.Series(cells, dtype=object))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if policy == "raise":
+            with pytest.raises(ImageReadError, match="row 3: "):
+                make_pretrainer().fit(odd)
+            return
+        pre = make_pretrainer(on_bad_image=policy, max_epochs=1).fit(odd)
+    assert any("row 3: " in str(one.message) for one in caught) is (policy == "warn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        embedding = pre.transform_images(odd)
+    assert np.flatnonzero(np.isnan(embedding).any(axis=1)).tolist() == list(NAMES_OF_NO_FILE)
+
+
 def test_unreadable_photo_under_skip_is_silent(
     bad_frame: pd.DataFrame, make_pretrainer: Make
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import socket
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from tabimg.evaluation import image_groups
 from tabimg.image import ImageReadError, RowImages, build_image_cache, read_image
+from tabimg.image.fingerprint import source_key
 
 SIZE = 16
 IFD_ORIENTATION = 0x0112
@@ -92,7 +94,7 @@ def test_png_wrong_checksum_of_zlib_is_an_error() -> None:
 @pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"tIME", b"acTL"])
 def test_png_damaged_or_huge_metadata_refuse_no_photo(name: bytes) -> None:
     whole = read_image(png(), 4)
-    bomb = b"a\0\0" + zlib.compress(bytes(2**24))
+    bomb = b"a\0\0" + zlib.compress(bytes(2**21))
     for data in (b"", b"\xff" * 50, bomb):
         good = chunk(name, data)
         for part in (good, good[:-1] + bytes([good[-1] ^ 1])):
@@ -121,6 +123,55 @@ def test_odd_exif_fields_leave_photo_and_orientation_readable(
     np.testing.assert_array_equal(read_image(data, SIZE), np.rot90(upright, turned))
 
 
+def tiff(fields: list[tuple[int, int, int, int]]) -> bytes:
+    """A TIFF of 8 x 4 grey pixels with further fields."""
+    fields = [
+        *((256, 3, 1, 8), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)),
+        *((273, 4, 1, 8), (278, 3, 1, 4), (279, 4, 1, 32)),
+        *fields,
+    ]
+    body = b"".join(struct.pack("<HHII", *field) for field in sorted(fields))
+    head = b"II*\0" + struct.pack("<I", 40) + bytes(range(32))
+    return head + struct.pack("<H", len(fields)) + body + b"\0\0\0\0"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_odd_fields_of_a_tiff_leave_photo_and_orientation_readable(orientation: int) -> None:
+    upright = read_image(tiff([]), 4)
+    turned = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
+    odd = [
+        (0x010E, 2, 2**31, 2**31),  # a text that lies beyond the file
+        (IFD_ORIENTATION, 3, 2, orientation),  # two orientations
+        (0x011A, 5, 1, 0xFFFFFFF0),
+        (0x0131, 77, 3, 5),  # of no known type
+        (0x8769, 4, 1, 0xFFFFFF00),
+        (0x8773, 7, 2**20, 8),
+    ]
+    np.testing.assert_array_equal(read_image(tiff(odd), 4), np.rot90(upright, turned))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_deflate", "jpeg", "packbits"])
+def test_tiff_of_any_layout_is_read_as_pillow_reads_it(compression: str | None, big: bool) -> None:
+    for mode in ("1", "L", "P", "RGB", "RGBA", "CMYK"):
+        if compression == "jpeg" and mode in ("1", "P"):
+            continue  # which JPEG cannot hold
+        data = encoded(noise().convert(mode), "TIFF", compression=compression, big_tiff=big)
+        with Image.open(io.BytesIO(data)) as opened:
+            expected = read_image(opened.copy(), SIZE)
+        np.testing.assert_array_equal(read_image(data, SIZE), expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_exif_fields_of_a_loaded_image_leave_its_orientation_readable() -> None:
+    image = noise()
+    upright = read_image(noise(), SIZE)
+    image.info["exif"] = odd_exif(6)
+    np.testing.assert_array_equal(read_image(image, SIZE), np.rot90(upright, 3))
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
 def test_broken_exif_icc_and_xmp_refuse_no_photo(file_format: str) -> None:
     whole = read_image(encoded(noise(), file_format), SIZE)
@@ -143,11 +194,36 @@ def test_jpeg_of_very_many_scans_is_refused() -> None:
         read_image(data[:first] + scans + data[first:], SIZE)
 
 
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_of_many_frames_the_first_alone_is_decoded(
+    file_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = noise(8, 8)
+    frames = [first.rotate(90 * (number % 4)) for number in range(1, 100)]
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    data = encoded(first, file_format, save_all=True, append_images=frames, **options)
+    alone, decoded = read_image(encoded(first, file_format, **options), 8), []
+    get_decoder, get_next = Image._getdecoder, WebPImagePlugin.WebPImageFile._get_next
+
+    def noted(mode: str, name: str, *rest: object) -> object:
+        decoded.append(name)
+        return get_decoder(mode, name, *rest)
+
+    def noted_frame(self: WebPImagePlugin.WebPImageFile) -> object:
+        decoded.append("frame")
+        return get_next(self)
+
+    monkeypatch.setattr(Image, "_getdecoder", noted)
+    monkeypatch.setattr(WebPImagePlugin.WebPImageFile, "_get_next", noted_frame)
+    np.testing.assert_array_equal(read_image(data, 8), alone)
+    assert len(decoded) == len(set(decoded))
+
+
 def test_formats_that_start_programs_are_not_opened(tmp_path: Path) -> None:
     eps = tmp_path / "a.eps"
     noise().save(eps)
     for source in (eps, eps.read_bytes()):
-        with pytest.raises(ImageReadError, match=r"known format.* image_loader= opens other"):
+        with pytest.raises(ImageReadError, match=r"known format.*image_loader= opens other"):
             read_image(source, SIZE)
     with (
         Image.open(eps) as opened,
@@ -184,6 +260,27 @@ def test_files_that_are_not_regular_are_refused_at_once(tmp_path: Path, loader: 
             continue  # a loader may read folders, and what is not there
         with pytest.raises(ImageReadError, match=cause):
             read_image(path, SIZE, loader)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", ["raise", "warn", "skip"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_rows_of_files_that_are_not_regular_have_no_photo(
+    tmp_path: Path, policy: str, cached: bool
+) -> None:
+    (tmp_path / "good.png").write_bytes(png())
+    paths = list(special_files(tmp_path).values())
+    images = RowImages.from_cells([["good.png", *map(str, paths)]], root=tmp_path)
+    options = {"on_bad_image": policy, "cache_dir": tmp_path / "kept" if cached else None}
+    assert len({source_key(path) for path in images.sources}) == len(images.sources)
+    if policy == "raise":
+        with pytest.raises(ImageReadError, match=r"row 1: .*is a named pipe"):
+            build_image_cache(images, 4, **options)  # type: ignore[arg-type]
+        return
+    with pytest.warns(UserWarning) if policy == "warn" else contextlib.nullcontext() as caught:
+        _, left = build_image_cache(images, 4, **options)  # type: ignore[arg-type]
+    assert left.counts.tolist() == [1] + [0] * len(paths)
+    if caught is not None:
+        assert "6 of 7 images could not be read" in str(caught[0].message)
 
 
 def test_loader_may_read_a_folder(tmp_path: Path) -> None:

@@ -239,12 +239,15 @@ def test_read_image_too_many_pixels_are_refused_with_the_way_to_read_them(
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM"])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
 @pytest.mark.parametrize("limit", [16, 3000, None])
 def test_read_image_pixel_limit_of_the_process_changes_nothing(
     file_format: str, limit: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = encoded(Image.fromarray(quadrants(64)), file_format)
+    frame = Image.fromarray(quadrants(64))
+    more = {"save_all": True, "append_images": [frame.rotate(90)], "disposal": 2}
+    animated = more if file_format in ("GIF", "WEBP") else {}
+    data = encoded(frame, file_format, **animated)
     before = read_image(data, 4)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     np.testing.assert_array_equal(read_image(data, 4), before)
