@@ -64,6 +64,8 @@ def near_name(path: str) -> str:
         names = _list_folder(folder)
     except (OSError, ValueError):
         return ""
+    if wanted in names:
+        return " (there is a link of this name, which leads nowhere)"
     alike = [name for name in names if _normal(name) == _normal(wanted)]
     alike = alike or [name for name in names if _stem(_normal(name)) == _stem(_normal(wanted))]
     if not alike and len(wanted) < N_SUBFOLDERS:

@@ -26,6 +26,7 @@ METADATA_CHUNKS = ORIENTATION_CHUNKS | {
 }
 MAX_METADATA = 2**20
 BLOCK = 2**20
+PALETTE = 3
 BITS_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Interlaced passes: first column and row, distance of columns and rows.
 ADAM7 = (
@@ -79,6 +80,8 @@ def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
         png.pixels.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
         if name == b"IHDR":
             rows = _Rows(data, max_pixels)
+        elif name == b"PLTE" and rows is not None:
+            rows.has_colours = True
         elif name == b"IDAT" and rows is not None:
             rows.inflate(data)
         elif name == b"IEND":
@@ -129,6 +132,8 @@ class _Rows:
         bits = depth * BITS_PER_PIXEL.get(colour, 0)
         passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
         check_pixels(width, height, max_pixels)
+        # Without its palette, Pillow would show a picture's numbers of colours as greys.
+        self.has_colours = colour != PALETTE
         self._missing = 0
         for left, top, across, down in passes:
             columns = math.ceil(max(width - left, 0) / across)
@@ -138,6 +143,8 @@ class _Rows:
         self._inflater = zlib.decompressobj()
 
     def inflate(self, data: bytes) -> None:
+        if not self.has_colours:
+            raise RefusedImage("it is damaged (its palette is missing)")
         while data and not self._inflater.eof and self._missing >= 0:
             try:
                 self._missing -= len(self._inflater.decompress(data, BLOCK))
