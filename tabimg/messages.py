@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Collection
 from itertools import islice
@@ -14,6 +15,7 @@ __all__ = ["listing", "shorten"]
 # Long enough for a path or a date, short enough for a line with some words around it.
 VALUE_LENGTH = 80
 LISTED = 5
+_LINE_BREAK = re.compile(r"\s*\n\s*")
 
 
 def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
@@ -52,7 +54,7 @@ def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
         text = writer.repr(value)
     except ValueError:  # Python refuses to write integers of many thousand digits
         text = f"<{type(value).__name__} of many digits>"
-    return _cut(" ".join(text.split()), 2 * length)
+    return _cut(_LINE_BREAK.sub(" ", text), 2 * length)
 
 
 def listing(values: Collection[Any], most: int = LISTED) -> str:

@@ -28,8 +28,9 @@ def check_weights(sample_weight: Any, rows: Any) -> np.ndarray:
     ValueError
         A weight is negative or not finite, or positive beyond the bounds; names the row.
     """
-    if np.ndim(sample_weight) == 1:
-        _refuse_infinite(np.asarray(sample_weight))
+    given = np.asarray(sample_weight)  # also of what is no array and has but __array__
+    if given.ndim == 1:
+        _refuse_infinite(given)
     weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
     refuse_extreme_weights(weight, "sample_weight")
     return weight

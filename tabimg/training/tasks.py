@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -228,7 +228,7 @@ class Regression:
 
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
         """Ridge regression, penalised by one row in ten."""
-        return _ridge_path(features, soft, weight, [0.1 * len(soft)])[0]
+        return _ridge_path(features, soft, weight, np.array([0.1 * len(soft)]))[0]
 
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
         return tree.value[:, :, 0]
@@ -238,7 +238,7 @@ class Regression:
 
 
 def _ridge_path(
-    features: np.ndarray, target: np.ndarray, weight: np.ndarray, alphas: Sequence[float]
+    features: np.ndarray, target: np.ndarray, weight: np.ndarray, alphas: np.ndarray
 ) -> list[Head]:
     """Fit ridge regressions by one decomposition for all penalties.
 

@@ -184,7 +184,11 @@ def make_citab_regressor() -> Callable[..., CITabRegressor]:
 @pytest.fixture
 def cohorts(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The frame as two cohorts with one column in common, and others of related names."""
-    south = frame[24:].drop(columns="pressure").assign(mass=np.arange(16.0), photo_grade="good")
+    south = (
+        frame[24:]
+        .drop(columns="pressure")
+        .assign(mass=np.linspace(3.0, 9.0, 16), photo_grade="good")
+    )
     south = south.rename(columns={"support": "SupportMaterial"})
     return {"north": frame[:24], "south": south}
 
