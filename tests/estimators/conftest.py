@@ -23,8 +23,9 @@ from tabimg import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
+from tabimg.estimators import finetuned
 from tabimg.nn.resnet import ResNet
-from tabimg.training import forest
+from tabimg.training import blending, finetuning, forest
 from tabimg.training.tasks import Classification
 
 N_ROWS = 40
@@ -71,6 +72,13 @@ def small_blends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forest, "TREES_AT_ONCE", N_TREES)
     monkeypatch.setattr(forest, "N_TREES", N_TREES)
     monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
+
+
+@pytest.fixture
+def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blend networks of two folds, and choose penalties on two."""
+    for module in (blending, finetuned, finetuning):
+        monkeypatch.setattr(module, "N_FOLDS", 2)
 
 
 @pytest.fixture(scope="session")

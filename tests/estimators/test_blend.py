@@ -24,6 +24,8 @@ from tabimg.image import ImageReadError
 Make = Callable[..., MultiModalPretrainer]
 MakeRegressor = Callable[..., MTCMTMRegressor]
 MakeClassifier = Callable[..., MTCMTMClassifier]
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 FROM_SCRATCH = {"columns", "random_forest", "extra_trees", "network"}
 PRETRAINED = FROM_SCRATCH | {"embedding"}
 DISTILLED = PRETRAINED | {"distilled"}

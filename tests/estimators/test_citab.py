@@ -33,6 +33,9 @@ MakeClassifier = Callable[..., CITabClassifier]
 Frames = dict[str, pd.DataFrame]
 
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
+
 @pytest.fixture
 def vectors(frame: pd.DataFrame, target: np.ndarray) -> pd.DataFrame:
     """One cohort with vectors in place of photos, which show the target."""

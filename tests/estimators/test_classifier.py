@@ -15,6 +15,9 @@ from tabimg import MTCMTMClassifier
 MakeClassifier = Callable[..., MTCMTMClassifier]
 
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
+
 @pytest.mark.parametrize(
     ("names", "dtype"),
     [

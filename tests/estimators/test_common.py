@@ -17,6 +17,8 @@ from tabimg import (
     MultiModalPretrainer,
 )
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 STOCHASTIC = (
     "batches are drawn at random, so that a repeated row and a row of twice the weight meet other "
     "rows in other orders"

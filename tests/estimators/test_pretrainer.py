@@ -188,8 +188,10 @@ def test_pretraining_lowers_both_losses(frame: pd.DataFrame, make_pretrainer: Ma
     pre = make_pretrainer(max_epochs=20, lr=1e-2, augmentation="none", validation_fraction=None)
     # The columns are independent of each other: one that follows from another can be restored.
     history = pre.fit(frame.assign(half=frame["pressure"] / 2)).history_
+    # An epoch masks few cells: the loss of a single one is a matter of chance.
+    early, late = pd.DataFrame(history[:10]).mean(), pd.DataFrame(history[10:]).mean()
     for term in ("contrastive", "masked"):
-        assert history[-1][f"train_{term}"] < 0.9 * history[0][f"train_{term}"]
+        assert late[f"train_{term}"] < 0.9 * early[f"train_{term}"]
 
 
 def test_corruptions_train_different_encoders(

@@ -13,6 +13,8 @@ from sklearn.exceptions import DataConversionWarning
 from tabimg import MTCMTMRegressor
 
 MakeRegressor = Callable[..., MTCMTMRegressor]
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 LOSSES = ["mse", "l1", "huber"]
 
 
