@@ -208,12 +208,12 @@ import os, signal, sys
 import numpy as np, pandas as pd
 from skorch.callbacks import Callback
 from tabimg import MTCMTMRegressor
-from tabimg.serialization import directories
+import pathlib
 
 class Kill(Callback):
     def on_epoch_end(self, net, **kwargs):
         if len(net.history) == 2:  # in the midst of the next write
-            directories.save_file = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+            pathlib.Path.write_bytes = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 
 x = np.arange(40.0)
 table = pd.DataFrame({"a": x % 7, "b": x % 3})
