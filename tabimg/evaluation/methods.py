@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -259,7 +260,17 @@ def declare_on_pretrainer(pretrainer: Any, data: StudyData, image_root: Any) -> 
     declared = clone(pretrainer).set_params(
         image_column=data.image_columns, group_column=data.group_column
     )
-    return declared if image_root is None else declared.set_params(image_root=image_root)
+    root = declared.image_root if image_root is None else image_root
+    return declared.set_params(image_root=_from_anywhere(root))
+
+
+def _from_anywhere(image_root: Any) -> Any:
+    """Name a folder so that processes with another working directory find it too."""
+    if image_root is None or (
+        isinstance(image_root, (str, os.PathLike)) and os.path.isdir(os.path.expanduser(image_root))
+    ):
+        return os.path.abspath(os.path.expanduser(image_root or ""))
+    return image_root
 
 
 def declare_on_estimator(estimator: FineTunedEstimator, data: StudyData) -> FineTunedEstimator:

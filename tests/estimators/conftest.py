@@ -67,16 +67,16 @@ CITAB_FINETUNED_PARAMS = {
 
 
 @pytest.fixture(autouse=True)
-def small_blends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blend small forests and short paths of penalties: what is tested here holds for any."""
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blend small forests: what is tested here holds for any number of trees."""
     monkeypatch.setattr(forest, "TREES_AT_ONCE", N_TREES)
     monkeypatch.setattr(forest, "N_TREES", N_TREES)
-    monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
 
 
 @pytest.fixture
 def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blend networks of two folds, and choose penalties on two."""
+    """Blend networks of two folds, and choose among few penalties on two."""
+    monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
     for module in (blending, finetuned, finetuning):
         monkeypatch.setattr(module, "N_FOLDS", 2)
 

@@ -38,18 +38,13 @@ TINY: dict[str, Any] = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 2, "
 CHEAP: list[BaseEstimator] = [
     MultiModalPretrainer(embedding_dim=8, max_epochs=2, projection_dim=8),
     MultiModalPretrainer(**SMALL, passthrough=True, validation_fraction=None),
-    MTCMTMClassifier(**SMALL),
+    MTCMTMClassifier(**SMALL, finetune="full"),
     MTCMTMClassifier(
         pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2, n_members=2
     ),
     MTCMTMRegressor(**SMALL),
-    MTCMTMRegressor(pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2),
     CITabPretrainer(**TINY),
-    CITabClassifier(**TINY),
-    CITabClassifier(
-        pretrainer=CITabPretrainer(**TINY), finetune="frozen", max_epochs=2, n_members=2
-    ),
-    CITabRegressor(**TINY, expert="linear", value_form="product"),
+    CITabClassifier(**TINY, finetune="full"),
     CITabRegressor(pretrainer=CITabPretrainer(**TINY), finetune="frozen", max_epochs=2),
 ]
 DEFAULT: list[BaseEstimator] = [

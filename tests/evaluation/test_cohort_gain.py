@@ -1,7 +1,7 @@
 """CITab's claims where the truth is known: generated clinics, few labels, predictions from tables.
 
-The fast test holds the directions on one seed, the slow one their significance over seeds. Each
-seed draws its own clinics, so that the differences are independent.
+One test holds the directions on one seed, the other their significance over seeds; both are slow.
+Each seed draws its own clinics, so that the differences are independent.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def scores(seed: int, kinds: tuple[str, ...], controls: Any) -> dict[str, float]
     return found
 
 
+@pytest.mark.slow
 def test_claims_hold_on_one_seed(controls: Any) -> None:
     found = scores(0, (SCRATCH, ALONE, ALL, ELSEWHERE, SHUFFLED), controls)
     assert found[ALL] > max(found[ALONE], found[SCRATCH]) + 0.1
