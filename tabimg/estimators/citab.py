@@ -28,7 +28,7 @@ from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.saved_columns import check_texts
 from tabimg.image import RowImages
-from tabimg.messages import shorten
+from tabimg.messages import listing, shorten
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.table import (
@@ -107,8 +107,8 @@ class CITabFineTuned(ModalityEstimator):
         names = self._cohorts_of(X, source)
         if len(names) > 1:
             warnings.warn(
-                f"X holds {len(names)} cohorts, {names}, which are fitted as one table: columns of "
-                "one name share their scaling and categories. Fit each cohort by itself, and hand "
+                f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
+                "columns of one name share their scaling and categories. Fit each cohort by itself, and hand "
                 "the others over as unlabeled=Unlabeled(...)",
                 UserWarning,
                 stacklevel=3,

@@ -31,6 +31,7 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.material import Material
 from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages
+from tabimg.messages import listing
 from tabimg.table import CohortCodec, check_descriptions, header_texts, read_columns
 from tabimg.table.adoption import Descriptions, described
 from tabimg.table.columns import plain_name
@@ -228,8 +229,8 @@ def _require_shared_columns(name: str | int, parts: Sequence[Cohort]) -> None:
         if frames and not set(first.columns) & set(other.columns):
             raise ValueError(
                 f"the unlabeled rows of cohort {name!r} have none of its columns "
-                f"{list(first.columns)}. Rows of another cohort go into a mapping, by its name: "
-                "Unlabeled({'name': frame})"
+                f"[{listing(first.columns)}]. Rows of another cohort go into a mapping, by its "
+                "name: Unlabeled({'name': frame})"
             )
 
 

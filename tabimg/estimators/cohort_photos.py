@@ -13,6 +13,7 @@ from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.inputs import as_column_list, is_frame, require_columns
 from tabimg.image import RowImages
 from tabimg.image.cells import is_address, is_blank
+from tabimg.messages import listing
 
 
 def row_images(pretrainer: Any, cohort: Cohort) -> RowImages:
@@ -39,11 +40,11 @@ def image_root_of(
         if name == UNNAMED:
             raise ValueError(
                 "the photos have relative paths, image_root has a folder for each cohort, "
-                f"{list(root)}, and nothing says which one these rows are: name it in a column, "
-                "with cohort_column=, or give absolute paths, or leave the photos out"
+                f"[{listing(root)}], and nothing says which one these rows are: name it in a "
+                "column, with cohort_column=, or give absolute paths, or leave the photos out"
             )
         raise ValueError(
-            f"image_root names no folder for cohort {name!r}, only for {list(root)}, and its "
+            f"image_root names no folder for cohort {name!r}, only for [{listing(root)}], and its "
             "photos have relative paths: add it, or give absolute paths"
         )
     return None
@@ -72,7 +73,8 @@ def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -
     columns = [c for frame in frames.values() if is_frame(frame) for c in frame.columns]
     if columns and name not in columns:
         raise ValueError(
-            f"{parameter}={name!r} is not a column of any cohort: {list(dict.fromkeys(columns))}"
+            f"{parameter}={name!r} is not a column of any cohort: "
+            f"[{listing(dict.fromkeys(columns))}]"
         )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
-from tabimg.estimators.inputs import is_frame
+from tabimg.estimators.inputs import MOST_COLUMNS, is_frame
+from tabimg.messages import listing
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.adoption import Adopted, adopt
 from tabimg.table.cohorts import require_distinct
@@ -79,19 +80,21 @@ def _report(
     pretrainer: Any, cohort: Cohort, is_known: bool, adopted: Adopted, lacking: Sequence[Any]
 ) -> None:
     # Of a new cohort, headers that are known to the letter need no line of their own.
-    columns = "; ".join(
+    new = [
         f"{name!r} (nearest known: {header!r}, similarity {cosine:.2f})" if header else f"{name!r}"
         for name, (header, cosine) in adopted.nearest.items()
         if is_known or header != str(name)
-    )
+    ]
+    more = f"; and {len(new) - MOST_COLUMNS} more" if len(new) > MOST_COLUMNS else ""
+    columns = "; ".join(new[:MOST_COLUMNS]) + more
     parts = []
     if not is_known:
-        new = f"with the columns {columns}" if columns else "all of whose columns are known"
-        parts.append(f"{_stranger(pretrainer, cohort)}, {new}")
+        which = f"with the columns {columns}" if columns else "all of whose columns are known"
+        parts.append(f"{_stranger(pretrainer, cohort)}, {which}")
     elif columns:
         parts.append(f"columns that cohort {cohort.name!r} did not have in fit: {columns}")
     if lacking:
-        parts.append(f"cohort {cohort.name!r} without its columns {lacking}")
+        parts.append(f"cohort {cohort.name!r} without its columns [{listing(lacking)}]")
     what = "; and ".join(parts)
     if pretrainer.on_new_columns == "raise":
         raise ValueError(
@@ -102,7 +105,7 @@ def _report(
 
 
 def _stranger(pretrainer: Any, cohort: Cohort) -> str:
-    known = f"known are {names_of_cohorts(pretrainer)}"
+    known = f"known are [{listing(names_of_cohorts(pretrainer))}]"
     if cohort.name != UNNAMED:
         names = [str(name) for name in names_of_cohorts(pretrainer)]
         similar = get_close_matches(str(cohort.name), names, n=1)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from tabimg.estimators.inputs import is_frame
 from tabimg.estimators.parameters import draw_seed
 from tabimg.image import image_fingerprint
+from tabimg.messages import listing
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
 
@@ -118,7 +119,7 @@ def check_columns_of_source(source: Any, table: Any) -> None:
     if missing or unknown:
         raise ValueError(
             "X must have the columns that the pretrainer was fitted on; "
-            f"missing: {missing}, not known to it: {unknown}"
+            f"missing: [{listing(missing)}], not known to it: [{listing(unknown)}]"
         )
 
 

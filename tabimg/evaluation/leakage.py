@@ -27,6 +27,7 @@ from tabimg.image.fingerprint import source_key
 from tabimg.image.paths import open_regular
 from tabimg.image.reader import ImageSource, describe_rows, describe_source
 from tabimg.image.refusal import RefusedImage
+from tabimg.messages import listing
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows
 
@@ -233,7 +234,8 @@ def _common_table(first: Any, second: Any) -> Any:
     common = _common_columns(first, second)
     if not common:
         raise ValueError(
-            f"the frames have no column in common: {list(first.columns)} and {list(second.columns)}"
+            f"the frames have no column in common: [{listing(first.columns)}] and "
+            f"[{listing(second.columns)}]"
         )
     surplus = [name for name in first.columns if name not in common]
     return stack_tables(without_columns(first, surplus), second)
