@@ -108,8 +108,8 @@ class CITabFineTuned(ModalityEstimator):
         if len(names) > 1:
             warnings.warn(
                 f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
-                "columns of one name share their scaling and categories. Fit each cohort by itself, and hand "
-                "the others over as unlabeled=Unlabeled(...)",
+                "columns of one name share their scaling and categories. Fit each cohort by itself, "
+                "and hand the others over as unlabeled=Unlabeled(...)",
                 UserWarning,
                 stacklevel=3,
             )
