@@ -35,7 +35,7 @@ demo: $(STAMP)
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Many processors have AVX2 and no AVX-512. Their kernels are others, and so are these kernels' faults.
 test-avx2: $(STAMP)
@@ -44,9 +44,9 @@ test-avx2: $(STAMP)
 test-slow: $(STAMP)
 	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
 
-# The examples of the docstrings; those of README and guides are tests/test_documentation.py.
+# The examples of the docstrings, and the code of README and guides.
 doctest: $(STAMP)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --doctest-modules tabimg $(ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) -m "not nightly" --doctest-modules tabimg tests/test_documentation.py $(ARGS)
 
 # Killed runs, mutated photos, random frames and models by the thousand; -s shows the counts.
 nightly: $(STAMP)

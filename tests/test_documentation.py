@@ -1,4 +1,7 @@
-"""The Python of README and guides, run as a reader would: with tables and photos at hand."""
+"""The Python of README and guides, run as a reader would: with tables and photos at hand.
+
+`make doctest` runs all of it.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +77,13 @@ def run(page: str, **names: Any) -> dict[str, Any]:
     return namespace
 
 
+@pytest.mark.slow
 def test_readme_runs(folder: Path) -> None:
     namespace = run("README.md")
     assert len(namespace["prediction"]) == len(namespace["embedding"]) == 20
 
 
+@pytest.mark.slow
 def test_quickstart_runs(folder: Path) -> None:
     namespace = run("docs/quickstart.rst")
     assert len(namespace["embedding"]) == len(namespace["table"]) == 120
@@ -88,6 +93,7 @@ def test_quickstart_runs(folder: Path) -> None:
             namespace["refuse_photos_outside"](["good.png", outside, None], "photos")
 
 
+@pytest.mark.slow
 def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(study: Callable[..., Any], **settings: Any) -> None:
         name = study.__name__
@@ -99,6 +105,7 @@ def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert set(namespace["study"].scores["lambda_c"].dropna()) == {0.1, 1.0}
 
 
+@pytest.mark.slow
 def test_guide_of_cohorts_runs(folder: Path) -> None:
     for clinic in ("north", "south", "east"):
         frame = write_pairs(folder / clinic, 30)

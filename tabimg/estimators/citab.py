@@ -107,9 +107,9 @@ class CITabFineTuned(ModalityEstimator):
         names = self._cohorts_of(X, source)
         if len(names) > 1:
             warnings.warn(
-                f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
-                "columns of one name share their scaling and categories. Fit each cohort by itself, "
-                "and hand the others over as unlabeled=Unlabeled(...)",
+                f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one "
+                "table: columns of one name share their scaling and categories. Fit each cohort by "
+                "itself, and hand the others over as unlabeled=Unlabeled(...)",
                 UserWarning,
                 stacklevel=3,
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -39,6 +40,7 @@ def test_pretrainer_in_pipeline_is_cross_validated(
     assert len(set(scores)) == 3
 
 
+@pytest.mark.slow
 def test_pretrainer_in_pipeline_is_searched_in_two_processes(
     frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make
 ) -> None:

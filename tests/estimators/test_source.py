@@ -66,6 +66,7 @@ def test_encoder_is_trained_unless_frozen(
     assert bool(moved) is changes
 
 
+@pytest.mark.slow
 def test_saved_directory_is_searched_in_two_processes(
     table: pd.DataFrame,
     labels: np.ndarray,

@@ -253,6 +253,7 @@ def test_all_methods_get_the_same_rows_and_seeds(study: Study) -> None:
     assert all(first == second for first, second in seen.values())
 
 
+@pytest.mark.slow
 def test_two_processes_give_equal_scores(study: Study) -> None:
     methods = study.built_in("scratch", "mt_cmtm", "shuffled_photos")
     alone, together = study.run(methods), study.run(methods, n_jobs=2)

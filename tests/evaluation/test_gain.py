@@ -91,7 +91,7 @@ def cars(seed: int, n_pairs: int, max_epochs: int) -> Outcome:
 
 
 def test_photos_of_membranes_pay_with_few_labels() -> None:
-    outcome = membranes(seed=0, n_pairs=800, max_epochs=30)
+    outcome = membranes(seed=0, n_pairs=600, max_epochs=25)
     assert outcome.gain > 0.1
     assert outcome.distance_left < 0.8
 

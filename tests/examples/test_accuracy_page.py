@@ -75,6 +75,7 @@ def test_page_without_results_names_what_is_missing(bench: Any, programs: Any) -
     assert "food_ecustfd, derm_ham10000, derm_isic2017, derm_ph2" in page
 
 
+@pytest.mark.slow
 def test_page_of_some_sets_is_preliminary_and_keeps_the_roles_apart(
     bench: Any, programs: Any
 ) -> None:
@@ -105,6 +106,7 @@ def test_page_says_what_of_the_way_to_all_labels_is_gained(bench: Any, programs:
     assert line == "| derm_ph2, Accuracy | 0.600 | 0.650 | 0.800 | 25 % |"
 
 
+@pytest.mark.slow
 def test_losses_are_named_and_fail_what_was_asked_for(bench: Any, programs: Any) -> None:
     keep(bench, programs, "derm_ph2", gain=-0.02)
     keep(bench, programs, "derm_isic2017", gain=0.03)
