@@ -153,7 +153,8 @@ def run_study(
     units = plan_units(data, methods, protocol)
     planned = [cell for unit in units for cell in unit.cells]
     columns = [*metric_names(data.task), *MEASURED]
-    store = CellStore(results_dir)
+    # Absolute: processes that are found waiting may have another working directory.
+    store = CellStore(None if results_dir is None else Path(results_dir).absolute())
     stored = {cell.fingerprint: store.find(cell.fingerprint, columns) for cell in planned}
     done = {name: measured for name, measured in stored.items() if measured is not None}
     open_units = _without(units, done)
