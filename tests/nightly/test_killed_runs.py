@@ -30,7 +30,7 @@ small = {"tabular_encoder": "mlp", "embedding_dim": 8, "batch_size": 16, "random
 frame = table.assign(photo=list(rng.normal(size=(40, 6))))
 pretrainer = MultiModalPretrainer(image_column="photo", projection_dim=8, max_epochs=6, **small)
 model = MTCMTMRegressor(pretrainer, max_epochs=6, checkpoint_dir=checkpoints, **small)
-model.fit(frame, table["a"] * 2 + rng.normal(size=40))
+model.fit(frame, table["a"].to_numpy() * 2 + rng.normal(size=40))
 save(model, out + "/model")
 np.save(out + "/predictions.npy", model.predict(table))
 print(time.monotonic() - began, flush=True)

@@ -98,7 +98,7 @@ def as_polars(name: str, cells: list[Any]) -> pl.Series:
         return pl.Series(name, cells, dtype=pl.Object)  # Polars panics
     try:
         return pl.Series(name, cells, strict=True)
-    except Exception:
+    except (Exception, pl.exceptions.PanicException):  # dates at the calendar's edge
         return pl.Series(name, cells, dtype=pl.Object)
 
 
