@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 SIZES = ["Wheelbase", "Height", "Width", "Length"]
@@ -126,8 +127,11 @@ def _join(
     file: str,
     how: Literal["inner", "left"] = "inner",
 ) -> pd.DataFrame:
-    """Join another table, which must not multiply adverts."""
-    joined = adverts.merge(other, on=keys, how=how)
+    """Join another table, which must not multiply adverts; the adverts keep their order."""
+    numbered = adverts.assign(_number=np.arange(len(adverts)))
+    # pandas before 2.2 gives the rows of an inner join in the order of the keys.
+    joined = numbered.merge(other, on=keys, how=how).sort_values("_number", ignore_index=True)
+    joined = joined.drop(columns="_number")
     repeated = joined[ADVERT].duplicated()
     if repeated.any():
         row = joined[repeated].iloc[0]

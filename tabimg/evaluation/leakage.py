@@ -276,7 +276,8 @@ def _shared(tested: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
     """Join on "key": each line of the first with the first of its partners, and their number."""
     partners = seen.drop_duplicates("key").set_index("key")
     partners["n_pretraining_rows"] = seen.groupby("key")["pretraining_row"].nunique()
-    joined = tested.merge(partners, left_on="key", right_index=True)
+    # pandas before 2.2 gives the rows of an inner join in the order of the keys.
+    joined = tested.merge(partners, left_on="key", right_index=True).sort_index()
     return joined.drop(columns="key").reset_index(drop=True)
 
 

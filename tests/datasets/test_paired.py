@@ -250,8 +250,9 @@ def test_other_formats_give_the_same_pairs(csv, photos, tmp_path, suffix):
 def test_foreign_frames_are_taken(photos, library):
     foreign = pytest.importorskip(library)
     pytest.importorskip("pyarrow")
-    from_pandas = foreign.from_pandas if library == "polars" else foreign.Table.from_pandas
-    data = load(from_pandas(TABLE), photos)
+    from_columns = foreign.DataFrame if library == "polars" else foreign.table
+    columns = TABLE.astype(object).where(TABLE.notna(), None).to_dict("list")
+    data = load(from_columns(columns), photos)
     assert data.data["photo"].tolist() == load(TABLE, photos).data["photo"].tolist()
 
 
