@@ -74,6 +74,9 @@ def decode(file: BinaryIO, draft_size: int, max_pixels: int) -> tuple[Image.Imag
         image = _open(names, file)
     with image:
         check_pixels(*image.size, max_pixels)
+        if isinstance(image, TiffFile):
+            # Tiles are decoded whole, also where the picture ends within them.
+            check_pixels(*image.tile_size, max_pixels, "it has tiles of")
         image.draft(None, (draft_size, draft_size))
         whole = load_whole(image)
     if isinstance(image, TiffFile):

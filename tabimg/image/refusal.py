@@ -10,10 +10,10 @@ class RefusedImage(ValueError):
     """An image is not read, for the reason that the message gives."""
 
 
-def check_pixels(width: int, height: int, max_pixels: int) -> None:
-    """Refuse a picture of more pixels than allowed, before memory is taken for them."""
+def check_pixels(width: int, height: int, max_pixels: int, what: str = "it has") -> None:
+    """Refuse a picture, or a tile, of more pixels than allowed before memory is taken for them."""
     if width * height > max_pixels:
         raise RefusedImage(
-            f"it has {width} x {height} pixels, more than max_image_pixels={max_pixels}; a higher "
+            f"{what} {width} x {height} pixels, more than max_image_pixels={max_pixels}; a higher "
             "max_image_pixels reads it, at some bytes of memory a pixel"
         )

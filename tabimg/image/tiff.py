@@ -6,6 +6,7 @@ Pillow warns of damaged fields, which ends the reading where warnings are errors
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from typing import IO, NamedTuple
@@ -13,6 +14,7 @@ from typing import IO, NamedTuple
 from PIL import Image, TiffImagePlugin, TiffTags
 
 from tabimg.image.orientation import ORIENTATION
+from tabimg.image.refusal import RefusedImage
 
 PIXEL_FIELDS = {
     *(TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH, TiffImagePlugin.BITSPERSAMPLE),
@@ -24,6 +26,9 @@ PIXEL_FIELDS = {
     *(TiffImagePlugin.EXTRASAMPLES, TiffImagePlugin.SAMPLEFORMAT, TiffImagePlugin.JPEGTABLES),
     *(TiffImagePlugin.YCBCRSUBSAMPLING, ORIENTATION),
 }
+TILE_SIDES = (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
+SIDE_KINDS = {TiffTags.SHORT, TiffTags.LONG, TiffTags.LONG8}
+MAX_FIELDS = 2**16  # there are no more tags
 
 
 class _Field(NamedTuple):
@@ -36,19 +41,37 @@ class _Field(NamedTuple):
 class _PixelFields(TiffImagePlugin.ImageFileDirectory_v2):
     """A directory of the fields that make up pixels, as far as their data lie in the file."""
 
-    def load(self, fp: IO[bytes]) -> None:
-        super().load(io.BytesIO(self._rewritten(list(self._fields(fp)))))
+    n_values: dict[int, int]
 
-    def _fields(self, fp: IO[bytes]) -> Iterator[_Field]:
+    def load(self, fp: IO[bytes]) -> None:
+        fields = self._read_fields(fp)
+        self.n_values = {tag: field.length for tag, field in fields.items()}
+        super().load(io.BytesIO(self._rewritten(list(fields.values()))))
+
+    def _read_fields(self, fp: IO[bytes]) -> dict[int, _Field]:
+        """Read the first sound field of each tag, of no more bytes than the file has."""
+        found: dict[int, _Field] = {}
+        left = _length(fp)
+        for field in self._fields(fp, found):
+            found[field.tag] = field
+            left -= len(field.data)
+            if left < 0:
+                raise RefusedImage("it is damaged (its fields hold more bytes than the file)")
+        return found
+
+    def _fields(self, fp: IO[bytes], known: dict[int, _Field]) -> Iterator[_Field]:
         number, entry, word = self._layout()
         head = fp.read(number.size)
         n_fields = number.unpack(head)[0] if len(head) == number.size else 0
-        for _ in range(n_fields):
+        for _ in range(min(n_fields, MAX_FIELDS)):
             packed = fp.read(entry.size)
             if len(packed) < entry.size:
                 return
             tag, kind, count, data = entry.unpack(packed)
-            if tag not in PIXEL_FIELDS or kind not in self._load_dispatch:
+            if tag in TILE_SIDES and kind not in SIDE_KINDS:
+                # libtiff, which decodes, would read more types than Pillow: another size than ours.
+                raise RefusedImage("it is damaged (the size of its tiles has no usual type)")
+            if tag not in PIXEL_FIELDS or tag in known or kind not in self._load_dispatch:
                 continue
             unit = self._load_dispatch[kind][0]
             if unit * count > word.size:
@@ -86,6 +109,39 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
             self.tag_v2 = _PixelFields(header if header[2] == 43 else header[:8])
         super()._seek(frame)
 
+    @property
+    def tile_size(self) -> tuple[int, int]:
+        """Width and height of what is decoded at once; 0 where the picture has no tiles."""
+        width, height = (self._number(tag) for tag in TILE_SIDES)
+        return width, height
+
+    def _setup(self) -> None:
+        self._check_pieces()
+        super()._setup()
+
+    def _check_pieces(self) -> None:
+        """Refuse more strips or tiles than the picture has room for: each of them takes memory."""
+        width = self._number(TiffImagePlugin.IMAGEWIDTH)
+        height = self._number(TiffImagePlugin.IMAGELENGTH)
+        across, down = (max(side, 1) for side in self.tile_size)
+        most = {
+            TiffImagePlugin.STRIPOFFSETS: height,
+            TiffImagePlugin.TILEOFFSETS: math.ceil(width / across) * math.ceil(height / down),
+        }
+        for tag, number in most.items():
+            # Each band may have its own.
+            if self._n_values(tag) > max(number, 1) * TiffImagePlugin.MAX_SAMPLESPERPIXEL:
+                raise RefusedImage(
+                    "it is damaged (it lists more strips or tiles than it has room for)"
+                )
+
+    def _n_values(self, tag: int) -> int:
+        return self.tag_v2.n_values.get(tag, 0) if isinstance(self.tag_v2, _PixelFields) else 0
+
+    def _number(self, tag: int) -> int:
+        value = self.tag_v2.get(tag)
+        return value if isinstance(value, int) else 0
+
     def load_prepare(self) -> None:
         if self._im is None:
             # Pillow would look at the pixel limit of the process first.
@@ -99,11 +155,17 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
 def _read_at(file: IO[bytes], place: int, size: int) -> bytes:
     """Read data that lie elsewhere; none if they do not lie in the file."""
-    here = file.tell()
-    if place + size > file.seek(0, io.SEEK_END):
-        file.seek(here)
+    if place + size > _length(file):
         return b""
+    here = file.tell()
     file.seek(place)
     data = file.read(size)
     file.seek(here)
     return data
+
+
+def _length(file: IO[bytes]) -> int:
+    here = file.tell()
+    length = file.seek(0, io.SEEK_END)
+    file.seek(here)
+    return length
