@@ -32,6 +32,8 @@ MAX_SCANS = 100
 START_OF_SCAN = b"\xff\xda"
 HEADER_BYTES = 32
 WEBP_SIGNATURE_BYTES = 16
+# Places and sides are numbers of 16 bits, so that no picture ends further right or below.
+GIF_BEYOND_ALL = (2**17, 2**17)
 # Errors by which a plugin of Pillow says that a file is not one of its own.
 NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)
 
@@ -144,8 +146,25 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
 class _Gif(GifImagePlugin.GifImageFile):
     """The first picture alone: what becomes of it under the second one does not matter.
 
-    Pillow would compare the area with the pixel limit of the process.
+    Pillow would compare what the second one leaves, and a picture that is larger than the screen
+    that the file names, with the pixel limit of the process.
     """
+
+    _seeking = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return GIF_BEYOND_ALL if self._seeking else self._size
+
+    def _seek(self, frame: int, update_image: bool = True) -> None:
+        self._seeking = True
+        try:
+            super()._seek(frame, update_image)
+        finally:
+            self._seeking = False
+        for tile in self.tile:
+            _, _, right, bottom = tile[1] or (0, 0, 0, 0)
+            self._size = max(right, self._size[0]), max(bottom, self._size[1])
 
     @property
     def disposal_method(self) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,20 @@ def test_read_image_pixel_limit_of_the_process_changes_nothing(
     np.testing.assert_array_equal(read_image(data, 4), before)
     with pytest.raises(ImageReadError, match="max_image_pixels"):
         read_image(data, 4, max_pixels=4095)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("limit", [16, 3000, None])
+def test_read_image_gif_larger_than_its_screen_follows_our_pixel_limit_alone(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(Image.fromarray(quadrants(64)), "GIF")
+    whole = read_image(data, 64)
+    data = data[:6] + struct.pack("<HH", 4, 4) + data[10:]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    np.testing.assert_array_equal(read_image(data, 64), whole)
+    with pytest.raises(ImageReadError, match=r"64 x 64 pixels.* max_image_pixels=4095"):
+        read_image(data, 64, max_pixels=4095)
 
 
 def test_read_image_wrong_arguments_raise() -> None:
