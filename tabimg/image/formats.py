@@ -13,10 +13,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
 
-from PIL import GifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, GifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
 
-from tabimg.image.orientation import stored_orientation, tag_orientation
+from tabimg.image.orientation import exif_of, stored_orientation, tag_orientation
 from tabimg.image.png import check_png
 from tabimg.image.refusal import TRUNCATED, RefusedImage, check_pixels
 from tabimg.image.tiff import TiffFile
@@ -175,6 +175,24 @@ class _Gif(GifImagePlugin.GifImageFile):
         pass
 
 
+class _Avif(AvifImagePlugin.AvifImageFile):
+    """A file opened with no look at its EXIF, of which Pillow warns where fields are damaged.
+
+    The orientation is that of the picture itself, which Pillow too puts before that of EXIF.
+    """
+
+    def _open(self) -> None:
+        self._decoder = AvifImagePlugin._avif.AvifDecoder(
+            self.fp.read() if self.fp is not None else b"",
+            AvifImagePlugin.DECODE_CODEC_CHOICE,
+            AvifImagePlugin._get_default_max_threads(),
+        )
+        self._size, self.n_frames, self._mode, _, _, orientation, xmp = self._decoder.get_info()
+        self.is_animated = self.n_frames > 1
+        self.info.update(exif=exif_of(orientation), xmp=xmp)
+        self.seek(0)
+
+
 class _WebPBytes(io.BytesIO):
     """Gives fewer bytes of the header than asked for, which Pillow then reads no size from.
 
@@ -195,7 +213,9 @@ OWN_FACTORIES: dict[str, Callable[[BinaryIO, str], ImageFile]] = {
     "TIFF": TiffFile,
     "WEBP": _webp,
 }
-# Importing a plugin registers it. AVIF came to Pillow later than the others.
-for _name in ("Bmp", "Jpeg2K", "Png", "Ppm", "Avif"):
+if AvifImagePlugin.SUPPORTED:  # otherwise another package may have registered its own
+    OWN_FACTORIES["AVIF"] = _Avif
+# Importing a plugin registers it.
+for _name in ("Bmp", "Jpeg2K", "Png", "Ppm"):
     with suppress(ImportError):
         importlib.import_module(f"PIL.{_name}ImagePlugin")

@@ -75,6 +75,11 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
+def exif_of(orientation: int) -> bytes:
+    """Write EXIF data of an orientation alone."""
+    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, SHORT, 1, orientation, 0, 0)
+
+
 def xmp_orientation(xmp: bytes) -> int:
     """Read the orientation from XMP data; 1 if there is none."""
     match = XMP_ORIENTATION.search(xmp)

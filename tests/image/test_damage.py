@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, WebPImagePlugin
+from PIL import Image, WebPImagePlugin, features
 
 from tabimg.evaluation import image_groups
 from tabimg.image import ImageReadError, RowImages, build_image_cache, read_image
 from tabimg.image.fingerprint import source_key
 
 SIZE = 16
-IFD_ORIENTATION = 0x0112
+IFD_ORIENTATION, IFD_X_RESOLUTION = 0x0112, 0x011A
 
 
 def noise(height: int = 40, width: int = 56) -> Image.Image:
@@ -128,6 +128,22 @@ def test_odd_exif_fields_leave_photo_and_orientation_readable(
     upright = read_image(encoded(noise(), file_format), SIZE)
     turned = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
     data = encoded(noise(), file_format, exif=odd_exif(orientation))
+    np.testing.assert_array_equal(read_image(data, SIZE), np.rot90(upright, turned))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow does not read AVIF")
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_odd_exif_fields_leave_an_avif_and_its_orientation_readable(orientation: int) -> None:
+    upright = read_image(encoded(noise(), "AVIF"), SIZE)
+    turned = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
+    exif = Image.Exif()
+    exif[IFD_ORIENTATION], exif[IFD_X_RESOLUTION] = orientation, 300.0
+    data = encoded(noise(), "AVIF", exif=exif)
+    entry = struct.pack(">HHI", IFD_X_RESOLUTION, 5, 1)
+    assert data.count(entry) == 1
+    start = data.index(entry) + len(entry)
+    data = data[:start] + b"\xff\xff\xff\xf0" + data[start + 4 :]  # beyond the file
     np.testing.assert_array_equal(read_image(data, SIZE), np.rot90(upright, turned))
 
 
