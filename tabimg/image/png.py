@@ -9,6 +9,7 @@ import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,6 +19,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What pixels are made of. APNG's further frames are left out: IDAT holds the first picture.
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 ORIENTATION_CHUNKS = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
+XMP_KEYWORD, EXIF_KEYWORD = b"XML:com.adobe.xmp", b"Raw profile type exif"
+XMP_FIELD = b"tiff:Orientation"
 # Damage to these changes no pixel. A damaged chunk of another name may be a damaged name.
 METADATA_CHUNKS = ORIENTATION_CHUNKS | {
     *(b"iCCP", b"tIME", b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"hIST", b"sPLT"),
@@ -44,7 +47,7 @@ class CheckedPng:
     pixels : BytesIO
         A PNG file of the pixels alone.
     exif, xmp : bytes
-        Metadata that may tell the orientation, perhaps damaged; empty where there are none.
+        Metadata that may tell the orientation, perhaps odd; empty where there are none.
     """
 
     pixels: io.BytesIO
@@ -53,7 +56,7 @@ class CheckedPng:
 
 
 def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
-    """Verify the checksums of everything that makes up the pixels.
+    """Verify the checksums of everything that makes up the pixels, and which way up they are.
 
     Parameters
     ----------
@@ -93,33 +96,59 @@ def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
 
 
 def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
-    """Read a chunk and verify it; metadata are let pass damaged, and without data if of no use."""
+    """Read a chunk and verify it; its data are empty if they are of no use."""
     head = file.read(8)
     if len(head) < 8:
         raise RefusedImage(TRUNCATED)
     (length,), name = struct.unpack(">I", head[:4]), head[4:]
     start = file.tell()
-    wanted = name not in METADATA_CHUNKS or (name in ORIENTATION_CHUNKS and length <= MAX_METADATA)
-    if not wanted:
-        if file.seek(0, io.SEEK_END) < start + length + 4:
-            raise RefusedImage(TRUNCATED)
-        file.seek(start + length + 4)
-        return name, b""
-    kept = name in PIXEL_CHUNKS or name in ORIENTATION_CHUNKS
-    parts, checksum, left = [], zlib.crc32(name), length
-    while left:
-        block = file.read(min(left, BLOCK))
-        if not block:
-            raise RefusedImage(TRUNCATED)
-        checksum, left = zlib.crc32(block, checksum), left - len(block)
+    kept = name in PIXEL_CHUNKS or (name in ORIENTATION_CHUNKS and length <= MAX_METADATA)
+    parts, checksum = [], zlib.crc32(name)
+    for block in _blocks(file, length):
+        checksum = zlib.crc32(block, checksum)
         if kept:
             parts.append(block)
-    stored = file.read(4)
+    stored, data = file.read(4), b"".join(parts)
     if len(stored) < 4:
         raise RefusedImage(TRUNCATED)
-    if int.from_bytes(stored, "big") != checksum and name not in METADATA_CHUNKS:
-        raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
-    return name, b"".join(parts)
+    if int.from_bytes(stored, "big") != checksum:
+        if name not in METADATA_CHUNKS or _may_turn(name, data) or _hides(file, start, length):
+            raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
+        file.seek(start + length + 4)
+    return name, data
+
+
+def _blocks(file: BinaryIO, length: int) -> Iterator[bytes]:
+    while length:
+        block = file.read(min(length, BLOCK))
+        if not block:
+            raise RefusedImage(TRUNCATED)
+        length -= len(block)
+        yield block
+
+
+def _may_turn(name: bytes, data: bytes) -> bool:
+    """Tell whether damaged metadata may have told the orientation, also under a damaged keyword."""
+    if name not in ORIENTATION_CHUNKS:
+        return False
+    keyword = XMP_KEYWORD if name == b"iTXt" else EXIF_KEYWORD
+    n_equal = sum(one == other for one, other in zip(data, keyword, strict=False))
+    return name == b"eXIf" or 2 * n_equal > len(keyword) or XMP_FIELD in data
+
+
+def _hides(file: BinaryIO, start: int, length: int) -> bool:
+    """Tell whether damaged metadata hold the name of a chunk that matters.
+
+    That is so where it is their length that is damaged, and has become that of several chunks.
+    """
+    file.seek(start)
+    end = b""
+    for block in _blocks(file, length):
+        text = end + block
+        if any(name in text for name in PIXEL_CHUNKS | ORIENTATION_CHUNKS):
+            return True
+        end = block[-3:]
+    return False
 
 
 class _Rows:
@@ -164,9 +193,9 @@ def _note_metadata(png: CheckedPng, name: bytes, data: bytes) -> None:
         png.exif = data
         return
     keyword, _, rest = data.partition(b"\0")
-    if keyword == b"XML:com.adobe.xmp" and name == b"iTXt":
+    if keyword == XMP_KEYWORD and name == b"iTXt":
         png.xmp = rest
-    elif keyword == b"Raw profile type exif" and name != b"iTXt" and not png.exif:
+    elif keyword == EXIF_KEYWORD and name != b"iTXt" and not png.exif:
         png.exif = _raw_profile(rest if name == b"tEXt" else _inflated(rest[1:]))
 
 

@@ -46,6 +46,10 @@ def png(*chunks: bytes, rows: bytes | None = None) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + body + chunk(b"IEND", b"")
 
 
+def with_wrong_checksum(part: bytes) -> bytes:
+    return part[:-1] + bytes([part[-1] ^ 1])
+
+
 def odd_exif(orientation: int) -> bytes:
     """EXIF with the orientation among fields that point nowhere and have unknown types."""
     fields = [
@@ -103,17 +107,62 @@ def test_png_wrong_checksum_of_zlib_is_an_error() -> None:
 def test_png_damaged_or_huge_metadata_refuse_no_photo(name: bytes) -> None:
     whole = read_image(png(), 4)
     bomb = b"a\0\0" + zlib.compress(bytes(2**21))
-    for data in (b"", b"\xff" * 50, bomb):
+    for data in (b"", b"\xff" * 50, bomb, bytes(2**21)):
         good = chunk(name, data)
-        for part in (good, good[:-1] + bytes([good[-1] ^ 1])):
+        for part in (good,) if name == b"eXIf" else (good, with_wrong_checksum(good)):
             np.testing.assert_array_equal(read_image(png(part), 4), whole)
+
+
+EXIF_OF_6 = Image.Exif()
+EXIF_OF_6[IFD_ORIENTATION] = 6
+EXIF_TEXT = f"Raw profile type exif\0\nexif\n26\n{EXIF_OF_6.tobytes().hex()}".encode()
+ORIENTATIONS = {
+    "eXIf": chunk(b"eXIf", EXIF_OF_6.tobytes()),
+    "XMP": chunk(b"iTXt", b'XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation="6"/>'),
+    "tEXt": chunk(b"tEXt", EXIF_TEXT),
+    "zTXt": chunk(b"zTXt", EXIF_TEXT[:22] + b"\0" + zlib.compress(EXIF_TEXT[22:])),
+}
+
+
+@pytest.mark.parametrize("kind", ["tRNS", "eXIf", "XMP", "tEXt", "zTXt"])
+def test_png_length_of_metadata_that_swallows_what_changes_the_picture_is_an_error(
+    kind: str,
+) -> None:
+    other = chunk(b"tRNS", b"\0\3") if kind == "tRNS" else ORIENTATIONS[kind]
+    # After the long ones, the name lies across two blocks of the file that are read at once.
+    for size in (9, *range(2**20 - 14, 2**20)):
+        part = chunk(b"pHYs", bytes(size))
+        assert (read_image(png(part, other), 4) != read_image(png(), 4)).any()
+        length = len(part) - 8 + len(other) - 4
+        with pytest.raises(ImageReadError, match="checksum of its chunk b'pHYs'"):
+            read_image(png(struct.pack(">I", length) + part[4:] + other), 4)
+
+
+@pytest.mark.parametrize("kind", ORIENTATIONS)
+def test_png_flipped_bits_of_an_orientation_turn_no_photo(kind: str) -> None:
+    part = ORIENTATIONS[kind]
+    whole = read_image(png(), 4)
+    np.testing.assert_array_equal(read_image(png(part), 4), np.rot90(whole, 3))
+    for place in range(len(part)):
+        for bits in (1, 8, 64, 255):
+            damaged = part[:place] + bytes([part[place] ^ bits]) + part[place + 1 :]
+            with pytest.raises(ImageReadError, match=r"checksum of its chunk|truncated"):
+                read_image(png(damaged), 4)
+
+
+@pytest.mark.parametrize("name", [b"tEXt", b"zTXt", b"iTXt"])
+def test_png_damaged_text_that_tells_no_orientation_is_passed_over(name: bytes) -> None:
+    whole = read_image(png(), 4)
+    for text in (b"Software\0a program of some years", b"XML:other\0", b"Raw\0", b"Or\0"):
+        part = with_wrong_checksum(chunk(name, text))
+        np.testing.assert_array_equal(read_image(png(part), 4), whole)
 
 
 def test_png_damaged_chunk_of_unknown_name_is_an_error() -> None:
     part = chunk(b"tSNS", b"\0\1")
     assert read_image(png(part), 4).shape == (4, 4, 3)
     with pytest.raises(ImageReadError, match="checksum of its chunk b'tSNS'"):
-        read_image(png(part[:-1] + bytes([part[-1] ^ 1])), 4)
+        read_image(png(with_wrong_checksum(part)), 4)
 
 
 # Metadata

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, PngImagePlugin, features
 
 from tabimg.image import ImageReadError, read_image
 
@@ -23,9 +23,19 @@ MAX_PIXELS = 10**6
 N_CASES = 6000
 CASES_AT_ONCE = 100
 SECONDS = 10  # of processor time, for one photo
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+XMP, PROFILE = PngImagePlugin.PngInfo(), PngImagePlugin.PngInfo()
+XMP.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+PROFILE.add_text("Raw profile type exif", f"\nexif\n26\n{EXIF.tobytes().hex()}", zip=True)
+# A photo without them is a sound one that looks different.
+CHUNKS_OF_LOOKS = {b"tRNS", b"eXIf", b"iTXt", b"zTXt"}
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
     *(("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
     ("PNG", "P", {"transparency": 3}),
+    ("PNG", "P", {"transparency": 3, "dpi": (72, 72), "exif": EXIF}),
+    *(("PNG", "RGB", options) for options in ({"exif": EXIF}, {"pnginfo": XMP})),
+    ("PNG", "L", {"pnginfo": PROFILE}),
     *(("JPEG", mode, {}) for mode in ("L", "RGB", "CMYK")),
     ("JPEG", "RGB", {"progressive": True}),
     *(("WEBP", mode, {"lossless": lossless}) for mode in ("RGB", "RGBA") for lossless in (0, 1)),
@@ -113,8 +123,7 @@ def chunk(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
     chunks, start = [], 8
     while start < len(data):
         stop = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        # A photo without its transparency is a sound one that looks different.
-        if data[start + 4 : start + 8] != b"tRNS":
+        if data[start + 4 : start + 8] not in CHUNKS_OF_LOOKS:
             chunks.append((start, stop))
         start = stop
     return chunks[rng.integers(len(chunks))]
