@@ -317,6 +317,20 @@ def test_metadata_requests_survive(frame: pd.DataFrame, labels: np.ndarray, tmp_
         assert back.pretrainer.get_metadata_routing().fit.requests["image_paths"] == "photos"
 
 
+@pytest.mark.parametrize("make", [pd.Index, pd.Series, np.asarray], ids=lambda make: make.__name__)
+def test_column_names_come_back_from_whatever_held_them(
+    frame: pd.DataFrame, labels: np.ndarray, tmp_path: Path, make: Callable[..., Any]
+) -> None:
+    column = frame.columns[-1]
+    vectors = frame.assign(**{column: pd.Series(list(np.eye(len(frame))), dtype=object)})
+    pretrainer = MultiModalPretrainer(image_column=make([column]), **SMALL)
+    model = MTCMTMClassifier(pretrainer, finetune="frozen", **SMALL).fit(vectors, labels)
+    tabimg.save(model, tmp_path / "model")
+    loaded = tabimg.load(tmp_path / "model")
+    assert list(loaded.pretrainer.image_column) == [column]
+    np.testing.assert_array_equal(loaded.predict_proba(vectors), model.predict_proba(vectors))
+
+
 def test_random_state_object_survives(table: pd.DataFrame, tmp_path: Path) -> None:
     state = np.random.RandomState(3)
     estimator = MultiModalPretrainer(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from tabimg.messages import shorten
 from tabimg.training.checkpoint_folder import active_folder
 from tabimg.training.run import RunOptions
 from tabimg.training.runtime import resolve_device
@@ -57,9 +59,24 @@ def check_path(name: str, value: Any) -> None:
 
 
 def check_folder(name: str, value: Any) -> None:
-    """Raise a NotADirectoryError where a folder is wanted and something else stands."""
-    if value is not None and os.path.lexists(value) and not os.path.isdir(value):
-        raise NotADirectoryError(f"{name}: {os.fspath(value)!r} is no folder")
+    """Raise unless a parameter is None or where a folder is, or may be made."""
+    check_path(name, value)
+    if value is None:
+        return
+    path = os.fspath(value)
+    if not path or "\0" in path or not _is_encodable(path):
+        raise ValueError(f"{name}: no folder can have the name {shorten(path)}")
+    for place in (Path(path), *Path(path).parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise NotADirectoryError(f"{name}: {shorten(str(place))} is no folder")
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_optional_callable(name: str, value: Any) -> None:
@@ -114,7 +131,6 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
     check_validation_fraction(estimator.validation_fraction)
     if estimator.time_limit is not None:
         check_positive("time_limit", estimator.time_limit)
-    check_path("checkpoint_dir", estimator.checkpoint_dir)
     check_folder("checkpoint_dir", estimator.checkpoint_dir)
     check_flag("warm_start", estimator.warm_start)
     check_positive_int("verbose", estimator.verbose, low=0)

@@ -22,6 +22,7 @@ from tabimg.estimators.parameters import (
     auto_epochs,
     check_choice,
     check_flag,
+    check_folder,
     check_n_jobs,
     check_optional_callable,
     check_path,
@@ -283,8 +284,8 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         check_choice("precision", self.precision, PRECISIONS)
         for name in ("keep_image_encoder", "compile"):
             check_flag(name, getattr(self, name))
-        for name in ("image_weights", "cache_dir"):
-            check_path(name, getattr(self, name))
+        check_path("image_weights", self.image_weights)
+        check_folder("cache_dir", self.cache_dir)
         check_optional_callable("image_loader", self.image_loader)
         check_n_jobs(self.n_jobs)
         # The training parameters are checked as they are read.

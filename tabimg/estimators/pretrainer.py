@@ -124,8 +124,8 @@ class MultiModalPretrainer(PhotoPretrainer):
         What to do with a listed photo that cannot be read: stop, or treat it as missing with or
         without a warning.
     max_image_pixels : int, default=100_000_000
-        A photo of more pixels is one that cannot be read, see ``on_bad_image``: decoding takes up to
-        20 bytes of memory a pixel (JPEG 2000, WebP; others up to 7), in each decode thread.
+        A photo of more pixels is one that cannot be read, see ``on_bad_image``: decoding takes up
+        to 20 bytes of memory a pixel (JPEG 2000, WebP; others up to 7), in each decode thread.
     keep_image_encoder : bool, default=True
         Keep the image encoder after fitting, for `transform_images` and ``warm_start``.
     passthrough : bool, default=False

@@ -77,6 +77,9 @@ class Encoder:
             return {"$object": name, "state": self.encode(_state_of(value), f"{where}.{name}")}
         if name in ADAPTERS and ADAPTERS[name][0] is type(value):
             return {"$adapted": name, "state": self.encode(ADAPTERS[name][1](value), where)}
+        labels = _labels(value)
+        if labels is not None:
+            return self.encode(labels, where)
         if type(value).__module__ == "builtins" and not callable(value):
             # Data, not code: nobody could hand it over when loading.
             raise SerializationError(f"{where}: cannot save a value of type {name}")
@@ -90,6 +93,18 @@ class Encoder:
                 "not tell them apart; use distinct, named functions"
             )
         return {"$custom": name}
+
+
+def _labels(value: Any) -> list[Any] | None:
+    """List what an Index, a Series or an Arrow array holds, such as columns' labels.
+
+    They come back as a list, so that loading needs the library of none of them.
+    """
+    if type(value).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow"):
+        for method in ("to_pylist", "to_list"):
+            if hasattr(value, method):
+                return getattr(value, method)()
+    return None
 
 
 def _state_of(value: Any) -> dict[str, Any]:

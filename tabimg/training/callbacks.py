@@ -17,7 +17,18 @@ State = dict[str, Tensor]
 
 
 class DivergenceError(FloatingPointError):
-    """Training produced a loss or a gradient that is not finite."""
+    """Training produced a loss or a gradient that is not finite.
+
+    Parameters
+    ----------
+    message : str
+    reason : str, default=""
+        What is not finite, and since when.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def copy_state(module: nn.Module) -> State:
@@ -81,9 +92,11 @@ class FiniteGuard(Callback):
         if bad:
             # One step after the first bad term all terms are bad: the first tells the cause.
             name = min(bad, key=lambda n: (n.startswith("valid_"), self._batches_before(n)))
+            number, value = epoch["epoch"], epoch[name]
             raise DivergenceError(
-                f"{self.stage} diverged in epoch {epoch['epoch']}: {name} is {epoch[name]}. "
-                "Lower lr, or check the table for extreme values."
+                f"{self.stage} diverged in epoch {number}: {name} is {value}. Lower lr, or check "
+                "the table for extreme values.",
+                f"{name} is {value} in epoch {number}",
             )
 
     def _batches_before(self, name: str) -> float:

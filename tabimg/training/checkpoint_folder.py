@@ -241,11 +241,10 @@ def _remove(path: Path) -> None:
 def _say(reasons: list[str], what: str) -> None:
     if reasons:
         more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-        warnings.warn(
-            f"{what}, and it starts from the beginning ({'; '.join(reasons[:_SHOWN])}{more})",
-            UserWarning,
-            stacklevel=2,
-        )
+        told = f"{what}, and it starts from the beginning ({'; '.join(reasons[:_SHOWN])}{more})"
+        # Names of foreign files may hold what no terminal can write.
+        told = told.encode(errors="backslashreplace").decode()
+        warnings.warn(told, UserWarning, stacklevel=2)
 
 
 # --- the fit that is under way -----------------------------------------------------------------

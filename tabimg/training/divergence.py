@@ -19,7 +19,10 @@ CLEARLY_WORSE = 3.0
 
 
 def train_without_diverging(
-    net: nn.Module, train: Callable[[float], History], constant_loss: float
+    net: nn.Module,
+    train: Callable[[float], History],
+    loss_of_net: Callable[[], float],
+    constant_loss: float,
 ) -> History:
     """Train a network; where that diverges, again from its start at a lower rate.
 
@@ -32,19 +35,21 @@ def train_without_diverging(
         Changed in place. If no attempt goes well it ends with the weights that it came with.
     train : callable
         Trains the net at that share of the learning rate.
+    loss_of_net : callable
+        Mean loss of the net as it stands, without dropout, on the rows whose loss ends the history.
     constant_loss : float
-        What the same prediction for every row loses, on the rows whose loss ends the history.
+        What the same prediction for every row loses there.
 
     Returns
     -------
     history : list of dict
-        Of the last attempt; from the second one on each entry has ``lr_factor``, the share of the
-        learning rate.
+        Of the last attempt that ended with finite losses, which may be none; from the second
+        attempt on each entry has ``lr_factor``, the share of the learning rate.
 
     Raises
     ------
     DivergenceError
-        If losses are not finite at the lowest rate either.
+        If no attempt ends with finite losses, and the net's loss was not finite before either.
 
     Warns
     -----
@@ -53,24 +58,33 @@ def train_without_diverging(
     """
     start, history = copy_state(net), []
     for factor, lower in zip(LR_FACTORS, (*LR_FACTORS[1:], None), strict=True):
+        cause = None
         try:
-            history = train(factor)
-            failure = _failure(net, start, history, constant_loss)
+            history = _marked(train(factor), factor)
+            failure = _failure(net, start, history, loss_of_net, constant_loss)
         except DivergenceError as error:
-            if lower is None:
-                raise
-            failure = str(error)
-        if factor < 1.0:
-            history = [{**epoch, "lr_factor": factor} for epoch in history]
+            cause, failure = error, error.reason
         if failure is None:
             return history
         net.load_state_dict(start)
+        if cause is not None and lower is None and not math.isfinite(loss_of_net()):
+            raise cause
         what = "the weights stay as they were" if lower is None else f"again at {lower:g} * lr"
         warnings.warn(f"fine-tuning diverged: {failure}; {what}", UserWarning, stacklevel=2)
     return history
 
 
-def _failure(net: nn.Module, start: State, history: History, constant_loss: float) -> str | None:
+def _marked(history: History, factor: float) -> History:
+    return history if factor == 1.0 else [{**epoch, "lr_factor": factor} for epoch in history]
+
+
+def _failure(
+    net: nn.Module,
+    start: State,
+    history: History,
+    loss_of_net: Callable[[], float],
+    constant_loss: float,
+) -> str | None:
     """Tell how a finished run diverged, or None if it did not."""
     if not history:
         return None
@@ -78,6 +92,9 @@ def _failure(net: nn.Module, start: State, history: History, constant_loss: floa
     loss = history[-1][name]
     if name == "valid_loss" and not _equal(net.state_dict(), start):
         return None  # some epoch was better than the start, and is kept
+    if name == "train_loss" and loss > CLEARLY_WORSE * constant_loss:
+        # Dropout makes the loss of a large head on few rows bad; it has no part in predictions.
+        name, loss = "the loss", loss_of_net()
     if math.isfinite(loss) and loss <= CLEARLY_WORSE * constant_loss:
         return None
     return f"{name} ended at {loss:.3g}, where a constant prediction has {constant_loss:.3g}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tabimg.nn.task import TaskNet
 from tabimg.training.divergence import train_without_diverging
@@ -28,6 +28,7 @@ GRADUAL_END = 0.5
 N_FOLDS = 3
 # A time limit that has passed leaves one batch to an attempt at a lower rate.
 MIN_SECONDS = 1e-3
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -235,12 +236,16 @@ def _optimise(
         run = _in_time_left(options.run, time.monotonic() - began if factor < 1.0 else 0.0)
         return _attempt(net, rows, task, replace(options, run=run), (train, valid), scaled)
 
-    return train_without_diverging(net, attempt, _constant_loss(judged, task))
+    def loss_of_net() -> float:
+        outputs = apply_to_table(net.cpu().eval(), judged.table, judged.columns, device=CPU)
+        return _mean_loss(torch.from_numpy(outputs), judged, task)
+
+    # Zeros are even probabilities, or the mean target.
+    constant_loss = _mean_loss(torch.zeros(len(judged), task.n_outputs), judged, task)
+    return train_without_diverging(net, attempt, loss_of_net, constant_loss)
 
 
-def _constant_loss(rows: LabelledRows, task: Task) -> float:
-    """Mean loss of zeros, which are even probabilities or the mean target."""
-    outputs = torch.zeros(len(rows), task.n_outputs)
+def _mean_loss(outputs: Tensor, rows: LabelledRows, task: Task) -> float:
     losses = task.row_losses(outputs, torch.from_numpy(rows.target)).numpy()
     return float(np.average(losses, weights=rows.weight))
 

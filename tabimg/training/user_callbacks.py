@@ -13,7 +13,12 @@ from skorch.callbacks import (
     InputShapeSetter,
     LoadInitState,
     LRScheduler,
+    MlflowLogger,
+    NeptuneLogger,
     PassthroughScoring,
+    SacredLogger,
+    TensorBoard,
+    WandbLogger,
     WarmRestartLR,
 )
 
@@ -35,6 +40,8 @@ REFUSED: dict[type, str] = {
     LoadInitState: "an interrupted fit goes on by checkpoint_dir=, a finished one by warm_start=",
     InputShapeSetter: "networks get their shapes from the table",
 }
+# What these write to is the user's, and never copied.
+_LOGGERS = (MlflowLogger, NeptuneLogger, SacredLogger, TensorBoard, WandbLogger)
 
 
 def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
@@ -75,7 +82,7 @@ def copies(callbacks: Sequence[Any]) -> list[Any]:
 
 def _check_one(item: Any) -> Any:
     if isinstance(item, tuple):
-        if len(item) != 2 or not isinstance(item[0], str):
+        if len(item) != 2 or not isinstance(item[0], str) or isinstance(item[1], tuple):
             raise TypeError(f"callbacks: a tuple must be (name, callback), got {item!r}")
         return item[0], _check_one(item[1])
     kind = item if isinstance(item, type) else type(item)
@@ -101,6 +108,8 @@ def _check_one(item: Any) -> Any:
 
 
 def _copy(callback: Any) -> Any:
+    if isinstance(callback, _LOGGERS):
+        return copy.copy(callback)
     try:
         return copy.deepcopy(callback)
     except TypeError:

@@ -145,12 +145,23 @@ def test_callback_that_cannot_work_is_refused_by_name_before_training(
     assert Count.epochs == []
 
 
+class CopyableSink(Sink):
+    """A service whose copy would take the entries in silence."""
+
+    def __init__(self) -> None:
+        self.logged: list[Any] = []
+
+
+@pytest.mark.parametrize("make_sink", [Sink, CopyableSink])
 @pytest.mark.parametrize("logger", [SacredLogger, TensorBoard, WandbLogger])
-def test_logger_of_skorch_sees_the_losses(
-    logger: Any, table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+def test_logger_of_skorch_writes_the_losses_to_the_user_s_own_object(
+    logger: Any,
+    make_sink: Callable[[], Sink],
+    table: pd.DataFrame,
+    target: np.ndarray,
+    make_regressor: Make,
 ) -> None:
-    """The service is the user's own object, though it cannot be copied."""
-    sink = Sink()
+    sink = make_sink()
     extra = {"save_model": False} if logger is WandbLogger else {}
     callbacks = [logger(sink, **extra)]
     make_regressor(finetune="full", callbacks=callbacks).fit(table, target)
@@ -212,11 +223,20 @@ def test_own_callback_s_error_comes_out_as_it_is(
         ([EpochTimer, 3], r"list of skorch callbacks.*got 3"),
         ([("a", EpochTimer), ("a", PrintLog)], "the name 'a' is given to more than one"),
         ([("a", "b", EpochTimer)], "a tuple must be"),
+        ([("a", ("b", EpochTimer))], "a tuple must be"),
         ([Freezer], "give an instance of Freezer"),
         ([lambda net: None], "list of skorch callbacks"),
         (EpochTimer(), "list of skorch callbacks"),
     ],
-    ids=["number", "doubled name", "tuple of three", "class with arguments", "function", "no list"],
+    ids=[
+        "number",
+        "doubled name",
+        "tuple of three",
+        "tuple in a tuple",
+        "class with arguments",
+        "function",
+        "no list",
+    ],
 )
 def test_callbacks_that_are_none_are_refused(
     callbacks: Any,

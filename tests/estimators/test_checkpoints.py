@@ -346,7 +346,7 @@ def interrupted(
     """The checkpoints of a fit that was interrupted after two epochs of three, and its data."""
     folder = tmp_path_factory.mktemp("interrupted")
     x = np.arange(30.0)
-    data = pd.DataFrame({"a": x % 7, "b": x % 3}), x % 5
+    data = pd.DataFrame({"a": x % 7, "b": x % 3}), x % 7
     cut(make_regressor(**FULL, checkpoint_dir=folder), *data, after=2)
     return folder, *data
 
@@ -443,3 +443,36 @@ def test_checkpoint_dir_that_is_no_folder_is_refused_before_training(
     model = request.getfixturevalue(f"make_{face}")(checkpoint_dir=tmp_path / "taken")
     with pytest.raises(NotADirectoryError, match=r"checkpoint_dir: .*taken' is no folder"):
         model.fit(vectors, target)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "\ud800"], ids=["empty", "NUL", "surrogate"])
+@pytest.mark.parametrize("parameter", ["checkpoint_dir", "cache_dir"])
+def test_folder_that_no_system_can_make_is_refused_by_the_parameter_s_name(
+    name: str, parameter: str, vectors: pd.DataFrame, make_pretrainer: Make
+) -> None:
+    with pytest.raises(ValueError, match=f"{parameter}: no folder can have the name") as caught:
+        make_pretrainer(**{parameter: name}).fit(vectors)
+    str(caught.value).encode()
+
+
+def test_folder_below_a_file_is_refused(
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: Make
+) -> None:
+    (tmp_path / "taken").touch()
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir: .*taken' is no folder"):
+        make_regressor(checkpoint_dir=tmp_path / "taken" / "runs").fit(table, target)
+
+
+def test_names_of_foreign_stages_are_said_in_what_every_terminal_can_write(
+    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make_regressor: Make
+) -> None:
+    folder, table, target = interrupted
+    root = tmp_path / "checkpoints"
+    shutil.copytree(folder, root)
+    (fit,) = root.iterdir()
+    (stage,) = fit.glob("stage-*")
+    stage.rename(fit / "stage-\udcff")
+    with pytest.warns(UserWarning) as caught:
+        make_regressor(**FULL, checkpoint_dir=root).fit(table, target)
+    told = "".join(str(warning.message) for warning in caught)
+    assert r"stage-\udcff" in told and told.encode()

@@ -406,6 +406,20 @@ def test_what_is_no_plain_file_is_never_opened_and_named(
     assert all(found.read_bytes() == b"precious" for found in kept.glob("elsewhere"))
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, make_folder, make_link, make_device_link])
+def test_lock_that_is_no_plain_file_is_named_and_left_alone(
+    make_photos: MakePhotos, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    kept = tmp_path / "kept"
+    photos = make_photos(5)
+    build(images_of(photos, range(3)), kept)
+    (folder,) = kept.iterdir()
+    make(folder / "lock")
+    with pytest.raises(OSError, match="'lock' in it is no plain file: remove it"):
+        build(images_of(photos, range(5)), kept)
+    assert os.path.lexists(folder / "lock")
+
+
 def test_foreign_files_are_named_and_left_alone(make_photos: MakePhotos, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     images = images_of(make_photos(3), range(3))

@@ -37,8 +37,12 @@ class Script:
         if changes:
             nn.init.constant_(self.net.weight, loss)
         if not np.isfinite(loss):
-            raise DivergenceError("train_task is nan")
+            raise DivergenceError("diverged", "train_task is nan in epoch 1")
         return [{"epoch": 1, f"{self.name}_loss": loss}]
+
+    def loss_of_net(self) -> float:
+        """What the weight is: constants of the tests are losses without dropout too."""
+        return self.net.weight.item()
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_sound_training_is_done_once_in_silence(
     train = Script(net, course, name=name)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        history = train_without_diverging(net, train, 1.0)
+        history = train_without_diverging(net, train, train.loss_of_net, 1.0)
     assert history == [{"epoch": 1, f"{name}_loss": course[0]}]
     assert train.factors == [1.0]
 
@@ -75,7 +79,7 @@ def test_diverged_training_begins_again_from_its_start(
 ) -> None:
     train = Script(net, first, (0.5, True))
     with pytest.warns(UserWarning, match=r"diverged: .*; again at 0\.1 \* lr"):
-        history = train_without_diverging(net, train, 1.0)
+        history = train_without_diverging(net, train, train.loss_of_net, 1.0)
     assert history == [{"epoch": 1, "valid_loss": 0.5, "lr_factor": 0.1}]
     assert (train.factors, train.starts) == ([1.0, 0.1], [0.25, 0.25])
     assert net.weight.item() == 0.5
@@ -84,10 +88,10 @@ def test_diverged_training_begins_again_from_its_start(
 def test_training_that_always_diverges_keeps_its_start(net: nn.Module) -> None:
     train = Script(net, *[(9.0, True)] * 3, name="train")
     with pytest.warns(UserWarning) as caught:
-        history = train_without_diverging(net, train, 1.0)
+        history = train_without_diverging(net, train, train.loss_of_net, 1.0)
     said = [str(warning.message) for warning in caught]
     assert said[-1] == (
-        "fine-tuning diverged: train_loss ended at 9, where a constant prediction has 1; the "
+        "fine-tuning diverged: the loss ended at 9, where a constant prediction has 1; the "
         "weights stay as they were"
     )
     assert len(said) == 3
@@ -95,13 +99,34 @@ def test_training_that_always_diverges_keeps_its_start(net: nn.Module) -> None:
     assert history[0]["lr_factor"] == 0.01
 
 
-def test_training_that_is_never_finite_is_an_error(net: nn.Module) -> None:
+def test_training_that_is_never_finite_keeps_its_start(net: nn.Module) -> None:
+    train = Script(net, *[(np.nan, True)] * 3)
+    with pytest.warns(UserWarning) as caught:
+        assert train_without_diverging(net, train, train.loss_of_net, 1.0) == []
+    assert [str(warning.message) for warning in caught] == [
+        "fine-tuning diverged: train_task is nan in epoch 1; again at 0.1 * lr",
+        "fine-tuning diverged: train_task is nan in epoch 1; again at 0.01 * lr",
+        "fine-tuning diverged: train_task is nan in epoch 1; the weights stay as they were",
+    ]
+    assert net.weight.item() == 0.25
+
+
+def test_net_that_was_never_finite_is_an_error(net: nn.Module) -> None:
+    nn.init.constant_(net.weight, np.nan)
     train = Script(net, *[(np.nan, True)] * 3)
     with (
         pytest.warns(UserWarning, match=r"again at 0\.01"),
-        pytest.raises(DivergenceError, match="train_task is nan"),
+        pytest.raises(DivergenceError, match="diverged"),
     ):
-        train_without_diverging(net, train, 1.0)
+        train_without_diverging(net, train, train.loss_of_net, 1.0)
+
+
+def test_loss_that_dropout_alone_makes_bad_is_no_divergence(net: nn.Module) -> None:
+    train = Script(net, (9.0, False), name="train")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        history = train_without_diverging(net, train, train.loss_of_net, 1.0)
+    assert history == [{"epoch": 1, "train_loss": 9.0}]
 
 
 @pytest.mark.parametrize("validation_fraction", [0.3, None])
