@@ -8,17 +8,20 @@ from itertools import islice
 
 from tabimg.messages import shorten
 
-_NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?\s*%?\s*")
+# Nowhere do two parts of a pattern share a run of blanks: the work would grow with its square.
+_NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?\s*(?:%\s*)?")
 _DATE = re.compile(
     r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
-    r"(?:[T ]\d{1,2}:\d{2}.*)?\s*"
+    r"(?:[T ]\d{1,2}:\d{2}(?:.*\S)?)?\s*"
 )
 _CODE = re.compile(r"\d+")
 # What people write where they know nothing.
 _UNKNOWN = re.compile(
-    r"\s*(?:[?.*#-]*|n\.?/?a\.?|nan|null|none|nil|unk|unknown|missing)\s*", re.IGNORECASE
+    r"\s*(?:(?:[?.*#-]+|n\.?/?a\.?|nan|null|none|nil|unk|unknown|missing)\s*)?", re.IGNORECASE
 )
 _LOOKED_AT = 1000
+# Of a number, a date or a mark; longer text is a report, or an encoded file.
+_LONGEST = 1000
 _MOST = 0.9
 _FEW_CELLS = 20
 
@@ -52,7 +55,7 @@ def suspicion(values: Iterable[str | None]) -> str | None:
         return f"holds dates as text{_first(dates)}: turn it into dates, {_WAYS['datetime']}"
     if len(numbers) <= few < len(codes):
         return f"holds numbers as text{_first(numbers)}: turn it into numbers, {_WAYS['numeric']}"
-    if codes and len(codes) <= few and _UNKNOWN.fullmatch(codes[0][1]):
+    if codes and len(codes) <= few and _fits(_UNKNOWN, codes[0][1]):
         return (
             f"holds whole numbers as text{_first(codes)}: make that missing and, unless they are "
             f"codes, turn the column into numbers, {_WAYS['numeric']}"
@@ -83,7 +86,7 @@ def reads_as(kind: str, text: str) -> bool:
     text : str
     """
     pattern = _PATTERNS.get(kind)
-    return pattern is None or pattern.fullmatch(text) is not None
+    return pattern is None or _fits(pattern, text)
 
 
 _PATTERNS = {"numeric": _NUMBER, "datetime": _DATE, "boolean": re.compile("True|False")}
@@ -94,7 +97,11 @@ _WAYS = {
 
 
 def _others(pattern: re.Pattern[str], cells: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    return [(row, value) for row, value in cells if pattern.fullmatch(value) is None]
+    return [(row, value) for row, value in cells if not _fits(pattern, value)]
+
+
+def _fits(pattern: re.Pattern[str], text: str) -> bool:
+    return len(text) <= _LONGEST and pattern.fullmatch(text) is not None
 
 
 def _first(others: list[tuple[int, str]]) -> str:

@@ -26,6 +26,9 @@ from tabimg.table.paths import looks_like_file_paths
         pl.Series(["a.jpg", None]),
         np.array(["a.bmp", "b.tiff"], dtype=object),
         ["a.jpg", "", None, float("nan"), pd.NA],
+        ["DATA:image/png;base64," + "A" * 10_000],
+        ["folder/" * 500 + "a.jpg \n"],
+        ["https://host/" + "a.jpg?" * 500],
     ],
 )
 def test_paths_are_recognised(values):
@@ -47,7 +50,25 @@ def test_paths_are_recognised(values):
         ["a.jpg", 1, 2],
         pd.Series([1, 2], dtype="Int64"),
         np.array([True, False]),
+        ["A sentence. " * 1000 + "a.jpg"],  # longer than any path
+        ["https://host/a b.html", ". .jpg", "... .png"],
     ],
 )
 def test_other_values_are_not(values):
     assert not looks_like_file_paths(values)
+
+
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("word and more. " * 70_000, "." * MILLION, "a." * (MILLION // 2), " " * MILLION + "x"),
+        *("/" * MILLION, "a" * MILLION + "://", "http://" + ".jpg?" * (MILLION // 5) + " x"),
+    ],
+    ids=lambda text: f"{text[:8]!r}",
+)
+def test_long_cells_are_told_from_paths_without_work_that_grows_with_their_square(text):
+    # With such work, one cell takes hours.
+    assert not looks_like_file_paths([text] * 20)

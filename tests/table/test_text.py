@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabimg.table.text import suspicion
+from tabimg.table.text import reads_as, suspicion
 
 NUMBERS = [f"{value:.3f}" for value in np.random.default_rng(0).normal(size=50)]
 
@@ -39,3 +39,28 @@ def test_text_that_is_no_category_is_described(values: list[str], looks: str) ->
 )
 def test_ordinary_text_is_left_in_peace(values: list[str | None]) -> None:
     assert suspicion(values) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" + " " * 1_000_000 + "x",
+        " " * 1_000_000 + "x",
+        "2020-01-01 10:00" + " " * 1_000_000 + "\nx",
+    ],
+    ids=["after a number", "before a letter", "after a date"],
+)
+def test_blanks_in_long_cells_take_no_work_that_grows_with_their_square(text: str) -> None:
+    assert suspicion([text, *["red", "blue"] * 20]) is None
+    assert not any(reads_as(kind, text) for kind in ("numeric", "datetime"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        *(("numeric", each) for each in ("1", " 1,5 ", "-1e5", "12 %", "12 % ", ".5")),
+        *(("datetime", each) for each in ("2020-01-01", "1.2.2020 10:00 Z ", "2020-01-01T10:00\n")),
+    ],
+)
+def test_written_numbers_and_dates_are_read_as_such(kind: str, text: str) -> None:
+    assert reads_as(kind, text)
