@@ -83,7 +83,7 @@ def without_repeated_part(path: Path) -> Path | None:
 
 def is_address(text: str) -> bool:
     """Tell a URL or the address of an object in a bucket from a path."""
-    return "://" in text[:LONGEST] or text.startswith("data:")
+    return "://" in text[:LONGEST] or text[:5].casefold() == "data:"
 
 
 def _composed(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,6 @@ def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -
 def _is_relative(cell: Any) -> bool:
     if isinstance(cell, (list, tuple)):
         return any(_is_relative(each) for each in cell)
-    if is_blank(cell) or not isinstance(cell, (str, Path)):
+    if is_blank(cell) or not isinstance(cell, (str, PurePath)):
         return False
     return not os.path.isabs(cell) and not is_address(str(cell))

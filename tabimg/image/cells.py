@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tabimg.image.misfits import explain_object
 from tabimg.image.reader import ImageSource
 from tabimg.image.row_names import RowNames
 from tabimg.messages import shorten
@@ -19,7 +20,7 @@ from tabimg.messages import shorten
 # What str() makes of missing cells, as in a column after astype(str).
 MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 # A scheme has two letters at least: "C:\\photos" is a path.
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", re.IGNORECASE)
 
 
 def is_blank(cell: Any) -> bool:
@@ -165,7 +166,9 @@ class CellCollector:
         if isinstance(cell, str):
             if not is_blank(cell):
                 yield str(cell)
-        elif isinstance(cell, (bytes, Image.Image, Path)):
+        elif isinstance(cell, PurePath):
+            yield os.fspath(cell)
+        elif isinstance(cell, (bytes, Image.Image)):
             yield cell
         elif isinstance(cell, (bytearray, memoryview)):
             yield bytes(cell)
@@ -195,7 +198,7 @@ class CellCollector:
         return TypeError(
             f"{self.names.describe([row])}: an image cell is a str, Path, bytes, PIL image, 1-D "
             "numeric vector, a list of those, or empty; got "
-            f"{type(cell).__module__}.{type(cell).__qualname__}{detail}. {_remedy(cell)}"
+            f"{type(cell).__module__}.{type(cell).__qualname__}{detail}. {explain_object(cell)}"
         )
 
 
@@ -216,14 +219,3 @@ def _as_vector(cell: Any) -> np.ndarray | None:
         return None
     array = np.asarray(cell)
     return array if array.ndim == 1 and array.size and array.dtype.kind in "iuf" else None
-
-
-def _remedy(cell: Any) -> str:
-    if isinstance(cell, (int, float, np.number)):
-        return (
-            "A number names no file: make it a path (f'{number:04d}.jpg'), or let "
-            "tabimg.datasets.load_paired find the photo of that name, key_column=..."
-        )
-    if isinstance(cell, dict):
-        return "Take its path or its bytes out: cell['bytes']."
-    return "Wrap decoded pixels with PIL.Image.fromarray."

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from tabimg.image.cells import is_address
+from tabimg.image.misfits import LONGEST_NAME, LONGEST_PATH, explain_text
 from tabimg.image.words import quoted
 
 N_LOOKED_AT = 1000
@@ -17,10 +18,6 @@ N_PROBED = 5
 N_LISTED = 20_000
 N_SUBFOLDERS = 100
 N_PARENTS = 3
-# What base64 makes of the first bytes of JPEG, PNG, GIF, WebP, BMP and TIFF files.
-_ENCODED_HEADS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0A")
-_ENCODED = re.compile(r"[A-Za-z0-9+/_\-\s]{60,}={0,2}\s*")
-_SEPARATORS = re.compile(r"\s*[;|,\n]\s*")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
@@ -60,14 +57,17 @@ def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) ->
 def near_name(path: str) -> str:
     """Show a file of the same folder whose name is nearly that of a missing one, in brackets."""
     folder, wanted = os.path.split(path)
+    if len(wanted) > LONGEST_NAME:
+        return ""
     try:
         names = _list_folder(folder)
     except (OSError, ValueError):
         return ""
     if wanted in names:
         return " (there is a link of this name, which leads nowhere)"
-    alike = [name for name in names if _normal(name) == _normal(wanted)]
-    alike = alike or [name for name in names if _stem(_normal(name)) == _stem(_normal(wanted))]
+    normal = _normal(wanted)
+    alike = [name for name in names if _normal(name) == normal]
+    alike = alike or [name for name in names if _stem(_normal(name)) == _stem(normal)]
     if not alike and len(wanted) < N_SUBFOLDERS:
         # Numbered files differ in one digit and are others.
         rivals = [name for name in names if _numbers(name) == _numbers(wanted)]
@@ -79,12 +79,13 @@ def near_name(path: str) -> str:
 
 
 def _explain_address(address: str) -> str:
-    if address.startswith("data:"):
+    scheme = address.partition(":")[0].casefold()
+    if scheme == "data":
         return (
             "A data URI holds the photo itself: decode it, base64.b64decode(cell.split(',', 1)[1]);"
             " bytes are taken as photos."
         )
-    if address.startswith("file:"):
+    if scheme == "file":
         return "Photos are given by path, not as file: URLs: leave 'file://' out."
     return (
         "These are web or storage addresses (URLs), and photos have to be files: download them, or "
@@ -94,18 +95,9 @@ def _explain_address(address: str) -> str:
 
 def _explain_text(given: str, path: str) -> str:
     """Recognise text that is no path, or that of another system."""
-    is_encoded = given.startswith(_ENCODED_HEADS) or len(given) > N_LOOKED_AT
-    if is_encoded and _ENCODED.fullmatch(given):
-        return (
-            "This is base64 text, no path: decode it, base64.b64decode(cell); bytes are taken as "
-            "photos."
-        )
-    parts = [part.strip("'\" ") for part in _SEPARATORS.split(given[:N_LISTED].strip("[]() "))]
-    if all(_SUFFIX.search(part) for part in parts) and (len(parts) > 1 or given[:1] in "[("):
-        return (
-            "Several paths stand in one text: make it a list in the cell, such as "
-            f"{[part[:N_SUBFOLDERS] for part in parts[:2]]}."
-        )
+    hint = explain_text(given or path)
+    if hint:
+        return hint
     if "\\" in given and os.sep != "\\":
         return (
             "Paths are written with backslashes, which divide folders on Windows alone: "
@@ -129,12 +121,15 @@ def _explain_root(root: str) -> str:
         return ""
     if os.path.exists(root):
         return f" image_root has to be a folder, and {quoted(root)} is a file."
-    return f" The folder {quoted(root)} does not exist{near_name(root)}: it is image_root."
+    gone = _first_gone(root)
+    what = "it is image_root" if gone == root else f"image_root is {quoted(root)}"
+    return f" The folder {quoted(gone)} does not exist{near_name(gone)}: {what}."
 
 
 def _find_elsewhere(root: str, given: Sequence[str], all_missing: bool) -> str:
     """Find the folder that relative paths do start from, or what they have too much."""
-    relative = [each for each in given if each and not os.path.isabs(each)]
+    may_be_there = [each for each in given if 0 < len(each) <= LONGEST_PATH]
+    relative = [each for each in may_be_there if not os.path.isabs(each)]
     found = {folder: _count(folder, relative) for folder in _other_roots(root)}
     best = max(found, key=found.__getitem__)
     if found[best]:
@@ -156,9 +151,15 @@ def _explain_folder(path: str) -> str:
     folder = os.path.dirname(path)
     if os.path.exists(folder):
         return ""
+    folder = _first_gone(folder)
+    return f"The folder {quoted(folder)} does not exist{near_name(folder)}."
+
+
+def _first_gone(folder: str) -> str:
+    """Give the first folder that does not exist on the way to one that does not."""
     while not os.path.exists(os.path.dirname(folder)):
         folder = os.path.dirname(folder)
-    return f"The folder {quoted(folder)} does not exist{near_name(folder)}."
+    return folder
 
 
 def _root_of(given: str, path: str) -> str | None:

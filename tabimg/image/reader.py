@@ -15,6 +15,7 @@ from PIL.ImageFile import ImageFile
 
 from tabimg.image.colour_modes import array_to_image
 from tabimg.image.formats import FORMATS, decode
+from tabimg.image.misfits import explain_bytes
 from tabimg.image.orientation import orientation_of, upright
 from tabimg.image.paths import open_regular, path_status, why_no_file
 from tabimg.image.refusal import MAX_PIXELS, RefusedImage, check_pixels
@@ -203,8 +204,11 @@ def _decode_again(image: ImageFile, draft_size: int, max_pixels: int) -> tuple[I
 
 def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) -> str:
     """Say in words what is wrong, from the state of the file first and the error second."""
-    if isinstance(source, bytes) and not source:
-        return "it holds no bytes"
+    if isinstance(source, bytes):
+        if not source:
+            return "it holds no bytes"
+        if hint := explain_bytes(source):
+            return hint
     if isinstance(source, (str, os.PathLike)):
         path = os.fspath(source)
         status = path_status(path)

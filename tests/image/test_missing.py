@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import io
 import os
 import pickle
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from tabimg.image import ImageReadError, RowImages, build_image_cache
+from tabimg.image import ImageReadError, RowImages, build_image_cache, path_hints, read_image
 from tabimg.image.missing import MissingImagesError, look_for_files
 from tabimg.image.row_names import RowNames
 
@@ -114,6 +118,16 @@ def test_image_root_in_another_case_is_shown(folder: Path) -> None:
     assert "(there is 'photos')" in message(["1.jpg"], folder.parent / "Photos")
 
 
+def test_image_root_below_a_folder_in_another_case_is_shown(folder: Path) -> None:
+    (folder / "cars").mkdir()
+    root = folder.parent / "Photos" / "cars"
+    if root.exists():
+        pytest.skip("this file system does not tell cases apart")
+    text = message(["1.jpg"], root)
+    assert f"The folder {str(root.parent)!r} does not exist (there is 'photos')" in text
+    assert f"image_root is {str(root)!r}" in text
+
+
 def test_image_root_that_is_a_file_is_called_that(folder: Path) -> None:
     assert "image_root has to be a folder" in message(["1.jpg"], folder / "0.jpg")
 
@@ -171,7 +185,10 @@ def test_numbered_file_is_no_near_name_of_another_number(folder: Path) -> None:
     assert "there is" not in message(["37.jpg", "1.jpg"], folder)
 
 
-ENCODED = base64.b64encode(np.random.default_rng(0).bytes(60_000)).decode()
+PIXELS = np.random.default_rng(0).bytes(60_000)
+ENCODED = base64.b64encode(PIXELS).decode()
+JPEG = b"\xff\xd8\xff\xe0" + PIXELS
+LISTED = r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"
 
 
 @pytest.mark.parametrize(
@@ -186,10 +203,30 @@ ENCODED = base64.b64encode(np.random.default_rng(0).bytes(60_000)).decode()
         ("iVBORw0KGgo" + ENCODED, r"base64 text.*base64\.b64decode"),
         ("/9j/" + ENCODED, r"base64 text.*base64\.b64decode"),
         (ENCODED, r"base64 text.*base64\.b64decode"),
-        ("0.jpg;1.jpg", r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"),
-        ("0.jpg|1.jpg", r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"),
-        ("0.jpg, 1.jpg", r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"),
-        ("['0.jpg', '1.jpg']", r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"),
+        ("0.jpg;1.jpg", LISTED),
+        ("0.jpg|1.jpg", LISTED),
+        ("0.jpg, 1.jpg", LISTED),
+        ("['0.jpg', '1.jpg']", LISTED),
+        ("0.jpg\t1.jpg", LISTED),
+        ("0.jpg 1.jpg", LISTED),
+        ("0.jpg;1.jpg;", LISTED),
+        (str(np.array(["0.jpg", "1.jpg"])), LISTED),
+        ("[PosixPath('0.jpg'), PosixPath('1.jpg')]", LISTED),
+        ("DATA:image/png;base64," + ENCODED, r"data URI.*base64\.b64decode"),
+        ("FILE:///home/1.jpg", "leave 'file://' out"),
+        (base64.encodebytes(JPEG).decode(), r"base64 text.* base64\.b64decode\(cell\)"),
+        (
+            "_9j_" + ENCODED.replace("+", "-").replace("/", "_"),
+            r"base64\.urlsafe_b64decode\(cell\)",
+        ),
+        (JPEG.hex(), r"hexadecimal text.*bytes\.fromhex\(cell\)"),
+        ("\\x" + JPEG[:40].hex(), r"hexadecimal text.*bytes\.fromhex\(cell\[2:\]\)"),
+        (str(JPEG), r"what str\(\) makes of bytes.*ast\.literal_eval"),
+        ("red paint and a broken mirror " * 50, "holds text, no path"),
+        ("red paint; a broken mirror, " * 50, "holds text, no path"),
+        ("a b/c " * 2_000, "holds text, no path"),
+        ("N/A", r"'N/A' is read as a path: a cell without a photo is empty \(None\)"),
+        ("null", r"'null' is read as a path: a cell without a photo is empty \(None\)"),
         ("0042", r"\(there is '0042\.png'\).*key_column="),
         ("../photos", "is a folder, not a file.*image_loader="),
     ],
@@ -197,7 +234,34 @@ ENCODED = base64.b64encode(np.random.default_rng(0).bytes(60_000)).decode()
 def test_cell_that_is_no_path_is_shown_with_the_remedy(folder: Path, cell: str, words: str) -> None:
     text = message([cell], folder)
     assert re.search(words, text), text
-    assert cell[:90] in text or "../" in cell or "['" in cell
+    assert repr(cell[:12])[1:-1] in text or "../" in cell
+
+
+def test_name_with_blanks_is_no_list(folder: Path) -> None:
+    assert "Several paths" not in message(["my photo.v2 of a.car.jpg", "photo 1.jpg"], folder)
+
+
+def test_hints_for_long_cells_take_no_work_that_grows_with_their_square(folder: Path) -> None:
+    cells = [
+        *(
+            "a /" * 300_000,
+            "word and more. " * 70_000,
+            "a;" + " " * 1_000_000 + "x",
+            ";" * 1_000_000,
+        ),
+        *("a" * 1_000_000 + "!", "a " * 1_000 + " " * 1_000_000 + "!", "['" * 500_000),
+    ]
+    for cell in cells:
+        assert "holds text, no path" in message([cell] * 3, folder)
+
+
+def test_long_cell_is_compared_with_no_name_of_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    monkeypatch.setattr(path_hints, "_list_folder", lambda each: listed.append(each) or [])
+    message(["1.gif", "x y" * 100_000], folder)
+    assert listed == [str(folder)]
 
 
 @BACKSLASHES
@@ -209,3 +273,46 @@ def test_backslashes_are_told(folder: Path) -> None:
 def test_number_as_a_cell_is_told_of_load_paired() -> None:
     with pytest.raises(TypeError, match=r"row 1 of X: .*42.*load_paired.*key_column="):
         of(["a.jpg", 42], None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "remedy"),
+    [
+        (UUID(int=7), r"A UUID names no file: make it a path .* f'\{cell\}\.jpg'"),
+        (pd.Timestamp("2020-01-02"), "A date names no file: make it a path"),
+        (dt.date(2020, 1, 2), "A date names no file: make it a path"),
+        (np.datetime64("2020-01-02"), "A date names no file: make it a path"),
+        (True, "A number names no file"),
+        ({"a.jpg"}, r"A set has no order: make it a list, sorted\(cell\)"),
+        (io.BytesIO(b"photo"), r"Take its bytes out: cell\.getvalue\(\)"),
+        (io.BufferedReader(io.BytesIO(b"photo")), r"Give the path of the file, or its bytes"),
+        (np.zeros((4, 4, 3)), r"Wrap decoded pixels with PIL\.Image\.fromarray"),
+        (object(), "Give the path of the photo, the bytes of its file, or a PIL image"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_object_that_is_no_image_cell_is_told_what_to_become(cell: object, remedy: str) -> None:
+    with pytest.raises(TypeError, match=f"row 1 of X: .*{remedy}"):
+        of(["a.jpg", cell], None)
+
+
+def test_pure_paths_are_paths(folder: Path) -> None:
+    images = of([PurePosixPath("0.jpg"), "0.jpg"], folder)
+    assert images.sources == [str(folder / "0.jpg")]
+    assert images.given == ["0.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (base64.b64encode(JPEG), r"it is base64 text: decode it, base64\.b64decode\(cell\)"),
+        (JPEG.hex().encode(), r"it is hexadecimal text: .* bytes\.fromhex\(cell\.decode\(\)\)"),
+        (b"data:image/png;base64,iVBORw0KGgo", r"it is a data URI: decode it"),
+        (b"P1\n" + b"1\n0\n" * 1_000, "damaged or truncated|known format"),
+        (b"no photo", "not an image of a known format"),
+        (JPEG, "damaged or truncated|known format"),
+    ],
+)
+def test_bytes_that_hold_an_encoded_photo_are_called_that(data: bytes, words: str) -> None:
+    with pytest.raises(ImageReadError, match=words):
+        read_image(data, 8)
