@@ -20,8 +20,11 @@ SEPARATORS = (";", "\t", "|")
 
 def as_labels(columns: Any) -> list[Any]:
     """Make a list of one column label or several; a tuple is a label, that of several headers."""
-    if isinstance(columns, (pd.Index, pd.Series, np.ndarray)):
+    if isinstance(columns, np.ndarray):
         columns = np.atleast_1d(columns).tolist()
+    for method in ("to_pylist", "to_list"):  # of a Series, Index or column, pyarrow's first
+        if hasattr(columns, method):
+            columns = getattr(columns, method)()
     labels = columns if isinstance(columns, list) else [columns]
     if not labels:
         raise ValueError("image_column is an empty list: name the columns of the photos.")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.estimators.containers import cells_of
 from tabimg.messages import listing, shorten
 from tabimg.table.columns import plain_name
 
@@ -56,7 +57,7 @@ def find_categorical(categorical_features: Any, columns: Sequence[Any]) -> list[
     if not declares_categories(categorical_features):
         return []
     names = [plain_name(column) for column in columns]
-    chosen = np.asarray(list(categorical_features), dtype=object)
+    chosen = np.asarray(cells_of(categorical_features), dtype=object)
     if len(chosen) and all(isinstance(each, (bool, np.bool_)) for each in chosen):
         if len(chosen) != len(names):
             raise ValueError(

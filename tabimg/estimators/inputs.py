@@ -112,10 +112,12 @@ def column_names(table: Any) -> list[Any]:
 
 def as_column_list(columns: Any) -> list[Hashable]:
     """Make a list of an ``image_column=`` parameter: None, one column, or several."""
-    if isinstance(columns, (np.ndarray, pd.Index, pd.Series)):
+    if isinstance(columns, np.ndarray):
         return np.atleast_1d(columns).tolist()
     if isinstance(columns, list):
         return columns
+    if hasattr(columns, "to_list") or hasattr(columns, "to_pylist"):  # a Series, Index or column
+        return cells_of(columns)
     # A tuple is a label: that of a column under several headers.
     return [] if columns is None else [columns]
 

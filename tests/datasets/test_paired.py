@@ -467,9 +467,10 @@ def test_missing_target_shows_the_near_column(csv, photos, target):
 
 def test_photo_columns_may_be_an_index_and_a_tuple_is_told_to_be_one_label(photos):
     table = TABLE[:3].assign(side=TABLE["photo"])
-    assert load(table, photos, image_column=pd.Index(["photo", "side"])).feature_names == [
-        "id", "age", "site", "patient",
-    ]  # fmt: skip
+    pl, pa = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    for make in (pd.Index, pl.Series, pa.array):
+        paired = load(table, photos, image_column=make(["photo", "side"]))
+        assert paired.feature_names == ["id", "age", "site", "patient"]
     with pytest.raises(ValueError, match=r"several columns are a list, \['photo', 'side'\]"):
         load(table, photos, image_column=("photo", "side"))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.frozen import FrozenEstimator
 
@@ -53,7 +54,12 @@ def categories_of(fitted: Any) -> dict[Any, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "declared", [["zip"], [1], np.array([1]), [False, True, False], np.array(["zip"]), ("zip",)]
+    "declared",
+    [
+        *(["zip"], [1], np.array([1]), [False, True, False], np.array(["zip"]), ("zip",)),
+        *(pa.array(["zip"]), pa.array([False, True, False]), pl.Series([1])),
+    ],
+    ids=repr,
 )
 @pytest.mark.parametrize("make", FITS)
 def test_declared_column_holds_categories(

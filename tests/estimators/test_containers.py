@@ -160,6 +160,9 @@ def test_generator_of_image_paths_serves_pretraining_and_fine_tuning(
         (np.array("a"), ["a"]),
         (pd.Index(["a", "b"]), ["a", "b"]),
         (pd.Series(["a", "b"]), ["a", "b"]),
+        (pl.Series(["a", "b"]), ["a", "b"]),
+        (pa.array(["a", "b"]), ["a", "b"]),
+        (pa.chunked_array([["a"], ["b"]]), ["a", "b"]),
         (pd.Index([("a", "x"), ("b", "x")]), [("a", "x"), ("b", "x")]),
         (("a", "x"), [("a", "x")]),
         (0, [0]),
@@ -169,18 +172,21 @@ def test_column_lists_are_made_of_what_names_columns(given: Any, expected: list[
     assert as_column_list(given) == expected
 
 
+@pytest.mark.parametrize(
+    "columns", [np.array(["photo"]), pl.Series(["photo"]), pa.array(["photo"])], ids=type
+)
 def test_estimators_take_image_columns_as_an_array(
+    columns: Any,
     frame: pd.DataFrame,
     labels: np.ndarray,
     make_pretrainer: Make,
     make_citab: Make,
     make_classifier: Make,
 ) -> None:
-    columns = np.array(["photo"])
     expected = make_pretrainer().fit(frame)
     found = make_pretrainer(image_column=columns).fit(frame)
     np.testing.assert_array_equal(found.transform_images(frame), expected.transform_images(frame))
-    assert make_citab(image_column=pd.Index(columns))._images_of(frame).has_image.all()
+    assert make_citab(image_column=columns)._images_of(frame).has_image.all()
     fused = make_classifier(image_column=columns, finetune="full", pretrainer=clone(found))
     assert list(fused.fit(frame, labels).feature_names_in_) == ["width", "pressure", "support"]
 
