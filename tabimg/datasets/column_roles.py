@@ -63,6 +63,7 @@ def check_roles(frame: pd.DataFrame, roles: Sequence[Any], made: Any = None) -> 
             raise ValueError(
                 f"The table has no column {shorten(name)}.{did_you_mean(name, names)} It has "
                 f"{listing(names, N_LISTED)}.{_one_column_hint(names)}"
+                f"{_second_header_hint(frame, name)}"
             )
         if names.count(name) > 1:
             raise ValueError(f"The table has {names.count(name)} columns {name!r}: rename them.")
@@ -101,4 +102,15 @@ def _one_column_hint(names: Sequence[Any]) -> str:
     return (
         f" Its columns seem to be divided by {found!r}: read it yourself, "
         f"pandas.read_csv(path, sep={found!r}), and pass the frame."
+    )
+
+
+def _second_header_hint(frame: pd.DataFrame, wanted: Any) -> str:
+    """Recognise a CSV file whose names of columns stand below a first header line."""
+    if not isinstance(wanted, str) or wanted not in frame.iloc[0].tolist():
+        return ""
+    return (
+        f" {shorten(wanted)} stands in the first row below the header. If there are two header "
+        "lines, read both, pandas.read_csv(path, header=[0, 1]), or the second alone, "
+        "pandas.read_csv(path, skiprows=1), and pass the frame."
     )

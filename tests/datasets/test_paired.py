@@ -512,3 +512,16 @@ def test_real_set_is_paired_and_learnt_from(real_data):
     classifier = MTCMTMClassifier(pretrainer, finetune="frozen", random_state=0)
     classifier.fit(leaves.data[few], leaves.target[few])
     assert set(classifier.classes_) == set(leaves.target[few])
+
+
+@pytest.mark.parametrize("options", [{"image_column": "photo"}, {"key_column": "photo"}])
+def test_name_that_stands_below_the_header_tells_of_two_header_lines(tmp_path, photos, options):
+    path = tmp_path / "two.csv"
+    path.write_text("x,x,y\nid,age,photo\n1,2,007.png\n")
+    with pytest.raises(ValueError, match=r"'photo' stands in the first row.*two header lines") as e:
+        load_paired(path, photos, **options)
+    assert "pandas.read_csv(path, header=[0, 1])" in str(e.value) and "skiprows=1" in str(e.value)
+    frame = pd.read_csv(path, header=[0, 1])
+    assert (
+        len(load_paired(frame, photos, image_column=("y", "photo"), on_unused="ignore").data) == 1
+    )
