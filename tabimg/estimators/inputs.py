@@ -27,6 +27,8 @@ HEAD_ROWS = 100
 MOST_COLUMNS = 20
 # What the frame of `Unlabeled` is called in messages.
 UNLABELED = "unlabeled"
+# What messages about columns call the two frames of a fit.
+UNLABELED_NAMES = ("X", "the unlabeled rows")
 
 
 class Unlabeled:
@@ -176,8 +178,8 @@ def group_ids(parts: Sequence[Inputs]) -> np.ndarray:
     return pd.factorize(names)[0].astype(np.int64)
 
 
-def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None:
-    """Check that declared columns are in the frame.
+def require_columns(X: Any, columns: Sequence[Hashable], parameter: str, frame: str = "X") -> None:
+    """Check that declared columns are in the frame, which messages call ``frame``.
 
     Raises
     ------
@@ -187,7 +189,7 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None
     if not is_frame(X):
         if columns:
             raise ValueError(
-                f"{parameter}={columns[0]!r} names a column, but X is a bare "
+                f"{parameter}={columns[0]!r} names a column, but {frame} is a bare "
                 f"{type(X).__name__}: give a DataFrame, or the photos as fit(X, image_paths=...)"
             )
         return
@@ -195,7 +197,7 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str) -> None
     for column in columns:
         if column not in names:
             raise ValueError(
-                f"{parameter}={shorten(column)} is not a column of X; its columns are "
+                f"{parameter}={shorten(column)} is not a column of {frame}; its columns are "
                 f"{listing(names, MOST_COLUMNS)}.{_meant(column, names)}"
             )
 
@@ -273,72 +275,78 @@ def stack_tables(first: Any, second: Any) -> Any:
         If they are of different types, columns are missing from the second, or a column holds
         another kind of cells there.
     """
-    _check_one_container(first, second)
+    _check_one_container(first, second, UNLABELED_NAMES)
     if is_frame(first):
         require_columns(second, list(first.columns), "the unlabeled rows' column")
     return stack_known_columns(first, second)
 
 
-def stack_known_columns(first: Any, second: Any) -> Any:
+def stack_known_columns(first: Any, second: Any, names: tuple[str, str] = UNLABELED_NAMES) -> Any:
     """Put the rows of two tables below each other, in the columns of the first.
 
     Columns that the second lacks are missing there; others that it has are left out.
+
+    Parameters
+    ----------
+    first, second : DataFrame or array
+    names : pair of str, default=("X", "the unlabeled rows")
+        What messages call the two.
 
     Raises
     ------
     ValueError
         As `stack_tables`, but for missing columns of a frame.
     """
-    _check_one_container(first, second)
+    _check_one_container(first, second, names)
     if not is_frame(first):
         if first.shape[1] != np.shape(second)[1]:
             raise ValueError(
-                f"X has {first.shape[1]} columns, the unlabeled rows have {np.shape(second)[1]}"
+                f"{names[0]} has {first.shape[1]} columns, {names[1]} have {np.shape(second)[1]}"
             )
-        _check_equal_kinds(first, second)
+        _check_equal_kinds(first, second, names)
         return np.concatenate([first, second])
     shared = [column for column in first.columns if column in list(second.columns)]
     second = second[shared]
     if shared:
-        _check_equal_kinds(first[shared], second)
+        _check_equal_kinds(first[shared], second, names)
     if isinstance(first, pd.DataFrame):
         return pd.concat([first, second], ignore_index=True)
     # The library's own relaxed form: whole numbers meet fractions, and categories meet text.
     return nw.get_native_namespace(first).concat([first, second], how="diagonal_relaxed")
 
 
-def _check_one_container(first: Any, second: Any) -> None:
+def _check_one_container(first: Any, second: Any, names: tuple[str, str]) -> None:
     frames = is_frame(first), is_frame(second)
     pandas_frames = isinstance(first, pd.DataFrame), isinstance(second, pd.DataFrame)
     if frames[0] != frames[1] or pandas_frames[0] != pandas_frames[1]:
         raise ValueError(
-            "X and Unlabeled(...) must both be frames or both be arrays, and frames of one library;"
-            f" got {type(first).__name__} of {type(first).__module__} and {type(second).__name__}"
-            f" of {type(second).__module__}"
+            f"{' and '.join(names)} must both be frames or both be arrays, and frames of one "
+            f"library; got {type(first).__name__} of {type(first).__module__} and "
+            f"{type(second).__name__} of {type(second).__module__}"
         )
 
 
-def _check_equal_kinds(first: Any, second: Any) -> None:
+def _check_equal_kinds(first: Any, second: Any, names: tuple[str, str]) -> None:
     """Put together, numbers and text would silently become categories."""
-    for ours, theirs in zip(read_columns(first), _read_unlabeled(second), strict=True):
+    for ours, theirs in zip(read_columns(first), _read_second(second, names[1]), strict=True):
         if ours.kind != theirs.kind and not (ours.all_missing() or theirs.all_missing()):
             # The one that is text is the one to be mended.
-            where, odd, kind = "the unlabeled rows", theirs, ours.kind
+            where, odd, kind = names[1], theirs, ours.kind
             if ours.kind is ColumnKind.CATEGORICAL:
-                where, odd, kind = "X", ours, theirs.kind
+                where, odd, kind = names[0], ours, theirs.kind
             row, cell = first_misfit(odd, kind)
             raise ValueError(
-                f"{describe(ours.name)} is {ours.kind.value} in X and {theirs.kind.value} in the "
-                f"unlabeled rows: row {row} of {where} holds {shorten(cell)}. Set unknown cells to "
+                f"{describe(ours.name)} is {ours.kind.value} in {names[0]} and {theirs.kind.value} "
+                f"in {names[1]}: row {row} of {where} holds {shorten(cell)}. Set unknown cells to "
                 "missing, and give the column one type in both"
             )
 
 
-def _read_unlabeled(table: Any) -> list[RawColumn]:
+def _read_second(table: Any, name: str) -> list[RawColumn]:
     try:
         return read_columns(table)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"in the unlabeled rows, {error}") from error
+        raise type(error)(f"in {name}, {error}") from error
 
 
 def column_values(X: Any, name: Hashable) -> list[Any]:

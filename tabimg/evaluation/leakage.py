@@ -18,20 +18,24 @@ from tabimg.estimators.inputs import (
     group_ids,
     is_frame,
     require_columns,
-    stack_tables,
+    stack_known_columns,
     take_apart,
     without_columns,
 )
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
+from tabimg.image.missing import look_for_files
 from tabimg.image.paths import open_regular
-from tabimg.image.reader import ImageSource, describe_rows, describe_source
+from tabimg.image.reader import ImageSource, describe_source
 from tabimg.image.refusal import RefusedImage
+from tabimg.image.row_names import RowNames
 from tabimg.messages import listing
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows
 
 SHOWN = 10
+# What messages call the two frames of a report: its arguments.
+FRAMES = ("pretraining", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +123,10 @@ def leakage_report(
     Raises
     ------
     ValueError
-        If the frames have no column in common, photos included, an image or group column is in
-        neither, or an image file cannot be read; names row and file.
+        If the frames have no column in common, photos included, or are of different libraries, an
+        image or group column is in neither, or an image file cannot be read; names row and file.
+        Files that do not exist are counted before the first is read (``MissingImagesError``, a
+        FileNotFoundError too).
 
     Notes
     -----
@@ -138,10 +144,13 @@ def leakage_report(
        test_row  pretraining_row  n_pretraining_rows
     0         0                1                   1
     """
-    pretraining, test = as_container(pretraining), as_container(test)
-    parts = [_take_apart(frame, image_column, group_column) for frame in (pretraining, test)]
+    frames = [as_container(*each) for each in zip((pretraining, test), FRAMES, strict=True)]
+    parts = [
+        _take_apart(frame, image_column, group_column, name)
+        for frame, name in zip(frames, FRAMES, strict=True)
+    ]
     for name, columns in (("image_column", image_column), ("group_column", group_column)):
-        _require_somewhere((pretraining, test), as_column_list(columns), name)
+        _require_somewhere(frames, as_column_list(columns), name)
     n_pretraining = len(parts[0].groups)
     compares_images = all(part.image_cells for part in parts)
     n_test = len(parts[1].groups)
@@ -151,7 +160,7 @@ def leakage_report(
         keys = _row_keys(_common_table(parts[0].table, parts[1].table))
     rows = _shared_rows(keys[:n_pretraining], keys[n_pretraining:])
     pretraining_images, test_images = (
-        RowImages.from_cells(part.image_cells or [[None] * len(part.groups)], image_root)
+        _row_images(part.image_cells or [[None] * len(part.groups)], part.row_names, image_root)
         for part in parts
     )
     images = _shared_images(pretraining_images, test_images)
@@ -186,7 +195,9 @@ def image_groups(
     Raises
     ------
     ValueError
-        If a column is missing, or an image file cannot be read; names row and file.
+        If a column is missing, or an image file cannot be read; names row and file. Files that do
+        not exist are counted before the first is read (``MissingImagesError``, a
+        FileNotFoundError too).
 
     Examples
     --------
@@ -200,9 +211,9 @@ def image_groups(
     require_columns(X, as_column_list(image_column), "image_column")
     if group_column is not None:
         require_columns(X, [group_column], "group_column")
-    inputs = _take_apart(X, image_column, group_column)
+    inputs = _take_apart(X, image_column, group_column, "X")
     n_rows = len(inputs.groups)
-    images = RowImages.from_cells(inputs.image_cells or [], image_root)
+    images = _row_images(inputs.image_cells or [], inputs.row_names, image_root)
     # One item for each row and one for each image that it lists: related items, related rows.
     row = np.concatenate([np.arange(n_rows), np.repeat(np.arange(n_rows), images.counts)])
     content = np.concatenate([np.full(n_rows, -1), _content_ids(images)])
@@ -212,17 +223,24 @@ def image_groups(
     return pd.factorize(labels[:n_rows])[0]
 
 
-def _take_apart(X: Any, image_column: Any, group_column: Hashable | None) -> Inputs:
+def _take_apart(X: Any, image_column: Any, group_column: Hashable | None, frame: str) -> Inputs:
     if not is_frame(X):
-        raise TypeError(f"a DataFrame is needed, got {type(X).__name__}")
-    return take_apart(X, image_column, group_column)
+        raise TypeError(f"{frame}: a DataFrame is needed, got {type(X).__name__}")
+    return take_apart(X, image_column, group_column, frame=frame)
+
+
+def _row_images(cells: Sequence[Any], names: RowNames, root: str | Path | None) -> RowImages:
+    """Collect the images of a frame, and look for their files before one is read."""
+    images = RowImages.from_cells(cells, root, names)
+    look_for_files(images, None)
+    return images
 
 
 def _require_somewhere(frames: Sequence[Any], columns: Sequence[Hashable], name: str) -> None:
     """Check that each column is in one of the frames at least."""
     for column in columns:
         if not any(column in list(frame.columns) for frame in frames):
-            require_columns(frames[0], [column], name)
+            require_columns(frames[0], [column], name, FRAMES[0])
 
 
 def _common_columns(first: Any, second: Any) -> list[Hashable]:
@@ -238,7 +256,7 @@ def _common_table(first: Any, second: Any) -> Any:
             f"[{listing(second.columns)}]"
         )
     surplus = [name for name in first.columns if name not in common]
-    return stack_tables(without_columns(first, surplus), second)
+    return stack_known_columns(without_columns(first, surplus), second, FRAMES)
 
 
 def _row_keys(table: Any) -> np.ndarray:
@@ -307,9 +325,9 @@ def _content_key(source: ImageSource, images: RowImages, image: int) -> bytes:
             return hashlib.sha256(file.read()).digest()
     except (OSError, RefusedImage) as error:
         raise ValueError(
-            f"{describe_rows(images.rows_of(image).tolist())}: cannot read the image file "
-            f"{describe_source(source)} ({getattr(error, 'strerror', error)}). Relative paths "
-            "start at image_root; give a row without a photo an empty cell (None)"
+            f"{images.describe_rows(images.rows_of(image).tolist())}: cannot read the image file "
+            f"{describe_source(source)} ({getattr(error, 'strerror', error)}). Give a row without "
+            "a photo an empty cell (None)"
         ) from error
 
 

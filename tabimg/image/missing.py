@@ -26,13 +26,15 @@ class MissingImagesError(ImageReadError, FileNotFoundError):
         return self.cause
 
 
-def look_for_files(images: RowImages, on_bad_image: str) -> dict[int, ImageReadError]:
+def look_for_files(images: RowImages, on_bad_image: str | None) -> dict[int, ImageReadError]:
     """Look for the file of each photo that a row lists; none is opened.
 
     Parameters
     ----------
     images : RowImages
-    on_bad_image : {"raise", "warn", "skip"}
+    on_bad_image : {"raise", "warn", "skip"} or None
+        None raises, where the caller has neither such a parameter nor ``image_loader``, so that
+        the message names none.
 
     Returns
     -------
@@ -42,7 +44,7 @@ def look_for_files(images: RowImages, on_bad_image: str) -> dict[int, ImageReadE
     Raises
     ------
     MissingImagesError
-        If a file is not there under "raise", or none is under any ``on_bad_image``.
+        If a file is not there under "raise" or None, or none is under any ``on_bad_image``.
     """
     used, first = np.unique(images.ids, return_index=True)
     absent: dict[int, str] = {}
@@ -51,9 +53,10 @@ def look_for_files(images: RowImages, on_bad_image: str) -> dict[int, ImageReadE
         cause = _absence(source) if isinstance(source, str) else None
         if cause is not None:
             absent[index] = cause
-    if absent and (on_bad_image == "raise" or len(absent) == len(used)):
+    if absent and (on_bad_image in ("raise", None) or len(absent) == len(used)):
         error = images.error_of(next(iter(absent)), "")
-        message = _message(images, absent, len(used))
+        has_policy = on_bad_image is not None
+        message = _message(images, absent, len(used), has_policy)
         raise MissingImagesError(message, error.source, error.rows, error.where)
     return {index: images.error_of(index, cause) for index, cause in absent.items()}
 
@@ -75,7 +78,7 @@ def _near(path: str, cause: str) -> str:
     return near_name(path) if cause == NOT_THERE else ""
 
 
-def _message(images: RowImages, absent: dict[int, str], n_used: int) -> str:
+def _message(images: RowImages, absent: dict[int, str], n_used: int, has_policy: bool) -> str:
     entries = [
         f"{images.describe_rows(images.rows_of(index).tolist())}: "
         f"{images.describe_source(index)} {cause}{_near(str(images.sources[index]), cause)}"
@@ -89,12 +92,17 @@ def _message(images: RowImages, absent: dict[int, str], n_used: int) -> str:
     )
     given = [images.given[index] if len(images.given) else "" for index in absent]
     paths = [str(images.sources[index]) for index in absent]
-    hint = explain(given, paths, all_missing=len(absent) == n_used)
-    if len(absent) == n_used:
-        advice = "With all photos missing, on_bad_image='warn' and 'skip' raise as well."
-    else:
-        advice = (
-            "Mend the paths, give these rows an empty cell (None), or set on_bad_image='warn' or "
-            "'skip' to go on without these photos."
-        )
-    return " ".join(filter(None, (text, hint, advice)))
+    all_missing = len(absent) == n_used
+    hint = explain(given, paths, all_missing=all_missing, has_loader=has_policy)
+    return " ".join(filter(None, (text, hint, _advice(all_missing, has_policy))))
+
+
+def _advice(all_missing: bool, has_policy: bool) -> str:
+    if not has_policy:
+        return "Mend the paths, or give rows without a photo an empty cell (None)."
+    if all_missing:
+        return "With all photos missing, on_bad_image='warn' and 'skip' raise as well."
+    return (
+        "Mend the paths, give these rows an empty cell (None), or set on_bad_image='warn' or "
+        "'skip' to go on without these photos."
+    )

@@ -21,7 +21,9 @@ N_PARENTS = 3
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 
 
-def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) -> str:
+def explain(
+    given: Sequence[str], paths: Sequence[str], *, all_missing: bool, has_loader: bool = True
+) -> str:
     """Say what is probably wrong with paths of missing files, and what to do.
 
     Parameters
@@ -32,6 +34,8 @@ def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) ->
         Where it was looked for.
     all_missing : bool
         No photo is there: image_root may be another folder.
+    has_loader : bool, default=True
+        Whether the caller has a parameter ``image_loader`` that a hint may name.
 
     Returns
     -------
@@ -41,9 +45,9 @@ def explain(given: Sequence[str], paths: Sequence[str], *, all_missing: bool) ->
     given, paths = given[:N_LOOKED_AT], paths[:N_LOOKED_AT]
     address = next(filter(is_address, paths), None)
     if address is not None:
-        return _explain_address(address)
+        return _explain_address(address, has_loader)
     probed = list(zip(given, paths, strict=True))[:N_PROBED]
-    hint = next(filter(None, (_explain_text(*each) for each in probed)), "")
+    hint = next(filter(None, (_explain_text(*each, has_loader) for each in probed)), "")
     if hint:
         return hint
     root = next(filter(None, map(_root_of, given, paths)), None)
@@ -78,7 +82,7 @@ def near_name(path: str) -> str:
     return f" (there is {alike[0]!r}{', in another Unicode form' if same_form else ''})"
 
 
-def _explain_address(address: str) -> str:
+def _explain_address(address: str, has_loader: bool) -> str:
     scheme = address.partition(":")[0].casefold()
     if scheme == "data":
         return (
@@ -87,13 +91,14 @@ def _explain_address(address: str) -> str:
         )
     if scheme == "file":
         return "Photos are given by path, not as file: URLs: leave 'file://' out."
+    loader = ", or give image_loader=, a function that fetches what a cell names"
     return (
-        "These are web or storage addresses (URLs), and photos have to be files: download them, or "
-        "give image_loader=, a function that fetches what a cell names."
+        "These are web or storage addresses (URLs), and photos have to be files: download them"
+        f"{loader if has_loader else ''}."
     )
 
 
-def _explain_text(given: str, path: str) -> str:
+def _explain_text(given: str, path: str, has_loader: bool) -> str:
     """Recognise text that is no path, or that of another system."""
     hint = explain_text(given or path)
     if hint:
@@ -104,10 +109,8 @@ def _explain_text(given: str, path: str) -> str:
             r"replace them, frame[column].str.replace('\\', '/', regex=False)."
         )
     if os.path.isdir(path):
-        return (
-            "To take the photos of a folder, list them in the cell; image_loader= may open a "
-            "folder as one picture."
-        )
+        loader = "; image_loader= may open a folder as one picture" if has_loader else ""
+        return f"To take the photos of a folder, list them in the cell{loader}."
     if not os.path.splitext(given)[1] and near_name(path):
         return (
             "Names without a suffix are no paths: add it, or let "

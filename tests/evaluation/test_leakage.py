@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from sklearn.model_selection import GroupKFold
 
 from tabimg.evaluation import image_groups, leakage_report
+from tabimg.image.missing import MissingImagesError
 
 
 @pytest.fixture
@@ -93,12 +95,73 @@ def test_leakage_report_same_for_polars(frame: pd.DataFrame, copied: Path) -> No
     pd.testing.assert_frame_equal(reports[0].images, reports[1].images)
 
 
-def test_leakage_report_missing_file_is_error_that_names_row_and_file(
+def test_missing_files_are_counted_by_frame_and_shown_beside_near_names(
+    frame: pd.DataFrame, copied: Path
+) -> None:
+    test = frame[40:].assign(photo=frame["photo"].str.upper())
+    with pytest.raises(MissingImagesError) as caught:
+        leakage_report(frame[:40], test, image_column="photo", image_root=copied)
+    text = str(caught.value)
+    assert text.startswith("20 of 20 photos are missing: row 0 (index 40) of test: ")
+    assert "(there is '40.png')" in text and "and 17 more" in text
+    assert text.endswith("Mend the paths, or give rows without a photo an empty cell (None).")
+    with pytest.raises(MissingImagesError, match="1 of 40 photos is missing: row 3 of pretraining"):
+        leakage_report(
+            frame[:40].replace({"photo": {"03.png": "3.gif"}}),
+            frame[40:],
+            image_column="photo",
+            image_root=copied,
+        )
+    with pytest.raises(MissingImagesError, match=r"20 of 20 photos .* row 0 \(index 40\) of X: "):
+        image_groups(test, "photo", image_root=copied)
+
+
+@pytest.mark.parametrize(
+    ("cell", "root", "hint"),
+    [
+        ("https://host/{}", ".", r"URLs.* download them\. Mend"),
+        ("", ".", r"is a folder.* list them in the cell\. Mend"),
+        ("{0};{0}", ".", r"list in the cell, such as \['40\.png', '40\.png'\]"),
+        ("{}", "nope", r"The folder .*nope.* does not exist.* image_root"),
+        ("{}" + "q" * 100_000, ".", "holds text, no path"),
+    ],
+)
+def test_missing_files_of_a_report_have_the_hints_of_a_fit(
+    frame: pd.DataFrame, copied: Path, cell: str, root: str, hint: str
+) -> None:
+    test = frame[40:].assign(photo=frame["photo"].map(cell.format) if cell else ".")
+    test = test.reset_index(drop=True)
+    seen = frame[:40].assign(photo=None)
+    with pytest.raises(MissingImagesError, match=hint) as caught:
+        leakage_report(seen, test, image_column="photo", image_root=copied / root)
+    assert "on_bad_image" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_file_that_cannot_be_read_is_named_by_frame_and_row(
     frame: pd.DataFrame, copied: Path
 ) -> None:
     (copied / "45.png").unlink()
-    with pytest.raises(ValueError, match=r"row 5: cannot read the image file .*45\.png"):
-        leakage_report(frame[:40], frame[40:], image_column="photo", image_root=copied)
+    os.mkfifo(copied / "45.png")
+    test = frame[40:].reset_index(drop=True)
+    with pytest.raises(
+        ValueError, match=r"^row 5 of test: .*45\.png.*pipe.* an empty cell \(None\)"
+    ):
+        leakage_report(frame[:40], test, image_column="photo", image_root=copied)
+
+
+def test_frames_of_two_libraries_or_kinds_are_called_by_the_reports_own_names(
+    frame: pd.DataFrame,
+) -> None:
+    table = frame.drop(columns="photo")
+    with pytest.raises(ValueError, match=r"^pretraining and test must both be frames.*polars"):
+        leakage_report(table, pl.from_pandas(table))
+    with pytest.raises(ValueError, match=r"in pretraining and categorical in test: row 0 of test"):
+        leakage_report(table[["width"]], table[["width"]].astype(str))
+    with pytest.raises(ValueError, match=r"image_column='foto' is not a column of pretraining"):
+        leakage_report(frame, frame, image_column="foto")
+    with pytest.raises(TypeError, match=r"^test: a DataFrame is needed, got ndarray"):
+        leakage_report(table, table.to_numpy())
 
 
 def test_leakage_report_without_common_columns_is_error() -> None:
