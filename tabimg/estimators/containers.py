@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -18,7 +18,8 @@ from tabimg.messages import shorten
 def as_container(X: Any, name: str = "X") -> Any:
     """Give rows as a pandas or Polars frame, an array, a list, or a mapping of such.
 
-    Eager frames of other libraries, such as pyarrow tables, become pandas frames.
+    Eager frames of other libraries, such as pyarrow tables, become pandas frames; what stands
+    behind the mask of an array is missing.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def as_container(X: Any, name: str = "X") -> Any:
     TypeError
         If it is the path of a file, or a lazy frame.
     """
+    if np.ma.isMaskedArray(X):
+        return _unmasked(X)
     if isinstance(X, (np.ndarray, pd.DataFrame)):
         return X
     if isinstance(X, (str, bytes, os.PathLike)):
@@ -52,8 +55,68 @@ def as_container(X: Any, name: str = "X") -> Any:
     return X
 
 
+def as_target(y: Any) -> Any:
+    """Give a target as a container of which numpy reads every value as it is.
+
+    Parameters
+    ----------
+    y : object
+
+    Returns
+    -------
+    object
+        Cells behind a mask are missing. pyarrow tables become pandas frames; 128-bit integers,
+        texts of numpy's StringDType, and lists of texts and other cells become object arrays; a
+        list of texts, which may be of a subclass of str, becomes an array of plain ones. Anything
+        else, None included, is handed back.
+    """
+    if np.ma.isMaskedArray(y):
+        return _unmasked(y)
+    if isinstance(y, (list, tuple)):
+        return _texts_as_they_are(y)
+    if isinstance(y, np.ndarray):
+        return y.astype(object) if y.dtype.kind == "T" else y
+    library = type(y).__module__.partition(".")[0]
+    if library == "pyarrow" and hasattr(y, "column_names"):
+        return y.to_pandas()
+    if library == "polars" and _is_too_wide_for_numpy(y):
+        return np.array(y.rows() if hasattr(y, "rows") else y.to_list(), dtype=object)
+    return y
+
+
+def _unmasked(array: Any) -> np.ndarray:
+    if not np.ma.is_masked(array):
+        return np.asarray(array)
+    # The dtypes that have a missing value of their own take None for it.
+    plain = np.array(array, dtype=array.dtype if array.dtype.kind in "fmM" else object)
+    plain[np.ma.getmaskarray(array)] = None
+    return plain
+
+
+def _texts_as_they_are(y: Sequence[Any]) -> Any:
+    """Keep what numpy would write as text or cut: numbers among texts, and members of an Enum."""
+    array = np.asarray(y)
+    if array.dtype.kind not in "US":
+        return y
+    cells = np.asarray(y, dtype=object)
+    flat = cells.ravel().tolist()
+    if all(isinstance(cell, str) for cell in flat):
+        return np.array([str.__str__(cell) for cell in flat]).reshape(cells.shape)
+    return array if all(isinstance(cell, bytes) for cell in flat) else cells
+
+
+def _is_too_wide_for_numpy(y: Any) -> bool:
+    dtypes = y.dtypes if hasattr(y, "dtypes") else [getattr(y, "dtype", None)]
+    return any(str(dtype) in ("Int128", "UInt128") for dtype in dtypes)
+
+
 def cells_of(column: Any) -> list[Any]:
-    """List the cells of a column or sequence, as Python objects where a library has its own."""
+    """List the cells of a column or sequence, as Python objects where a library has its own.
+
+    What stands behind a mask is missing.
+    """
+    if np.ma.isMaskedArray(column):
+        return list(_unmasked(column))
     for method in ("to_pylist", "to_list"):
         if hasattr(column, method):
             return getattr(column, method)()

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from tabimg.estimators.candidates import Candidates
 from tabimg.estimators.categorical import check_categorical_features
 from tabimg.estimators.checkpoints import fit_checkpoints
-from tabimg.estimators.containers import as_container, as_image_cells
+from tabimg.estimators.containers import as_container, as_image_cells, as_target
 from tabimg.estimators.hints import (
     warn_of_odd_columns,
     warn_of_target_among_columns,
@@ -232,6 +232,7 @@ class FineTunedEstimator(PretrainedEstimator):
         self._check_parameters()
         X = as_container(X)
         image_paths = as_image_cells(X, image_paths)
+        y = as_target(y)
         warn_of_target_among_columns(y, X, unlabeled)
         reject_paths_as_target(y)
         if y is None:

@@ -255,14 +255,22 @@ def reject_paths_as_target(y: Any) -> None:
 
 
 def reject_missing_target(y: Any) -> None:
-    """Raise a ValueError for a target with missing values."""
+    """Raise a ValueError for a training target with missing values."""
+    refuse_missing_target(
+        y,
+        "leave them out, or let them take part in pre-training: fit(..., "
+        "unlabeled=Unlabeled(frame))",
+    )
+
+
+def refuse_missing_target(y: Any, remedy: str) -> None:
+    """Raise a ValueError for a target, as `as_target` gives it, with missing values."""
     missing = missing_cells("y", np.atleast_1d(np.asarray(y)))
     if missing.any():
         rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
         raise ValueError(
             f"Input y contains NaN: {len(rows)} of {len(missing)} rows have no target, the first "
-            f"is row {rows[0]}. Leave them out, or let them take part in pre-training: fit(..., "
-            "unlabeled=Unlabeled(frame))"
+            f"is row {rows[0]}: {remedy}"
         )
 
 

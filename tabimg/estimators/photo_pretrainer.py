@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.checkpoints import fit_checkpoints
-from tabimg.estimators.containers import as_container, as_image_cells
+from tabimg.estimators.containers import as_container, as_image_cells, as_target
 from tabimg.estimators.hints import warn_of_target_among_columns
 from tabimg.estimators.inputs import Unlabeled, reject_paths_as_target
 from tabimg.estimators.loaded import check_photo_parameters
@@ -186,6 +186,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         self._check_parameters()
         X = as_container(X)
         image_paths = as_image_cells(X, image_paths)
+        y = as_target(y)
         warn_of_target_among_columns(y, X, unlabeled)
         reject_paths_as_target(y)
         seed = draw_seed(self.random_state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.estimators.containers import as_target
 from tabimg.messages import listing, shorten
 
 NUMBERS = (Real, Decimal)
+# From here on, numbers are no labels: int64 ends, and float64 has one number for many.
+LARGEST_LABEL = 2.0**63
 
 # What Python objects may be, and the dtype that holds them all.
 _DTYPES: tuple[tuple[tuple[type, ...], type], ...] = (
@@ -27,25 +31,24 @@ def plain_target(y: Any) -> np.ndarray:
     Parameters
     ----------
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
-        Nullable, pyarrow-backed and categorical Series, Polars Series, lists and arrays of objects
-        included.
+        Nullable, pyarrow-backed and categorical Series, Polars Series, pyarrow tables, lists and
+        arrays of objects included.
 
     Returns
     -------
     ndarray
         bool, an integer, float or datetime dtype, text, or object: Python's str, or what numpy has
         no dtype for. Int8 becomes int8 and boolean bool; whole numbers, bools and Decimals that
-        come as objects become int64, bool and float64, infinity where they are too large.
+        come as objects become int64 or uint64, bool and float64; whole numbers too large for these
+        become float64, infinity where they are too large for that. Members of an Enum that are
+        text become the text that they equal.
 
     """
+    y = as_target(y)
     numpy_dtype = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
     if isinstance(y, pd.Series) and numpy_dtype is not None and numpy_dtype.kind in "biuf":
         return y.to_numpy(dtype=numpy_dtype)
     array = np.asarray(y)
-    if array.dtype.kind in "US" and isinstance(y, (list, tuple)):
-        # numpy turns the numbers of a mixed list into text.
-        array = np.asarray(y, dtype=object)
-        return array if _is_mixed(array) else np.asarray(y)
     return _from_objects(array) if array.dtype == object else array
 
 
@@ -66,8 +69,30 @@ def refuse_infinite_target(target: np.ndarray) -> None:
         )
 
 
+def refuse_large_labels(labels: np.ndarray) -> None:
+    """Raise a ValueError for whole numbers that float64 may hold but cannot tell apart."""
+    if labels.dtype.kind != "f":
+        return
+    large = np.abs(labels) >= LARGEST_LABEL
+    if large.any():
+        row = first_row(large)
+        raise ValueError(
+            f"y, row {row}: {listing(labels[row : row + 1].ravel())} is too large for a label that "
+            "is a number, beyond 64 bits: turn the labels into text"
+        )
+
+
+def refuse_complex_target(target: np.ndarray) -> None:
+    """Raise a ValueError for complex numbers; names the first."""
+    if target.dtype.kind == "c" and target.size:
+        raise ValueError(
+            f"Complex data not supported: y holds complex numbers, such as "
+            f"{shorten(target.flat[0])} in row 0. Give their real part, y.real, or another number"
+        )
+
+
 def refuse_objects(target: np.ndarray, accepted: type | tuple[type, ...], remedy: str) -> None:
-    """Raise a ValueError for objects among which some are of no accepted type.
+    """Raise a ValueError for objects among which some are of no accepted type; names one of these.
 
     Parameters
     ----------
@@ -78,19 +103,38 @@ def refuse_objects(target: np.ndarray, accepted: type | tuple[type, ...], remedy
     """
     if target.dtype != object:
         return
-    cells = target.ravel().tolist()
-    odd = next((k for k, cell in enumerate(cells) if not isinstance(cell, accepted)), None)
-    if odd is None:
+    counts = _types_of(target)
+    odd = [each for each in counts if not issubclass(each, accepted)]
+    if odd:
+        raise _objects_error(target, min(odd, key=counts.__getitem__), remedy)
+
+
+def refuse_mixed_objects(target: np.ndarray, accepted: type, remedy: str) -> None:
+    """Raise a ValueError as `refuse_objects`, but name a cell of the rarest type.
+
+    Where types are mixed, that is the stray one: a mark for unknown among numbers is text, which
+    is accepted where all is text.
+    """
+    if target.dtype != object:
         return
-    types = listing(sorted({type(cell).__name__ for cell in cells}))
-    row = odd * len(target) // len(cells)
-    raise ValueError(
-        f"y holds objects of type {types}, such as {shorten(cells[odd])} in row {row}: {remedy}"
+    counts = _types_of(target)
+    if not all(issubclass(each, accepted) for each in counts):
+        raise _objects_error(target, min(counts, key=counts.__getitem__), remedy)
+
+
+def _types_of(target: np.ndarray) -> Counter[type]:
+    return Counter(map(type, target.ravel().tolist()))
+
+
+def _objects_error(target: np.ndarray, odd: type, remedy: str) -> ValueError:
+    """Make the error that names the first cell of the odd type."""
+    cells = target.ravel().tolist()
+    position = next(position for position, cell in enumerate(cells) if type(cell) is odd)
+    types = listing(sorted({each.__name__ for each in _types_of(target)}))
+    return ValueError(
+        f"y holds objects of type {types}, such as {shorten(cells[position])} in row "
+        f"{position * len(target) // len(cells)}: {remedy}"
     )
-
-
-def _is_mixed(array: np.ndarray) -> bool:
-    return not all(isinstance(cell, (str, bytes)) for cell in array.ravel().tolist())
 
 
 def _from_objects(array: np.ndarray) -> np.ndarray:
@@ -100,7 +144,7 @@ def _from_objects(array: np.ndarray) -> np.ndarray:
         if types and all(issubclass(each, accepted) for each in types):
             return _converted(array, dtype)
     if all(issubclass(each, str) for each in types):
-        return np.array([str(cell) for cell in cells], dtype=object).reshape(array.shape)
+        return np.array([str.__str__(cell) for cell in cells], dtype=object).reshape(array.shape)
     return array
 
 
@@ -108,6 +152,8 @@ def _converted(array: np.ndarray, dtype: type) -> np.ndarray:
     try:
         return array.astype(dtype)
     except OverflowError:  # too large for int64, or for float64
+        if dtype is np.int64 and min(array.flat) >= 0 and max(array.flat) < 2**64:
+            return array.astype(np.uint64)
         values = np.array([_float(cell) for cell in array.ravel()])
         return values.reshape(array.shape)
 

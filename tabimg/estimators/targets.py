@@ -12,12 +12,17 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from tabimg.estimators.containers import as_target
+from tabimg.estimators.inputs import refuse_missing_target
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.target_types import (
     NUMBERS,
     first_row,
     plain_target,
+    refuse_complex_target,
     refuse_infinite_target,
+    refuse_large_labels,
+    refuse_mixed_objects,
     refuse_objects,
 )
 from tabimg.messages import listing, shorten
@@ -70,12 +75,14 @@ class ClassTarget(ClassifierMixin):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give the accuracy on rows; parameters as scikit-learn's classifiers have them."""
-        return super().score(X, plain_target(y), sample_weight)
+        return super().score(X, _target_to_score(y), sample_weight)
 
     def _check_target(self, y: Any) -> np.ndarray:
         labels = plain_target(y)
+        refuse_complex_target(labels)
         refuse_infinite_target(labels)
-        refuse_objects(labels, str, "turn the labels into text or whole numbers")
+        refuse_large_labels(labels)
+        refuse_mixed_objects(labels, str, "turn the labels into text or whole numbers")
         labels = column_or_1d(
             check_array(labels, ensure_2d=False, dtype=None, input_name="y", estimator=self),
             warn=True,
@@ -137,6 +144,10 @@ class NumberTarget(RegressorMixin):
         prediction = standardised * self._target_scale + self._target_mean
         return prediction if self._target_is_2d else prediction[:, 0]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Give R2 on rows; parameters as scikit-learn's regressors have them."""
+        return super().score(X, _target_to_score(y), sample_weight)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -155,6 +166,7 @@ class NumberTarget(RegressorMixin):
                 f"y holds {target.dtype}, such as {shorten(target.flat[0])} in row 0, not numbers: "
                 f"{remedy}"
             )
+        refuse_complex_target(target)
         refuse_objects(target, NUMBERS, f"they are not numbers; {remedy}")
         if target.dtype == bool:
             warnings.warn(
@@ -212,6 +224,12 @@ class NumberTarget(RegressorMixin):
 
     def _make_task(self) -> Regression:
         return Regression(len(self._target_mean), self.loss)
+
+
+def _target_to_score(y: Any) -> np.ndarray:
+    y = as_target(y)
+    refuse_missing_target(y, "leave them out of the score, in X and y")
+    return plain_target(y)
 
 
 def _refuse_large(values: np.ndarray) -> None:

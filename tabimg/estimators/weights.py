@@ -28,6 +28,8 @@ def check_weights(sample_weight: Any, rows: Any) -> np.ndarray:
     ValueError
         A weight is negative or not finite, or positive beyond the bounds; names the row.
     """
+    if np.ma.isMaskedArray(sample_weight):  # a weight behind a mask is none
+        sample_weight = np.ma.filled(sample_weight.astype(np.float64), np.nan)
     given = np.asarray(sample_weight)  # also of what is no array and has but __array__
     if given.ndim == 1:
         _refuse_infinite(given)

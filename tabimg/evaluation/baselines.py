@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from tabimg.estimators.containers import as_target
 from tabimg.estimators.inputs import check_fit_rows, reject_missing_target
 from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
 from tabimg.evaluation.bagged_models import EXTRA_MODELS
@@ -154,6 +155,7 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
         BaselineClassifier
             The baseline itself.
         """
+        y = as_target(y)
         reject_missing_target(y)
         labels = column_or_1d(y)
         with own_warning_filters():
@@ -214,6 +216,7 @@ class BaselineRegressor(RegressorMixin, _Baseline):
         BaselineRegressor
             The baseline itself.
         """
+        y = as_target(y)
         reject_missing_target(y)
         target = column_or_1d(y, dtype=np.float64)
         if not np.isfinite(target).all():

@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
+from tabimg.estimators.containers import as_target
 from tabimg.estimators.inputs import reject_paths_as_target
+from tabimg.estimators.target_types import plain_target, refuse_complex_target, refuse_large_labels
 from tabimg.evaluation.metrics import TASKS
 from tabimg.messages import shorten
 from tabimg.table import ColumnKind, RawColumn, read_columns
+from tabimg.table.objects import missing_cells
 
 # More distinct whole numbers than this may be classes or quantities: the user has to say.
 MAX_OBVIOUS_CLASSES = 20
@@ -60,9 +63,9 @@ def read_target(y: Any, task: str) -> tuple[np.ndarray, str]:
 
 
 def _one_dimensional(y: Any) -> np.ndarray:
-    if np.ma.isMaskedArray(y):
-        y = np.ma.filled(y.astype(object), np.nan)
-    return column_or_1d(np.asarray(y), warn=True)
+    values = np.asarray(as_target(y))
+    refuse_complex_target(values)
+    return column_or_1d(values, warn=True)
 
 
 def _is_category(y: Any) -> bool:
@@ -72,7 +75,7 @@ def _is_category(y: Any) -> bool:
 def _reject_missing(values: np.ndarray) -> None:
     if not len(values):
         raise ValueError("y is empty: there is no row to study")
-    missing = np.flatnonzero(pd.isna(values))
+    missing = np.flatnonzero(missing_cells("y", values))
     if len(missing):
         raise ValueError(
             f"{len(missing)} of {len(values)} rows have no target, the first is row {missing[0]}: "
@@ -136,8 +139,11 @@ def _as_labels(column: RawColumn, values: np.ndarray) -> np.ndarray:
                 "task='classification' needs classes, and y holds numbers that are not whole: say "
                 "task='regression', or cut y into classes"
             )
+        labels = plain_target(values)
+        refuse_large_labels(labels)
+        is_decimal = values.dtype == object and labels.dtype.kind == "f"
         # Labels of a plain dtype stay what they are.
-        return values if values.dtype != object else column.values.astype(np.int64)
+        return labels.astype(np.int64) if is_decimal else labels
     if values.dtype.kind in "bU":
         return values
     return values.astype(bool) if column.kind is ColumnKind.BOOLEAN else column.values

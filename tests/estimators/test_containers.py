@@ -54,6 +54,41 @@ def test_pyarrow_tables_give_what_pandas_frames_give(
     assert classifier.score(arrow(table), labels) == classifier.score(table, labels)
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+def test_pyarrow_table_of_one_column_is_a_target(
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    make_pretrainer: Make,
+    make_classifier: Make,
+    make_regressor: Make,
+) -> None:
+    column = pd.DataFrame({"y": pd.factorize(labels)[0]})
+    for make in (make_classifier, make_regressor):
+        estimator = make(finetune="full", max_epochs=1)
+        expected = estimator.fit(table, column).predict(table)
+        for y in (arrow(column), arrow(column).to_batches()[0]):
+            np.testing.assert_array_equal(estimator.fit(table, y).predict(table), expected)
+            assert estimator.score(table, y) == estimator.score(table, column)
+    make_pretrainer().fit(frame, arrow(column))
+
+
+def test_cells_behind_a_mask_are_missing(
+    labels: np.ndarray, frame: pd.DataFrame, make_classifier: Make, make_pretrainer: Make
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(len(labels), 2))
+    mask = rows > 1
+    holes = np.where(mask, np.nan, rows)
+    masked = np.ma.array(np.where(mask, 1e8, rows), mask=mask)
+    classifier = make_classifier(finetune="full", max_epochs=1)
+    expected = classifier.fit(holes, labels).predict_proba(holes)
+    np.testing.assert_array_equal(classifier.predict_proba(masked), expected)
+    found = classifier.fit(masked, labels).predict_proba(holes)
+    np.testing.assert_array_equal(found, expected)
+    paths = np.ma.array(frame["photo"].to_numpy(dtype=str), mask=[True] + [False] * 39)
+    assert as_image_cells(frame, paths) == [None, *frame["photo"].tolist()[1:]]
+
+
 def test_pyarrow_cohorts_give_what_pandas_cohorts_give(
     cohorts: Frames, labels: np.ndarray, make_citab: Make, make_citab_classifier: Make
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from tabimg import CITabPretrainer, MTCMTMRegressor, MultiModalPretrainer
@@ -43,7 +44,8 @@ def test_column_spelled_in_another_way_at_prediction_is_named(
         regressor.predict(table.assign(zip="elsewhere")[:3])  # a new category or two is daily life
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_target_left_among_the_columns_is_named(
     library: str,
     table: pd.DataFrame,
@@ -51,7 +53,10 @@ def test_target_left_among_the_columns_is_named(
     make_regressor: Callable[..., MTCMTMRegressor],
 ) -> None:
     X, y = table.assign(price=target), pd.Series(target, name="price")
-    X, y = (X, y) if library == "pandas" else (pl.from_pandas(X), pl.from_pandas(y))
+    if library == "polars":
+        X, y = pl.from_pandas(X), pl.from_pandas(y)
+    elif library == "pyarrow":
+        X, y = pa.Table.from_pandas(X), pa.table({"price": target})
     with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
         make_regressor(finetune="full", max_epochs=1).fit(X, y)
     with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 import warnings
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import tabimg
@@ -20,6 +22,14 @@ from tabimg.estimators.target_types import plain_target
 
 CODES = np.arange(40) % 2
 WORDS = np.array(["no", "yes"])[CODES]
+
+
+class Answer(str, enum.Enum):
+    NO = "no"
+    YES = "yes"
+
+
+ANSWERS = [Answer(word) for word in WORDS]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,8 @@ WORDS = np.array(["no", "yes"])[CODES]
         (pl.Series(CODES == 1), np.bool_),
         ((CODES == 1).tolist(), np.bool_),
         (CODES.tolist(), np.int64),
+        (pl.Series(CODES, dtype=pl.Int128), np.int64),
+        (np.ma.array(CODES.astype(np.int8)), np.int8),
     ],
     ids=lambda value: str(getattr(value, "dtype", type(value).__name__)),
 )
@@ -58,13 +70,87 @@ def test_labels_keep_their_type(y: Any, dtype: type) -> None:
         pd.Series(WORDS).astype("category"),
         pl.Series(WORDS.tolist(), dtype=pl.Categorical),
         np.array([np.str_(word) for word in WORDS], dtype=object),
+        np.ma.array(WORDS),
+        pa.chunked_array([pa.array(WORDS)]),
+        ANSWERS,
+        tuple(ANSWERS),
+        pd.Series(ANSWERS, dtype=object),
+        pd.Series(ANSWERS, dtype=object).astype("category"),
     ],
-    ids=lambda value: f"{type(value).__module__}-{value.dtype}",
+    ids=lambda value: f"{type(value).__module__}-{getattr(value, 'dtype', type(value).__name__)}",
 )
 def test_text_labels_are_plain_strings(y: Any) -> None:
     plain = plain_target(y)
     assert {type(label) for label in plain.tolist()} == {str}
     assert plain.tolist() == WORDS.tolist()
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 1 has no StringDType")
+def test_texts_of_numpys_own_dtype_are_labels(
+    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
+) -> None:
+    dtype = np.dtypes.StringDType(na_object=None)
+    assert plain_target(np.array(WORDS, dtype=dtype)).tolist() == WORDS.tolist()
+    with pytest.raises(ValueError, match="1 of 40 rows have no target, the first is row 2"):
+        make_classifier().fit(table, np.array([*WORDS[:2], None, *WORDS[3:]], dtype=dtype))
+
+
+def test_predictions_equal_the_members_of_an_enum_that_are_text(
+    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
+) -> None:
+    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, ANSWERS)
+    assert classifier.classes_.tolist() == ["no", "yes"]
+    right = [
+        label == given for label, given in zip(classifier.predict(table), ANSWERS, strict=True)
+    ]
+    assert classifier.score(table, ANSWERS) == np.mean(right) > 0
+
+
+@pytest.mark.parametrize("offset", [2**63, 2**64 - 2])
+@pytest.mark.parametrize("container", [list, lambda y: pd.Series(y, dtype=object)])
+def test_whole_numbers_up_to_64_bits_are_told_apart(
+    offset: int, container: Callable[[list[int]], Any]
+) -> None:
+    y = [offset + int(code) for code in CODES]
+    assert plain_target(container(y)).tolist() == y
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        ([2**64 + int(code) for code in CODES], r"y, row 0: 1.8\d+e\+19 is too large for a label"),
+        ([-1, 2**63] * 20, r"y, row 1: 9.2\d+e\+18 is too large for a label"),
+        ([1.0, 0.0, 1e300, 1.0] * 10, r"y, row 2: 1e\+300 is too large for a label"),
+    ],
+)
+def test_numbers_that_float64_cannot_tell_apart_are_no_labels(
+    y: Any,
+    words: str,
+    table: pd.DataFrame,
+    make_classifier: Callable[..., MTCMTMClassifier],
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_classifier().fit(table, y)
+
+
+@pytest.mark.parametrize(
+    "values", [CODES, WORDS, CODES * 1.0, CODES == 1, np.stack([CODES, CODES], axis=1) * 1.0]
+)
+def test_target_behind_a_mask_is_missing(
+    values: np.ndarray,
+    table: pd.DataFrame,
+    make_classifier: Callable[..., MTCMTMClassifier],
+    make_regressor: Callable[..., MTCMTMRegressor],
+) -> None:
+    mask = np.zeros(values.shape, dtype=bool)
+    mask[5], mask.flat[-1] = True, True
+    masked = np.ma.array(values, mask=mask)
+    for make in (make_classifier, make_regressor):
+        with pytest.raises(ValueError, match="2 of 40 rows have no target, the first is row 5"):
+            make().fit(table, masked)
+        fitted = make(finetune="full", max_epochs=1).fit(table, CODES)
+        with pytest.raises(ValueError, match="2 of 40 rows have no target, the first is row 5"):
+            fitted.score(table, masked)
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "boolean"])
@@ -88,6 +174,14 @@ def test_classes_and_predictions_keep_their_type_through_saving(
     ("y", "words"),
     [
         ([1, "a"] * 20, r"'int', 'str', such as 1 in row 0"),
+        ([*range(7), "?", *range(32)], r"'int', 'str', such as '\?' in row 7"),
+        (
+            [*(CODES == 1)[:7].tolist(), "?", *([True] * 32)],
+            r"'bool', 'str', such as '\?' in row 7",
+        ),
+        ([*WORDS[:7].tolist(), True, *WORDS[8:].tolist()], "'bool', 'str', such as True in row 7"),
+        (["no", np.nan, *WORDS[2:].tolist()], "1 of 40 rows have no target, the first is row 1"),
+        (CODES * 1j, "Complex data not supported: y holds complex numbers, such as 0j in row 0"),
         ([dt.date(2020 + code, 1, 1) for code in CODES], "'date'.*row 0"),
         ([1.0, 2.0, np.inf, 0.0] * 10, "infinity.*row 2"),
         ([Decimal("sNaN")] * 40, "row 0.*sNaN"),
@@ -153,6 +247,25 @@ def test_largest_target_is_predicted_finitely(
     assert np.isfinite(regressor.fit(table, large).predict(table)).all()
 
 
+def test_stray_text_among_bools_is_named(
+    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    y = (CODES == 1).astype(object)
+    y[:] = list(CODES == 1)  # numpy's bools, which are no numbers of Python
+    y[7] = "?"
+    with pytest.raises(ValueError, match=r"such as '\?' in row 7: they are not numbers"):
+        make_regressor().fit(table, y)
+
+
+def test_complex_target_is_refused_in_few_words(
+    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
+) -> None:
+    table = pd.concat([table] * 24, ignore_index=True)
+    with pytest.raises(ValueError, match="such as 0j in row 0") as raised:
+        make_regressor().fit(table, np.arange(len(table)) * 1j)
+    assert len(str(raised.value)) < 200
+
+
 @pytest.mark.parametrize("dtype", [object, str, "string"])
 def test_numbers_as_text_are_no_numbers(
     dtype: Any, table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
@@ -176,6 +289,7 @@ def test_bools_become_numbers_with_a_warning(
         lambda y: y.astype(object),
         lambda y: pd.Series(y, dtype="Float64"),
         lambda y: pl.Series(y),
+        lambda y: np.ma.array(y, mask=False),
     ],
 )
 def test_other_numbers_give_the_same_predictions(

@@ -42,6 +42,13 @@ def test_weight_that_cannot_be_added_up_is_named(
         estimator().fit(X, np.arange(5.0), sample_weight=weight)
 
 
+def test_weight_behind_a_mask_is_none() -> None:
+    masked = np.ma.array([1, 2, 3, 4, 5], mask=[0, 0, 1, 0, 0])
+    with pytest.raises(ValueError, match="sample_weight contains NaN, first in row 2"):
+        check_weights(masked, ROWS)
+    assert check_weights(np.ma.array([1, 2, 3, 4, 5]), ROWS).tolist() == [1, 2, 3, 4, 5]
+
+
 def test_class_weight_counts_as_well() -> None:
     classifier = MTCMTMClassifier(class_weight={0: 1.0, 1: 1e30})
     with pytest.raises(ValueError, match="class_weight, row 1"):

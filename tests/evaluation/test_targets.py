@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,12 @@ WHOLE = [0, 1, 2] * 4
 TEXTS = ["no", "yes"] * 6
 BOOLS = [True, False] * 6
 DECIMALS = [Decimal(str(value)) for value in HALVES]
+LARGE = [2**63, 2**63 + 1] * 6
+
+
+class Answer(str, enum.Enum):
+    NO = "no"
+    YES = "yes"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +68,15 @@ def test_numbers_with_fractions_are_a_regression(y: Any) -> None:
         (np.array([text.encode() for text in TEXTS]), TEXTS),
         (pd.cut(pd.Series([1, 9] * 6), [0, 5, 10]), ["(0, 5]", "(5, 10]"] * 6),
         (pd.Series([1, "b"] * 6, dtype=object), ["1", "b"] * 6),
+        ([Answer(text) for text in TEXTS], TEXTS),
+        (pd.Series([Answer(text) for text in TEXTS], dtype=object), TEXTS),
+        (pl.Series(WHOLE, dtype=pl.Int128), WHOLE),
+        (LARGE, LARGE),
+        (pd.Series(LARGE, dtype=object), LARGE),
+        (pa.table({"y": WHOLE}), WHOLE),
     ],
 )
+@pytest.mark.filterwarnings("ignore:A column-vector y")
 def test_labels_are_classes_of_a_plain_dtype(y: Any, labels: list[Any]) -> None:
     target, task = read_target(y, "auto")
     assert task == "classification"
@@ -81,6 +95,11 @@ def test_labels_are_classes_of_a_plain_dtype(y: Any, labels: list[Any]) -> None:
         (pd.Series(["a", None], dtype="string"), "auto", "1 of 2 rows have no target.*row 1"),
         ([Decimal("NaN"), Decimal(1)], "auto", "1 of 2 rows have no target.*row 0"),
         (np.ma.array([1.5, 2.5], mask=[0, 1]), "auto", "1 of 2 rows have no target.*row 1"),
+        (np.ma.array(["a", "b"], mask=[0, 1]), "auto", "1 of 2 rows have no target.*row 1"),
+        (["a", np.nan], "auto", "1 of 2 rows have no target.*row 1"),
+        ([Decimal(1), Decimal("sNaN")], "auto", "y, row 1: Decimal\\('sNaN'\\) cannot be read"),
+        ([2**70, 2**70 + 1], "auto", r"y, row 0: 1.18\d+e\+21 is too large for a label"),
+        (np.arange(960) * 1j, "auto", "y holds complex numbers, such as 0j in row 0"),
         ([Decimal("Infinity"), Decimal(1)], "auto", "cannot be read as a target: .*row 0"),
         (pd.date_range("2020", periods=4), "auto", "dates or durations"),
         (pd.date_range("2020", periods=4, tz="UTC"), "auto", "dates or durations"),
