@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-__all__ = ["listing", "shorten"]
+__all__ = ["bounded_errors", "join", "listing", "shorten"]
 
 # Long enough for a path or a date, short enough for a line with some words around it.
 VALUE_LENGTH = 80
 LISTED = 5
+# A whole message, and what a list may take of it.
+MESSAGE_LENGTH = 800
+LISTING_LENGTH = 600
+# Shorter than this, a line of a message that is cut says nothing.
+LINE_LENGTH = 75
 _LINE_BREAK = re.compile(r"\s*\n\s*")
 
 
@@ -64,6 +70,7 @@ def listing(values: Collection[Any], most: int = LISTED) -> str:
     ----------
     values : collection
     most : int, default=5
+        Fewer are written where they are long.
 
     Returns
     -------
@@ -76,9 +83,47 @@ def listing(values: Collection[Any], most: int = LISTED) -> str:
     >>> listing(range(10_000), most=2)
     '0, 1 and 9998 more'
     """
-    text = ", ".join(shorten(value) for value in islice(values, most))
-    more = len(values) - most
-    return f"{text} and {more} more" if more > 0 else text
+    return join(map(shorten, islice(values, most)), len(values))
+
+
+def join(texts: Iterable[str], total: int, separator: str = ", ") -> str:
+    """Join texts as long as they fit, at least one, and write how many of all are left out.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The first of them, or all.
+    total : int
+        How many there are in all.
+    separator : str, default=", "
+
+    Returns
+    -------
+    str
+    """
+    shown: list[str] = []
+    for text in texts:
+        if shown and len(separator.join([*shown, text])) > LISTING_LENGTH:
+            break
+        shown.append(text)
+    more = total - len(shown)
+    return separator.join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+@contextmanager
+def bounded_errors() -> Iterator[None]:
+    """Cut the messages of errors that another library raises, for it writes values in full.
+
+    Lines are cut in the middle, and only where the whole message is longer than `MESSAGE_LENGTH`.
+    """
+    try:
+        yield
+    except (RuntimeError, TypeError, ValueError) as error:
+        message = str(error)
+        if len(message) > MESSAGE_LENGTH:
+            lines = message.split("\n")[: MESSAGE_LENGTH // LINE_LENGTH]
+            error.args = ("\n".join(_cut(line, MESSAGE_LENGTH // len(lines)) for line in lines),)
+        raise
 
 
 def _cut(text: str, length: int) -> str:

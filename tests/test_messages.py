@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.messages import listing, shorten
+from tabimg.messages import bounded_errors, join, listing, shorten
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,30 @@ def test_long_value_fits_one_line(value):
 def test_listing_names_the_first_and_counts_the_others():
     assert listing(["a", "b"]) == "'a', 'b'"
     assert listing([f"c{j}" for j in range(10_000)], most=2) == "'c0', 'c1' and 9998 more"
+
+
+def test_listing_of_long_values_names_fewer():
+    text = listing(["x" * 1000] * 50, most=20)
+    assert len(text) < 700
+    assert text.endswith("' and 43 more")
+
+
+def test_join_writes_one_text_at_least():
+    assert join(["x" * 5000, "y"], 3, "; ") == "x" * 5000 + " and 2 more"
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, RuntimeError])
+@pytest.mark.parametrize("lines", [1, 2, 5000])
+def test_long_message_of_another_library_is_cut_line_by_line(error, lines):
+    with pytest.raises(error) as caught, bounded_errors():
+        raise error("\n".join(["got " + "x" * 10_000 + ", sorry"] * lines))
+    text = str(caught.value)
+    assert len(text) <= 1000
+    assert all(line.startswith("got x") and line.endswith("x, sorry") for line in text.split("\n"))
+
+
+def test_short_message_of_another_library_stays_as_it_is():
+    text = "first line\n" + "x" * 500
+    with pytest.raises(ValueError, match="first line") as caught, bounded_errors():
+        raise ValueError(text)
+    assert str(caught.value) == text

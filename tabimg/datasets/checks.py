@@ -25,7 +25,9 @@ def check_count(name: str, value: object, low: int, high: int | None = None) -> 
         If ``value`` lies outside the range.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+        raise TypeError(
+            f"{name} must be an integer, got {shorten(value)} of type {type(value).__name__}."
+        )
     count = int(value)
     if count < low or (high is not None and count > high):
         allowed = f"at least {low}" if high is None else f"between {low} and {high}"
@@ -84,7 +86,9 @@ def check_not_negative(name: str, value: object) -> float:
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise a ValueError unless ``value`` is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, choices))}, got {shorten(value)}."
+        )
 
 
 def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
@@ -117,7 +121,9 @@ def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
 
 def _check_real(name: str, value: object) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+        raise TypeError(
+            f"{name} must be a number, got {shorten(value)} of type {type(value).__name__}."
+        )
     return float(value)
 
 

@@ -18,6 +18,7 @@ from tabimg.datasets.cohort_concepts import CONCEPTS
 from tabimg.datasets.cohort_law import LATENT_NAMES, CohortLaw, draw_patients
 from tabimg.datasets.photos import open_photo_folder, write_photos
 from tabimg.datasets.retina_photo import draw_retina
+from tabimg.messages import shorten
 
 TARGET = "letters_lost"
 COHORT_COLUMN = "cohort"
@@ -196,7 +197,7 @@ def _rows_by_clinic(n_samples: object) -> dict[str, int]:
                 f"got {list(n_samples)}."
             )
         return {
-            name: check_count(f"n_samples[{name!r}]", n_samples[name], 2)
+            name: check_count(f"n_samples[{shorten(name)}]", n_samples[name], 2)
             for name in CLINICS
             if name in n_samples
         }

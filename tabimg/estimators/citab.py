@@ -28,7 +28,7 @@ from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.saved_columns import check_texts
 from tabimg.image import RowImages
-from tabimg.messages import listing, shorten
+from tabimg.messages import join, listing, shorten
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.table import (
@@ -182,9 +182,10 @@ class CITabFineTuned(ModalityEstimator):
             table = table[list(names)]
         columns, changed = respell(table, self.codec_, self.vectors_.copy())
         if changed:
-            listed = "; ".join(f"{name!r}: {texts}" for name, texts in changed.items())
+            listed = [f"{shorten(name)}: {texts}" for name, texts in changed.items()]
             warnings.warn(
-                f"categories that were not there in fit are read as the nearest ones: {listed}",
+                f"categories that were not there in fit are read as the nearest ones: "
+                f"{join(listed, len(listed), '; ')}",
                 UserWarning,
                 stacklevel=5,
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from tabimg.estimators.inputs import as_column_list
 from tabimg.estimators.parameters import check_choice, check_positive, check_positive_int
+from tabimg.messages import shorten
 from tabimg.table import resolve_header_encoder
 from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
 
@@ -17,7 +18,7 @@ def check_table_parameters(estimator: Any) -> None:
     for column in special:
         if special.count(column) > 1:
             raise ValueError(
-                f"column {column!r} is declared twice among image_column, group_column and "
+                f"column {shorten(column)} is declared twice among image_column, group_column and "
                 "cohort_column: it can be one of them"
             )
     for name in ("dim", "n_heads", "n_layers", "n_experts"):

@@ -31,7 +31,7 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.material import Material
 from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages
-from tabimg.messages import listing
+from tabimg.messages import listing, shorten
 from tabimg.table import CohortCodec, check_descriptions, header_texts, read_columns
 from tabimg.table.adoption import Descriptions, described
 from tabimg.table.columns import plain_name
@@ -167,7 +167,7 @@ def check_headers(cohorts: CohortTables, codec: CohortCodec, descriptions: Descr
         except ValueError as error:
             if len(known) == 1:
                 raise
-            raise ValueError(f"cohort {name!r}: {error}") from error
+            raise ValueError(f"cohort {shorten(name)}: {error}") from error
 
 
 def group_numbers(cohorts: Sequence[Cohort]) -> np.ndarray:
@@ -218,7 +218,7 @@ def _check_frames(pretrainer: Any, cohorts: Sequence[Cohort]) -> None:
             if is_frame(cohort.table):
                 check_frame(pretrainer, cohort.table)
         except ValueError as error:
-            raise ValueError(f"cohort {cohort.name!r}: {error}") from error
+            raise ValueError(f"cohort {shorten(cohort.name)}: {error}") from error
 
 
 def _require_shared_columns(name: str | int, parts: Sequence[Cohort]) -> None:
@@ -228,7 +228,7 @@ def _require_shared_columns(name: str | int, parts: Sequence[Cohort]) -> None:
         frames = is_frame(first) and is_frame(other)
         if frames and not set(first.columns) & set(other.columns):
             raise ValueError(
-                f"the unlabeled rows of cohort {name!r} have none of its columns "
+                f"the unlabeled rows of cohort {shorten(name)} have none of its columns "
                 f"[{listing(first.columns)}]. Rows of another cohort go into a mapping, by its "
                 "name: Unlabeled({'name': frame})"
             )
@@ -241,7 +241,7 @@ def _stacked(name: str | int, tables: list[Any]) -> Any:
     try:
         return stack_known_columns(*tables)
     except ValueError as error:
-        raise ValueError(f"cohort {name!r}: {error}") from error
+        raise ValueError(f"cohort {shorten(name)}: {error}") from error
 
 
 def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
@@ -283,8 +283,8 @@ def _check_compared(n_photos: Mapping[str | int, int], within: bool) -> None:
             "there is nothing to learn from. Does cohort_column name the cohorts?"
         )
     warnings.warn(
-        f"nothing is learned from the rows of {idle}, which have too few photos to compare, for "
-        "lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well",
+        f"nothing is learned from the rows of [{listing(idle)}], which have too few photos to "
+        "compare, for lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well",
         UserWarning,
         stacklevel=6,
     )

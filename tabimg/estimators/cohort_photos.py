@@ -13,7 +13,7 @@ from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
 from tabimg.estimators.inputs import as_column_list, is_frame, require_columns
 from tabimg.image import RowImages
 from tabimg.image.cells import is_address, is_blank
-from tabimg.messages import listing
+from tabimg.messages import listing, shorten
 
 
 def row_images(pretrainer: Any, cohort: Cohort) -> RowImages:
@@ -44,8 +44,8 @@ def image_root_of(
                 "column, with cohort_column=, or give absolute paths, or leave the photos out"
             )
         raise ValueError(
-            f"image_root names no folder for cohort {name!r}, only for [{listing(root)}], and its "
-            "photos have relative paths: add it, or give absolute paths"
+            f"image_root names no folder for cohort {shorten(name)}, only for [{listing(root)}], "
+            "and its photos have relative paths: add it, or give absolute paths"
         )
     return None
 
@@ -73,7 +73,7 @@ def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -
     columns = [c for frame in frames.values() if is_frame(frame) for c in frame.columns]
     if columns and name not in columns:
         raise ValueError(
-            f"{parameter}={name!r} is not a column of any cohort: "
+            f"{parameter}={shorten(name)} is not a column of any cohort: "
             f"[{listing(dict.fromkeys(columns))}]"
         )
 

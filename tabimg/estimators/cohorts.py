@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 
 from tabimg.estimators.inputs import Inputs, column_values, is_frame, take_apart, without_columns
 from tabimg.image.row_names import RowNames
+from tabimg.messages import shorten
 from tabimg.table.columns import plain_name
 
 # The name of rows whose cohort nobody named.
@@ -120,15 +121,15 @@ def _split_mapping(
     for key, frame in frames.items():
         name = _plain(key)
         if name in [cohort.name for cohort in cohorts]:
-            raise ValueError(f"two cohorts are named {name!r}: rename one")
+            raise ValueError(f"two cohorts are named {shorten(name)}: rename one")
         if _is_nameless(key):
-            raise ValueError(f"a cohort is named {key!r}: give it a name")
+            raise ValueError(f"a cohort is named {shorten(key)}: give it a name")
         if not is_frame(frame):
             raise TypeError(
-                f"cohort {name!r} must be a DataFrame, got {type(frame).__name__}: the names of "
-                "its columns say what they mean"
+                f"cohort {shorten(name)} must be a DataFrame, got {type(frame).__name__}: the "
+                "names of its columns say what they mean"
             )
-        words = f"cohort {name!r}" + ("" if whole == "X" else f" of {whole}")
+        words = f"cohort {shorten(name)}" + ("" if whole == "X" else f" of {whole}")
         inputs = take_apart(frame, image_column, group_column, frame=words)
         rows = np.arange(start, start + len(inputs.groups))
         start += len(rows)
@@ -145,7 +146,9 @@ def _check_named_alike(name: str | int, names: np.ndarray) -> None:
     """Check that a frame's own column names the cohort as the mapping does."""
     other = [each for each in dict.fromkeys(names.tolist()) if each != name]
     if other:
-        raise ValueError(f"the frame of cohort {name!r} calls its rows {other[0]!r}: rename one")
+        raise ValueError(
+            f"the frame of cohort {shorten(name)} calls its rows {shorten(other[0])}: rename one"
+        )
 
 
 def _rows_of(inputs: Inputs, name: Any, mask: np.ndarray) -> Cohort:
@@ -184,8 +187,8 @@ def cohort_names(table: Any, cohort_column: Hashable) -> np.ndarray:
     missing = [row for row, name in enumerate(values) if _is_nameless(name)]
     if missing:
         raise ValueError(
-            f"{len(missing)} rows have no cohort in column {cohort_column!r}, the first is row "
-            f"{missing[0]}: name it, or leave these rows out"
+            f"{len(missing)} rows have no cohort in column {shorten(cohort_column)}, the first is "
+            f"row {missing[0]}: name it, or leave these rows out"
         )
     names = np.empty(len(values), dtype=object)
     names[:] = [_plain(name) for name in values]

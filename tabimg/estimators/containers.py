@@ -42,7 +42,7 @@ def as_container(X: Any, name: str = "X") -> Any:
             "example with pandas.read_csv"
         )
     if isinstance(X, Mapping) and not issparse(X):
-        return {key: as_container(frame, f"cohort {key!r}") for key, frame in X.items()}
+        return {key: as_container(frame, f"cohort {shorten(key)}") for key, frame in X.items()}
     if type(X).__module__.startswith("pyarrow") and hasattr(X, "to_pandas"):
         return X.to_pandas()
     frame = nw.from_native(X, pass_through=True)
@@ -75,6 +75,7 @@ def as_target(y: Any) -> Any:
     if isinstance(y, (list, tuple)):
         return _texts_as_they_are(y)
     if isinstance(y, np.ndarray):
+        _refuse_raw_bytes(y)
         return y.astype(object) if y.dtype.kind == "T" else y
     library = type(y).__module__.partition(".")[0]
     if library == "pyarrow" and hasattr(y, "column_names"):
@@ -82,6 +83,14 @@ def as_target(y: Any) -> Any:
     if library == "polars" and _is_too_wide_for_numpy(y):
         return np.array(y.rows() if hasattr(y, "rows") else y.to_list(), dtype=object)
     return y
+
+
+def _refuse_raw_bytes(y: np.ndarray) -> None:
+    if y.dtype.kind == "V" and y.dtype.names is None:
+        raise TypeError(
+            f"y holds raw bytes (numpy's {y.dtype}), such as {shorten(y.flat[0]) if y.size else ''}"
+            " in row 0: turn the labels into text or whole numbers"
+        )
 
 
 def _unmasked(array: Any) -> np.ndarray:

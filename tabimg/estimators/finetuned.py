@@ -57,6 +57,7 @@ from tabimg.estimators.source import (
     find_source,
 )
 from tabimg.estimators.weights import check_weights, refuse_extreme_weights
+from tabimg.messages import bounded_errors
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
@@ -248,7 +249,8 @@ class FineTunedEstimator(PretrainedEstimator):
         inputs = self._take_apart(X, source, image_paths)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, inputs.table, reset=not continued)
-        check_consistent_length(table, y)
+        with bounded_errors():
+            check_consistent_length(table, y)
         target = self._check_target(y)
         weight = check_weights(sample_weight, table) * self._row_weights(target)
         refuse_extreme_weights(weight, "sample_weight times class_weight")
@@ -432,7 +434,8 @@ class FineTunedEstimator(PretrainedEstimator):
     def _check_parameters(self) -> None:
         # All of them now: a wrong learning rate is not to be found after hours of pre-training.
         run_options(self, seed=0)
-        check_memory(self.memory)
+        with bounded_errors():
+            check_memory(self.memory)
         check_pretrainer(self.pretrainer, self.pretrainer_class)
         check_categorical_features(self.categorical_features)
         check_choice("finetune", self.finetune, FINETUNE_MODES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from sklearn.utils.validation import _num_samples, validate_data
 from tabimg.estimators.containers import as_container, as_image_cells, cells_of
 from tabimg.image.cells import is_blank
 from tabimg.image.row_names import RowNames
-from tabimg.messages import listing, shorten
+from tabimg.messages import bounded_errors, listing, shorten
 from tabimg.table import ColumnKind, RawColumn, looks_like_file_paths, read_columns
 from tabimg.table.columns import describe
+from tabimg.table.frames import not_two_dimensional
 from tabimg.table.objects import missing_cells
 from tabimg.table.schema import first_misfit
 
@@ -149,12 +150,13 @@ def take_apart(
     """
     X = as_container(X, frame)
     if not is_frame(X):
-        X = _as_array(X)
+        X = _as_array(X, frame)
     image_columns = as_column_list(image_column)
     present = [c for c in image_columns if is_frame(X) and c in list(X.columns)]
     if present and image_paths is not None:
         raise ValueError(
-            f"photos are given twice: in the column {present[0]!r} and as image_paths; give one"
+            f"photos are given twice: in the column {shorten(present[0])} and as image_paths; give "
+            "one"
         )
     cells: list[Sequence[Any]] | None = None
     if present:
@@ -189,7 +191,7 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str, frame: 
     if not is_frame(X):
         if columns:
             raise ValueError(
-                f"{parameter}={columns[0]!r} names a column, but {frame} is a bare "
+                f"{parameter}={shorten(columns[0])} names a column, but {frame} is a bare "
                 f"{type(X).__name__}: give a DataFrame, or the photos as fit(X, image_paths=...)"
             )
         return
@@ -205,11 +207,11 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str, frame: 
 def _meant(column: Hashable, names: Sequence[Hashable]) -> str:
     """Guess which columns a wrong label means."""
     if isinstance(column, tuple) and all(part in names for part in column):
-        return f" A tuple is one label: several columns are a list, {list(column)}."
+        return f" A tuple is one label: several columns are a list, [{listing(column)}]."
     # Under several headers a label is a tuple.
     near: list[Hashable] = [name for name in names if isinstance(name, tuple) and column in name]
     near = near or list(difflib.get_close_matches(str(column), [str(n) for n in names], n=3))
-    return f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
+    return f" Did you mean {' or '.join(map(shorten, near[:3]))}?" if near else ""
 
 
 def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
@@ -217,13 +219,14 @@ def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
 
     Cells are not looked at here: the codec reports what it cannot encode.
     """
-    if is_frame(table):
-        check_frame(estimator, table)
-    else:
-        table = check_array(
-            table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
-        )
-    validate_data(estimator, table, reset=reset, skip_check_array=True)
+    with bounded_errors():
+        if is_frame(table):
+            check_frame(estimator, table)
+        else:
+            table = check_array(
+                table, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X"
+            )
+        validate_data(estimator, table, reset=reset, skip_check_array=True)
     return table
 
 
@@ -394,11 +397,28 @@ def check_frame(estimator: Any, table: Any) -> None:
         )
 
 
-def _as_array(rows: Any) -> Any:
+def _as_array(rows: Any, name: str) -> Any:
     """Make an array of what is no frame; sparse matrices are left for the checks to refuse."""
     if issparse(rows):
         return rows
+    if isinstance(rows, Mapping):
+        raise TypeError(
+            f"{name} is a {type(rows).__name__}, and it takes a frame or an array of rows: pass "
+            "pandas.DataFrame(X)"
+        )
     array = np.asarray(rows)
+    if array.ndim == 0:
+        raise TypeError(
+            f"Expected 2D array, got scalar array instead: {name} is {shorten(rows)}, and it takes "
+            "a frame or an array of rows"
+        )
+    if array.ndim == 1:
+        raise not_two_dimensional(array.shape)
+    if array.dtype.kind == "c" and array.size:
+        raise ValueError(
+            f"Complex data not supported: {name} holds complex numbers, such as "
+            f"{shorten(array.flat[0])} in row 0. Give their real part, or another number"
+        )
     if array.dtype.kind in "US" and not isinstance(rows, np.ndarray):
         # numpy turns the numbers of a mixed list into strings; keep every cell as it is.
         return np.asarray(rows, dtype=object)

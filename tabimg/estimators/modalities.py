@@ -19,6 +19,7 @@ from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
+from tabimg.messages import shorten
 from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
@@ -125,19 +126,19 @@ class ModalityEstimator(FineTunedEstimator):
             return self._predict_from_what_there_is(X, images)
         if not self.photo_members_:
             raise ValueError(
-                f"predict_modality={self.predict_modality!r} needs a fit with photos of labelled "
-                "rows and a pretrainer that keeps its image encoder; this fit had none"
+                f"predict_modality={shorten(self.predict_modality)} needs a fit with photos of "
+                "labelled rows and a pretrainer that keeps its image encoder; this fit had none"
             )
         if not images.has_image.any():
             special = self._declared("image_column", self.pretrainer_)
             raise ValueError(
-                f"predict_modality={self.predict_modality!r} needs photos, and no row has any in "
-                f"image_column={special!r}"
+                f"predict_modality={shorten(self.predict_modality)} needs photos, and no row has "
+                f"any in image_column={shorten(special)}"
             )
         missing = np.flatnonzero(~images.has_image)
         if len(missing):
             raise ValueError(
-                f"predict_modality={self.predict_modality!r} needs a photo in every row; "
+                f"predict_modality={shorten(self.predict_modality)} needs a photo in every row; "
                 f"{len(missing)} rows have none, the first is row {missing[0]}. 'auto' takes what "
                 "each row has"
             )
@@ -185,7 +186,9 @@ class ModalityEstimator(FineTunedEstimator):
         images = self._row_images(X, inputs)
         lack = why_no_pairs(self.pretrainer_, images)
         if lack is not None and self.photo_members_:
-            raise ValueError(f"predict_modality={self.predict_modality!r} cannot be had: {lack}")
+            raise ValueError(
+                f"predict_modality={shorten(self.predict_modality)} cannot be had: {lack}"
+            )
         return images
 
     def _photo_views(self, encoded: EncodedTable, images: RowImages, on_bad_image: str) -> Views:

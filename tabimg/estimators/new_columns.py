@@ -10,7 +10,7 @@ from typing import Any
 from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import MOST_COLUMNS, is_frame
-from tabimg.messages import listing
+from tabimg.messages import join, listing, shorten
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.adoption import Adopted, adopt
 from tabimg.table.cohorts import require_distinct
@@ -56,7 +56,7 @@ def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, Column
     except (TypeError, ValueError) as error:
         if cohort.name == UNNAMED:
             raise
-        raise type(error)(f"cohort {cohort.name!r}: {error}") from error
+        raise type(error)(f"cohort {shorten(cohort.name)}: {error}") from error
     lacking = _lacking(own, columns)
     if adopted.nearest or lacking:
         _report(pretrainer, cohort, own is not None, adopted, lacking)
@@ -81,20 +81,21 @@ def _report(
 ) -> None:
     # Of a new cohort, headers that are known to the letter need no line of their own.
     new = [
-        f"{name!r} (nearest known: {header!r}, similarity {cosine:.2f})" if header else f"{name!r}"
+        f"{shorten(name)} (nearest known: {shorten(header)}, similarity {cosine:.2f})"
+        if header
+        else shorten(name)
         for name, (header, cosine) in adopted.nearest.items()
         if is_known or header != str(name)
     ]
-    more = f"; and {len(new) - MOST_COLUMNS} more" if len(new) > MOST_COLUMNS else ""
-    columns = "; ".join(new[:MOST_COLUMNS]) + more
+    columns = join(new[:MOST_COLUMNS], len(new), "; ")
     parts = []
     if not is_known:
         which = f"with the columns {columns}" if columns else "all of whose columns are known"
         parts.append(f"{_stranger(pretrainer, cohort)}, {which}")
     elif columns:
-        parts.append(f"columns that cohort {cohort.name!r} did not have in fit: {columns}")
+        parts.append(f"columns that cohort {shorten(cohort.name)} did not have in fit: {columns}")
     if lacking:
-        parts.append(f"cohort {cohort.name!r} without its columns [{listing(lacking)}]")
+        parts.append(f"cohort {shorten(cohort.name)} without its columns [{listing(lacking)}]")
     what = "; and ".join(parts)
     if pretrainer.on_new_columns == "raise":
         raise ValueError(
@@ -109,8 +110,10 @@ def _stranger(pretrainer: Any, cohort: Cohort) -> str:
     if cohort.name != UNNAMED:
         names = [str(name) for name in names_of_cohorts(pretrainer)]
         similar = get_close_matches(str(cohort.name), names, n=1)
-        guess = f"; is it {similar[0]!r}?" if similar else ""
-        return f"a cohort that was not there in fit, {cohort.name!r} ({known}{guess})"
+        guess = f"; is it {shorten(similar[0])}?" if similar else ""
+        return f"a cohort that was not there in fit, {shorten(cohort.name)} ({known}{guess})"
     column = pretrainer.cohort_column
-    way = "give a mapping of cohort to frame" if column is None else f"add the column {column!r}"
+    way = f"add the column {shorten(column)}"
+    if column is None:
+        way = "give a mapping of cohort to frame"
     return f"rows that name no cohort ({known}: {way})"

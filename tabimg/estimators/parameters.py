@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
-from tabimg.messages import shorten
+from tabimg.messages import bounded_errors, shorten
 from tabimg.training.checkpoint_folder import active_folder
 from tabimg.training.run import RunOptions
 from tabimg.training.runtime import resolve_device
@@ -26,7 +26,7 @@ EPOCHS_RANGE = (15, 100)
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
     """Raise a ValueError unless a parameter is one of its choices."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
-        raise ValueError(f"{name} must be one of {tuple(choices)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {tuple(choices)}, got {shorten(value)}")
 
 
 def check_positive_int(name: str, value: Any, low: int = 1) -> None:
@@ -49,13 +49,13 @@ def check_non_negative(name: str, value: Any) -> None:
 def check_flag(name: str, value: Any) -> None:
     """Raise a TypeError unless a parameter is True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shorten(value)}")
 
 
 def check_path(name: str, value: Any) -> None:
     """Raise a TypeError unless a parameter is None or a path."""
     if value is not None and not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"{name} must be None or a path, got {value!r}")
+        raise TypeError(f"{name} must be None or a path, got {shorten(value)}")
 
 
 def check_folder(name: str, value: Any) -> None:
@@ -82,7 +82,7 @@ def _is_encodable(path: str) -> bool:
 def check_optional_callable(name: str, value: Any) -> None:
     """Raise a TypeError unless a parameter is None or callable."""
     if value is not None and not callable(value):
-        raise TypeError(f"{name} must be None or callable, got {value!r}")
+        raise TypeError(f"{name} must be None or callable, got {shorten(value)}")
 
 
 def check_n_jobs(n_jobs: Any) -> None:
@@ -96,9 +96,10 @@ def check_n_jobs(n_jobs: Any) -> None:
 def draw_seed(random_state: Any) -> int:
     """Draw one run's seed from a ``random_state`` parameter; errors name it."""
     try:
-        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        with bounded_errors():
+            return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     except ValueError as error:
-        raise ValueError(f"random_state={random_state!r}: {error}") from error
+        raise ValueError(f"random_state={shorten(random_state)}: {error}") from error
 
 
 def auto_epochs(n_rows: int) -> int:
@@ -151,4 +152,4 @@ def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions
 
 def _refuse_nan(name: str, value: Any) -> None:
     if np.isnan(value):
-        raise ValueError(f"{name} must be a number, got {value!r}")
+        raise ValueError(f"{name} must be a number, got {shorten(value)}")

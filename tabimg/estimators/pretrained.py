@@ -22,6 +22,7 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.photo_views import row_images
 from tabimg.estimators.source import FitInputs, fit_pretrainer
 from tabimg.image import RowImages
+from tabimg.messages import shorten
 from tabimg.training.runtime import derive_seed
 
 
@@ -88,8 +89,8 @@ class PretrainedEstimator(BaseEstimator, ABC):
             return False
         if theirs and source is self.pretrainer:
             raise ValueError(
-                f"{name}={getattr(self, name)!r}, but the pretrainer, which is fitted on the same "
-                f"frame, has {name}={getattr(source, name)!r}: set one of them"
+                f"{name}={shorten(getattr(self, name))}, but the pretrainer, which is fitted on "
+                f"the same frame, has {name}={shorten(getattr(source, name))}: set one of them"
             )
         return True
 

@@ -25,7 +25,7 @@ from tabimg.estimators.target_types import (
     refuse_mixed_objects,
     refuse_objects,
 )
-from tabimg.messages import listing, shorten
+from tabimg.messages import bounded_errors, listing, shorten
 from tabimg.serialization.checks import check_stored, check_type
 from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression
 
@@ -75,7 +75,8 @@ class ClassTarget(ClassifierMixin):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give the accuracy on rows; parameters as scikit-learn's classifiers have them."""
-        return super().score(X, _target_to_score(y), sample_weight)
+        with bounded_errors():
+            return super().score(X, _target_to_score(y), sample_weight)
 
     def _check_target(self, y: Any) -> np.ndarray:
         labels = plain_target(y)
@@ -91,7 +92,8 @@ class ClassTarget(ClassifierMixin):
         return labels
 
     def _row_weights(self, target: np.ndarray) -> np.ndarray:
-        return compute_sample_weight(self.class_weight, target)
+        with bounded_errors():
+            return compute_sample_weight(self.class_weight, target)
 
     def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
         self.classes_ = np.unique(target)
@@ -146,7 +148,8 @@ class NumberTarget(RegressorMixin):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Give R2 on rows; parameters as scikit-learn's regressors have them."""
-        return super().score(X, _target_to_score(y), sample_weight)
+        with bounded_errors():
+            return super().score(X, _target_to_score(y), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight
 
+from tabimg.messages import bounded_errors
+
 # Networks weigh losses in float32, and add up those of a batch.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-20, 1e20
 
@@ -33,7 +35,8 @@ def check_weights(sample_weight: Any, rows: Any) -> np.ndarray:
     given = np.asarray(sample_weight)  # also of what is no array and has but __array__
     if given.ndim == 1:
         _refuse_infinite(given)
-    weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
+    with bounded_errors():
+        weight = _check_sample_weight(sample_weight, rows, ensure_non_negative=True)
     refuse_extreme_weights(weight, "sample_weight")
     return weight
 

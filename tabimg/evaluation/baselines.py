@@ -21,6 +21,7 @@ from tabimg.evaluation.inner_folds import inner_folds
 from tabimg.evaluation.metrics import check_task
 from tabimg.evaluation.problem import FittedModel, Problem
 from tabimg.evaluation.tuned_models import CORE_MODELS
+from tabimg.messages import shorten
 from tabimg.training.runtime import own_warning_filters
 
 CORE_BASELINES = tuple(CORE_MODELS)
@@ -163,7 +164,9 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
             check_classification_targets(labels)
         self.classes_, target = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y needs at least 2 classes, got 1 class: {self.classes_[0]!r}")
+            raise ValueError(
+                f"y needs at least 2 classes, got 1 class: {shorten(self.classes_[0])}"
+            )
         self._fit(X, target, len(self.classes_), groups)
         return self
 

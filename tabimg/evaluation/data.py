@@ -234,7 +234,8 @@ def _reject_target_among_features(
     for name, column in zip(names, columns, strict=True):
         if column.kind is target.kind and np.array_equal(column.values, target.values):
             raise ValueError(
-                f"column {name!r} of X is the target itself: drop it, X.drop(columns={name!r})"
+                f"column {shorten(name)} of X is the target itself: drop it, "
+                f"X.drop(columns={shorten(name)})"
             )
 
 

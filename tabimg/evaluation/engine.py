@@ -42,6 +42,7 @@ from tabimg.evaluation.splits import (
     plan_budgets,
 )
 from tabimg.evaluation.thumbnails import photo_numbers
+from tabimg.messages import shorten
 from tabimg.table import read_columns
 from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
 
@@ -65,7 +66,8 @@ class Protocol:
         _check_whole(self.random_state)
         if np.ndim(self.label_fractions) != 1:
             raise TypeError(
-                f"label_fractions must be a sequence of numbers, got {self.label_fractions!r}"
+                f"label_fractions must be a sequence of numbers, got "
+                f"{shorten(self.label_fractions)}"
             )
 
 
@@ -327,7 +329,7 @@ def _check_whole(random_state: Any) -> None:
     if not isinstance(random_state, Integral):
         raise TypeError(
             "random_state must be an int, which decides folds and draws and lets a study be "
-            f"resumed, got {random_state!r}"
+            f"resumed, got {shorten(random_state)}"
         )
 
 

@@ -214,28 +214,28 @@ def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> 
     for name, pair in extras.items():
         if not (isinstance(pair, tuple) and len(pair) in (2, 3)):
             raise TypeError(
-                f"extra_methods[{name!r}] must be (pretrainer or None, estimator), with "
+                f"extra_methods[{shorten(name)}] must be (pretrainer or None, estimator), with "
                 "Unlabeled(...) behind it where further pairs take part in pre-training"
             )
         pretrainer, estimator, further = (*pair, None)[:3]
         is_ours = isinstance(estimator, FineTunedEstimator)
         if further is not None and (pretrainer is None or not isinstance(further, Unlabeled)):
             raise TypeError(
-                f"extra_methods[{name!r}]: further pairs are given as Unlabeled(...), and need a "
-                "pretrainer"
+                f"extra_methods[{shorten(name)}]: further pairs are given as Unlabeled(...), and "
+                "need a pretrainer"
             )
         if pretrainer is not None:
             wanted = getattr(estimator, "pretrainer_class", None)
             if wanted is None or not isinstance(pretrainer, wanted):
                 raise TypeError(
-                    f"extra_methods[{name!r}] has a {type(pretrainer).__name__} as pretrainer, "
-                    f"which does not go with {type(estimator).__name__}"
+                    f"extra_methods[{shorten(name)}] has a {type(pretrainer).__name__} as "
+                    f"pretrainer, which does not go with {type(estimator).__name__}"
                 )
             pretrainer = declare_on_pretrainer(pretrainer, data, image_root)
         if data.task == "classification" and not hasattr(estimator, "predict_proba"):
             raise TypeError(
-                f"extra_methods[{name!r}]: {type(estimator).__name__} has no predict_proba, which "
-                "AUC and log loss need; sklearn.calibration.CalibratedClassifierCV adds one"
+                f"extra_methods[{shorten(name)}]: {type(estimator).__name__} has no predict_proba, "
+                "which AUC and log loss need; sklearn.calibration.CalibratedClassifierCV adds one"
             )
         if is_ours:
             estimator = declare_on_estimator(estimator, data)
@@ -302,7 +302,8 @@ def _checked_names(parameter: str, names: Any) -> list[str]:
             continue
         if name in NAMES[other]:
             raise ValueError(
-                f"{parameter}: {name!r} is one of the {other}, give it there: {other}=[{name!r}]"
+                f"{parameter}: {shorten(name)} is one of the {other}, give it there: "
+                f"{other}=[{shorten(name)}]"
             )
         raise ValueError(
             f"{parameter}: there is no {shorten(name)}{_meant(name)}. {parameter} are "
@@ -317,7 +318,7 @@ def _meant(name: str) -> str:
     homes = {known: home for home, all_known in NAMES.items() for known in all_known}
     reading = name[:SHOWN].strip().lower().replace("-", "_").replace(" ", "_")
     near = difflib.get_close_matches(reading, list(homes), n=1)
-    return f" (did you mean {homes[near[0]]}=[{near[0]!r}]?)" if near else ""
+    return f" (did you mean {homes[near[0]]}=[{shorten(near[0])}]?)" if near else ""
 
 
 def _check_parameter(name: str, pretrainer: MultiModalPretrainer) -> None:
@@ -325,7 +326,7 @@ def _check_parameter(name: str, pretrainer: MultiModalPretrainer) -> None:
     known = sorted(pretrainer.get_params())
     if name not in known:
         near = difflib.get_close_matches(str(name)[:SHOWN], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; it has {known}"
+        hint = f"; did you mean {shorten(near[0])}?" if near else f"; it has {known}"
         raise ValueError(f"grid: MultiModalPretrainer has no parameter {shorten(name)}{hint}")
 
 

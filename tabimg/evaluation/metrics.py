@@ -83,7 +83,7 @@ def metric_names(task: str) -> list[str]:
 def check_task(task: Any) -> None:
     """Raise a ValueError unless the task is one of `TASKS`."""
     if task not in TASKS:
-        raise ValueError(f"task must be one of {TASKS}, got {task!r}")
+        raise ValueError(f"task must be one of {TASKS}, got {shorten(task)}")
 
 
 def check_metric(metric: str | None, task: str) -> str:
@@ -100,7 +100,7 @@ def check_metric(metric: str | None, task: str) -> str:
     if isinstance(metric, str) and metric in names:
         return metric
     near = difflib.get_close_matches(str(metric)[:80].lower(), names, n=1)
-    hint = f", did you mean {near[0]!r}?" if near else ""
+    hint = f", did you mean {shorten(near[0])}?" if near else ""
     if isinstance(metric, str) and metric in METRICS:
         hint = f", which is for {METRICS[metric].task}: if the task was told wrongly, say task="
     raise ValueError(f"metric must be one of {names} in {task}, got {shorten(metric)}{hint}")

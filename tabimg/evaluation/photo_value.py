@@ -23,6 +23,7 @@ from tabimg.evaluation.splits import Budget, Fold, draw_seeds, outer_folds, plan
 from tabimg.evaluation.thumbnails import photo_numbers
 from tabimg.image import MAX_PIXELS
 from tabimg.image.reader import ImageLoader
+from tabimg.messages import shorten
 from tabimg.table import TableCodec, read_columns
 
 
@@ -196,7 +197,7 @@ def _checked_fractions(fractions: Sequence[float]) -> list[float]:
 
 def _check_at_least_1(name: str, value: int) -> None:
     if not value >= 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
+        raise ValueError(f"{name} must be at least 1, got {shorten(value)}")
 
 
 def _check_budgets(

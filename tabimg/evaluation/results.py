@@ -12,6 +12,7 @@ import pandas as pd
 from tabimg.evaluation.figures import draw_curve, draw_heat_map
 from tabimg.evaluation.metrics import METRICS, Metric
 from tabimg.evaluation.statistics import Interval, check_confidence, corrected_interval
+from tabimg.messages import shorten
 
 FOLD = ["repeat", "fold"]
 CELL = [*FOLD, "budget", "draw"]
@@ -60,7 +61,7 @@ class StudyResult:
 
     def __post_init__(self) -> None:
         if self.metric not in METRICS:
-            raise ValueError(f"metric must be one of {list(METRICS)}, got {self.metric!r}")
+            raise ValueError(f"metric must be one of {list(METRICS)}, got {shorten(self.metric)}")
         absent = [name for name in (*COLUMNS, self.metric) if name not in self.scores.columns]
         if absent:
             raise ValueError(f"the scores lack the columns {absent}")
@@ -159,7 +160,7 @@ class StudyResult:
             If no baseline is in the scores, or the name is taken.
         """
         if name in self.methods:
-            raise ValueError(f"there is a method {name!r} already: give another name")
+            raise ValueError(f"there is a method {shorten(name)} already: give another name")
         rows = self.scores[self.scores["method"].isin(self.baselines)]
         if rows.empty:
             raise ValueError("the scores hold no baseline to choose from")
@@ -312,14 +313,18 @@ class StudyResult:
 
     def _known(self, method: str) -> str:
         if method not in self.methods:
-            raise ValueError(f"there is no method {method!r}; the methods are {self.methods}")
+            raise ValueError(
+                f"there is no method {shorten(method)}; the methods are {self.methods}"
+            )
         return method
 
     def _budget(self, budget: str | None) -> str:
         if budget is None:
             return self.budgets[-1]
         if budget not in self.budgets:
-            raise ValueError(f"there is no budget {budget!r}; the budgets are {self.budgets}")
+            raise ValueError(
+                f"there is no budget {shorten(budget)}; the budgets are {self.budgets}"
+            )
         return budget
 
     def _varied(self, x: str | None, y: str | None) -> tuple[str, str]:
@@ -330,7 +335,7 @@ class StudyResult:
         if x is None or y is None or x == y or x not in self.parameters or y not in names:
             raise ValueError(
                 f"a heat map needs two of {names}, the first of them a varied parameter; got "
-                f"x={x!r}, y={y!r}"
+                f"x={shorten(x)}, y={shorten(y)}"
             )
         return x, y
 

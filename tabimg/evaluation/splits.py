@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tabimg.messages import bounded_errors, shorten
 from tabimg.training.runtime import derive_seed
 from tabimg.training.splits import grouped_folds
 
@@ -207,7 +208,8 @@ def draw_seeds(random_state: int, fold: Fold, n_draws: int) -> list[int]:
 
 
 def _checked(fractions: Sequence[float]) -> list[float]:
-    values = sorted({float(fraction) for fraction in fractions})
+    with bounded_errors():
+        values = sorted({float(fraction) for fraction in fractions})
     if not values or values[0] <= 0 or values[-1] > 1:
         raise ValueError(f"label_fractions must be numbers in (0, 1], got {list(fractions)}")
     return values
@@ -219,7 +221,8 @@ def _draws_of(fraction: float, n_draws: int | Mapping[float, int]) -> int:
         return 1
     if wanted is None or wanted < 1:
         raise ValueError(
-            f"n_draws must be at least 1 for the label fraction {fraction:g}, got {n_draws!r}"
+            f"n_draws must be at least 1 for the label fraction {fraction:g}, got "
+            f"{shorten(n_draws)}"
         )
     return int(wanted)
 

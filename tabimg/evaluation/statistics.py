@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tabimg.messages import shorten
+
 N_RESAMPLES = 10_000
 
 
@@ -66,7 +68,7 @@ def corrected_interval(values: Any, test_share: float, confidence: float = 0.95)
     """
     check_confidence(confidence)
     if not test_share > 0:
-        raise ValueError(f"test_share must be a number above 0, got {test_share!r}")
+        raise ValueError(f"test_share must be a number above 0, got {shorten(test_share)}")
     values = np.asarray(values, dtype=np.float64)
     values = values[~np.isnan(values)]
     n = len(values)
@@ -145,7 +147,7 @@ def pooled_difference(
 def check_confidence(confidence: float) -> None:
     """Raise a ValueError for a confidence outside (0, 1)."""
     if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must be in (0, 1), such as 0.95; got {confidence!r}")
+        raise ValueError(f"confidence must be in (0, 1), such as 0.95; got {shorten(confidence)}")
 
 
 def _t_p_value(mean: float, error: float, n: int) -> float:
@@ -158,5 +160,7 @@ def _without_nan(name: str, values: Any) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64).ravel()
     values = values[~np.isnan(values)]
     if not len(values):
-        raise ValueError(f"the set {name!r} has no difference: no fold has scores of both methods")
+        raise ValueError(
+            f"the set {shorten(name)} has no difference: no fold has scores of both methods"
+        )
     return values

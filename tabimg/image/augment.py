@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tabimg.image import pixel_ops
+from tabimg.messages import listing, shorten
 
 DEFAULT_CROP = (0.5, 1.0)
 MAX_CROP_RATIO = 4 / 3
@@ -110,7 +111,9 @@ class Augmentation:
         if isinstance(param, str) and param == "default":
             return cls()
         if isinstance(param, str):
-            raise ValueError(f"augmentation must be 'default', 'none' or a dict, got {param!r}")
+            raise ValueError(
+                f"augmentation must be 'default', 'none' or a dict, got {shorten(param)}"
+            )
         if not isinstance(param, Mapping):
             raise TypeError(
                 "augmentation must be 'default', 'none', None, a dict or an Augmentation, "
@@ -119,7 +122,7 @@ class Augmentation:
         valid = [field.name for field in fields(cls)]
         unknown = [key for key in param if key not in valid]
         if unknown:
-            raise ValueError(f"unknown augmentation {unknown}; valid keys are {valid}")
+            raise ValueError(f"unknown augmentation [{listing(unknown)}]; valid keys are {valid}")
         return cls(**param)
 
 
@@ -260,10 +263,12 @@ def _share(name: str, value: object, default: float) -> float:
     if value is True:
         return default
     if not isinstance(value, Real):
-        raise TypeError(f"augmentation {name} must be a number, a bool or None, got {value!r}")
+        raise TypeError(
+            f"augmentation {name} must be a number, a bool or None, got {shorten(value)}"
+        )
     share = float(value)
     if not 0 <= share <= 1:
-        raise ValueError(f"augmentation {name} must be in [0, 1], got {value!r}")
+        raise ValueError(f"augmentation {name} must be in [0, 1], got {shorten(value)}")
     return share
 
 
@@ -274,10 +279,14 @@ def _crop_range(value: Any) -> tuple[float, float] | None:
         return DEFAULT_CROP
     bounds = (value, 1.0) if isinstance(value, Real) else value
     if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
-        raise ValueError(f"augmentation crop must be (smallest, largest) area, got {value!r}")
+        raise ValueError(
+            f"augmentation crop must be (smallest, largest) area, got {shorten(value)}"
+        )
     if not all(isinstance(bound, Real) for bound in bounds):
-        raise TypeError(f"augmentation crop must hold two numbers, got {value!r}")
+        raise TypeError(f"augmentation crop must hold two numbers, got {shorten(value)}")
     low, high = float(bounds[0]), float(bounds[1])
     if not 0 < low <= high <= 1:
-        raise ValueError(f"augmentation crop needs 0 < smallest <= largest <= 1, got {value!r}")
+        raise ValueError(
+            f"augmentation crop needs 0 < smallest <= largest <= 1, got {shorten(value)}"
+        )
     return low, high

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tabimg.messages import shorten
 from tabimg.table.codec import TableCodec
 from tabimg.table.columns import ColumnKind, RawColumn, plain_name
 from tabimg.table.encoded import EncodedTable
@@ -160,8 +161,8 @@ def _nearest(
     alike = [each for each in known if each.is_like(column)]
     if not alike and column.kind.is_continuous:
         raise ValueError(
-            f"column {column.name!r} is {column.kind.value}, and no such column was there in fit: "
-            "there is nothing to scale it by. Leave it out, or turn it into categories"
+            f"column {shorten(column.name)} is {column.kind.value}, and no such column was there "
+            "in fit: there is nothing to scale it by. Leave it out, or turn it into categories"
         )
     if not alike:
         return KnownColumn("", column.kind, None), 0.0

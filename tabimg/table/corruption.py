@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tabimg.messages import shorten
 from tabimg.table.categories import MISSING, UNKNOWN
 from tabimg.table.encoded import EncodedTable
 
@@ -58,7 +59,7 @@ class Corruption(ABC):
 
     def __init__(self, training: EncodedTable, mask_rate: float) -> None:
         if not 0.0 < mask_rate < 1.0:
-            raise ValueError(f"mask_rate must lie in (0, 1), got {mask_rate!r}.")
+            raise ValueError(f"mask_rate must lie in (0, 1), got {shorten(mask_rate)}.")
         if len(training) == 0:
             raise ValueError("The marginals need at least one training row, got none.")
         self.mask_rate = float(mask_rate)

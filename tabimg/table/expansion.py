@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tabimg.messages import shorten
 from tabimg.table.abbreviations import ABBREVIATIONS
 from tabimg.table.headers import normalise_header
 
@@ -109,7 +110,7 @@ def checked_abbreviations(given: Any) -> str | dict[str, str] | None:
     if not isinstance(given, Mapping):
         raise TypeError(
             f"abbreviations must be {DEFAULT_TABLE!r}, a mapping of str to str, or None; got "
-            f"{given!r}."
+            f"{shorten(given)}."
         )
     AbbreviationTable(given)
     return dict(given)
@@ -117,8 +118,10 @@ def checked_abbreviations(given: Any) -> str | dict[str, str] | None:
 
 def _plain_words(of: str, text: object) -> list[str]:
     if not isinstance(text, str):
-        raise TypeError(f"abbreviations must map str to str; {of!r} has {text!r}.")
+        raise TypeError(f"abbreviations must map str to str; {shorten(of)} has {shorten(text)}.")
     words = normalise_header(text).split()
     if not words:
-        raise ValueError(f"abbreviations: {of!r} has {text!r}, which holds no letter or digit.")
+        raise ValueError(
+            f"abbreviations: {shorten(of)} has {shorten(text)}, which holds no letter or digit."
+        )
     return words

@@ -127,12 +127,17 @@ def _as_array(X: Any) -> np.ndarray:
         array = array.astype(object)
         array[np.ma.getmaskarray(X)] = None
     if array.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {array.ndim}D array instead (shape={array.shape}). Reshape "
-            "your data: array.reshape(-1, 1) for a single column, array.reshape(1, -1) for a "
-            "single row; for a pandas Series use .to_frame()."
-        )
+        raise not_two_dimensional(array.shape)
     return array
+
+
+def not_two_dimensional(shape: tuple[int, ...]) -> ValueError:
+    """Make the error of an array of another shape than a table has."""
+    return ValueError(
+        f"Expected 2D array, got {len(shape)}D array instead (shape={shape}). Reshape your data: "
+        "array.reshape(-1, 1) for a single column, array.reshape(1, -1) for a single row; for a "
+        "pandas Series use .to_frame()."
+    )
 
 
 def _read_array(name: str | int, values: np.ndarray) -> RawColumn:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from tabimg.messages import shorten
 from tabimg.table.columns import describe, plain_name
 
 # Signs that carry meaning are spelled: "<=50K" and ">50K" must not end as the same words.
@@ -115,7 +116,7 @@ def header_texts(
             raise ValueError(
                 f"{describe(plain_name(name))} at position {position} has no name, and the name "
                 "is all that is known of what a column means. Rename it, or describe it with "
-                f"column_descriptions={{{name!r}: ...}}."
+                f"column_descriptions={{{shorten(name)}: ...}}."
             )
     return _numbered(texts)
 
@@ -149,15 +150,18 @@ def check_descriptions(names: Sequence[Hashable], descriptions: Mapping[Any, str
             near = difflib.get_close_matches(str(name), [str(each) for each in known], n=3)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise ValueError(
-                f"column_descriptions describes {name!r}, which is not a column of the table.{hint}"
+                f"column_descriptions describes {shorten(name)}, which is not a column of the "
+                f"table.{hint}"
             )
         if not isinstance(text, str):
             raise TypeError(
-                f"column_descriptions[{name!r}] must be a string, got {type(text).__name__!r}."
+                f"column_descriptions[{shorten(name)}] must be a string, got "
+                f"{type(text).__name__!r}."
             )
         if not text.strip():
             raise ValueError(
-                f"column_descriptions[{name!r}] is blank: describe the column, or leave it out."
+                f"column_descriptions[{shorten(name)}] is blank: describe the column, or leave it "
+                "out."
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from tabimg.messages import shorten
 from tabimg.table.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 
 
@@ -98,7 +99,7 @@ class NgramEncoder:
 
 def _checked_width(given: Any) -> int:
     if not isinstance(given, Integral) or int(given) < 1:
-        raise ValueError(f"n_features must be a positive int, got {given!r}.")
+        raise ValueError(f"n_features must be a positive int, got {shorten(given)}.")
     return int(given)
 
 
@@ -109,6 +110,7 @@ def _checked_range(given: Any) -> tuple[int, int]:
         shortest, longest = 0, 0
     if not 1 <= shortest <= longest:
         raise ValueError(
-            f"ngram_range must be (shortest, longest) with 1 <= shortest <= longest, got {given!r}."
+            f"ngram_range must be (shortest, longest) with 1 <= shortest <= longest, got "
+            f"{shorten(given)}."
         )
     return shortest, longest

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.messages import shorten
 from tabimg.table.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 
 # Major versions of sentence-transformers that import whatever class a local model names.
@@ -96,7 +97,7 @@ def _load_sentence_model(model: str | Path) -> Any:
         import sentence_transformers
     except ImportError as error:
         raise ImportError(
-            f"The header encoder {str(model)!r} needs sentence-transformers: "
+            f"The header encoder {shorten(str(model))} needs sentence-transformers: "
             "pip install 'tabimg[text]', or use header_encoder='ngrams', which needs nothing."
         ) from error
     version = getattr(sentence_transformers, "__version__", "")
@@ -107,7 +108,9 @@ def _load_sentence_model(model: str | Path) -> Any:
         )
     is_folder = os.path.isdir(model)
     if isinstance(model, Path) and not is_folder:
-        raise FileNotFoundError(f"There is no folder {str(model)!r} to read a model from.")
+        raise FileNotFoundError(
+            f"There is no folder {shorten(str(model), 200)} to read a model from."
+        )
     return sentence_transformers.SentenceTransformer(
         str(model),
         device="cpu",

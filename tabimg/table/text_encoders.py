@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.messages import shorten
 from tabimg.table.ngrams import NgramEncoder
 from tabimg.table.sentence_encoder import SentenceEncoder
 
@@ -49,14 +50,14 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
             return NgramEncoder()
         misspelt = difflib.get_close_matches(encoder.casefold(), [NGRAMS])
         if misspelt and not os.path.isdir(encoder):
-            raise ValueError(f"header_encoder={encoder!r}: did you mean {NGRAMS!r}?")
+            raise ValueError(f"header_encoder={shorten(encoder)}: did you mean {NGRAMS!r}?")
     if isinstance(encoder, (str, Path)):
         return SentenceEncoder(encoder)
     if callable(encoder):
         return encoder
     raise TypeError(
         f"header_encoder must be {NGRAMS!r}, the name or folder of a sentence-transformers model, "
-        f"or a callable from a list of str to an array (n, d); got {encoder!r}."
+        f"or a callable from a list of str to an array (n, d); got {shorten(encoder)}."
     )
 
 
@@ -98,6 +99,7 @@ def encode_texts(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
     broken = ~np.isfinite(vectors).all(axis=1)
     if broken.any():
         raise ValueError(
-            f"The header encoder returned NaN or infinity for the text {texts[broken.argmax()]!r}."
+            f"The header encoder returned NaN or infinity for the text "
+            f"{shorten(texts[broken.argmax()])}."
         )
     return vectors

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.messages import shorten
 from tabimg.table.text_encoders import TextEncoder, encode_texts
 
 
@@ -82,7 +83,7 @@ class TextVectors:
         """
         for text in texts:
             if not isinstance(text, str):
-                raise TypeError(f"Texts must be strings, got {text!r}.")
+                raise TypeError(f"Texts must be strings, got {shorten(text)}.")
         self._encode([str(text) for text in dict.fromkeys(texts) if text not in self._rows])
         return self._vectors[[self._rows[text] for text in texts]]
 
@@ -159,7 +160,7 @@ def nearest_headers(
         ``n`` is less than 1.
     """
     if n < 1:
-        raise ValueError(f"n must be at least 1, got {n!r}.")
+        raise ValueError(f"n must be at least 1, got {shorten(n)}.")
     unknown, known = list(dict.fromkeys(unknown)), list(dict.fromkeys(known))
     if not unknown or not known:
         return {text: [] for text in unknown}

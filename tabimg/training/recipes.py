@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from tabimg.messages import shorten
 from tabimg.nn import (
     MaskPredictionHead,
     MLPEncoder,
@@ -53,7 +54,7 @@ def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Mo
     if not (callable(value) or (isinstance(value, str) and value in known)):
         raise ValueError(
             f"{name} must be one of {sorted(known)} or a callable that returns a torch module, "
-            f"got {value!r}"
+            f"got {shorten(value)}"
         )
 
 

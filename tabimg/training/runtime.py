@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from tabimg.messages import bounded_errors, shorten
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 # Held by whoever changes, and then puts back, what belongs to the whole process.
 PROCESS_STATE = threading.RLock()
@@ -26,10 +28,11 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        with bounded_errors():
+            resolved = torch.device(device)
+            torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={device!r} is not available here: {error}") from error
+        raise ValueError(f"device={shorten(device)} is not available here: {error}") from error
     return resolved
 
 
@@ -40,7 +43,7 @@ def resolve_autocast(precision: str, device: torch.device) -> torch.dtype | None
     and slower than float32.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+        raise ValueError(f"precision must be one of {PRECISIONS}, got {shorten(precision)}")
     if precision == "float32":
         return None
     if precision == "bfloat16":
@@ -106,4 +109,5 @@ def own_warning_filters() -> Iterator[None]:
 
 def derive_seed(seed: int, *keys: int) -> int:
     """Derive an independent seed for a named use, e.g. an epoch, of one run's seed."""
-    return int(np.random.SeedSequence(seed, spawn_key=keys).generate_state(1)[0])
+    with bounded_errors():
+        return int(np.random.SeedSequence(seed, spawn_key=keys).generate_state(1)[0])

@@ -13,6 +13,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
 )
 
+from tabimg.messages import shorten
 from tabimg.training.runtime import derive_seed, own_warning_filters
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -55,8 +56,8 @@ def check_validation_fraction(fraction: float | None) -> None:
     """
     if fraction is not None and not 0.0 < fraction <= 0.5:
         raise ValueError(
-            f"validation_fraction must be None or in (0, 0.5], got {fraction!r}: validation never "
-            "gets more rows than training"
+            f"validation_fraction must be None or in (0, 0.5], got {shorten(fraction)}: validation "
+            "never gets more rows than training"
         )
 
 

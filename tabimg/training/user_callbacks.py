@@ -22,6 +22,8 @@ from skorch.callbacks import (
     WarmRestartLR,
 )
 
+from tabimg.messages import shorten
+
 _LOSSES = (
     "the losses of every epoch are in the history already ('train_loss', 'valid_loss' and each "
     "term): monitor these, or score the fitted estimator"
@@ -64,12 +66,14 @@ def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
         For a callback of skorch that cannot work here, or a name given twice; names it.
     """
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
-        raise TypeError(f"callbacks must be None or a list of skorch callbacks, got {callbacks!r}")
+        raise TypeError(
+            f"callbacks must be None or a list of skorch callbacks, got {shorten(callbacks)}"
+        )
     checked = tuple(_check_one(item) for item in callbacks or ())
     names = [item[0] for item in checked if isinstance(item, tuple)]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise ValueError(f"callbacks: the name {doubled[0]!r} is given to more than one")
+        raise ValueError(f"callbacks: the name {shorten(doubled[0])} is given to more than one")
     return checked
 
 
@@ -83,7 +87,7 @@ def copies(callbacks: Sequence[Any]) -> list[Any]:
 def _check_one(item: Any) -> Any:
     if isinstance(item, tuple):
         if len(item) != 2 or not isinstance(item[0], str) or isinstance(item[1], tuple):
-            raise TypeError(f"callbacks: a tuple must be (name, callback), got {item!r}")
+            raise TypeError(f"callbacks: a tuple must be (name, callback), got {shorten(item)}")
         return item[0], _check_one(item[1])
     kind = item if isinstance(item, type) else type(item)
     for refused, reason in REFUSED.items():
@@ -97,7 +101,7 @@ def _check_one(item: Any) -> Any:
     if not issubclass(kind, Callback):
         raise TypeError(
             "callbacks must be None or a list of skorch callbacks, their classes or (name, "
-            f"callback) tuples; got {item!r}"
+            f"callback) tuples; got {shorten(item)}"
         )
     if not isinstance(item, type):
         return item

@@ -107,6 +107,24 @@ def test_what_is_no_mapping_of_frames_is_refused(frame: pd.DataFrame) -> None:
         split({"a": frame}, None, None, None, ["x.png"])
 
 
+def test_long_names_of_cohorts_are_cut(cohorts: Frames, make_citab: Make) -> None:
+    name = "s" * 100_000
+    first, second = list(cohorts.values())[:2]
+    infinite = first.assign(odd=np.inf)
+    for wrong in (infinite, [1, 2], first.assign(photo="no.png"), first.iloc[:0], "a.csv"):
+        with pytest.raises((ValueError, TypeError, OSError)) as caught:
+            make_citab().fit({"north": second, name: wrong})
+        assert len(str(caught.value)) < 1000
+    with pytest.raises(ValueError, match=r"of cohort 's.*calls its rows 't") as caught:
+        split({name: first.assign(clinic="t" * 100_000)}, "clinic", "photo", None)
+    assert len(str(caught.value)) < 1000
+    fitted = make_citab().fit({"north": second, name: first})
+    for wrong in ({f"{name}2": first.rename(columns=lambda c: c * 999)}, {name: infinite}):
+        with pytest.raises(ValueError, match=r"cohort|'odd', row 0") as caught:
+            fitted.transform(wrong)
+        assert len(str(caught.value)) < 1600
+
+
 def test_polars_frames_split_as_pandas_frames_do(stacked: pd.DataFrame) -> None:
     ours = split(pl.from_pandas(stacked), "clinic", "photo", None)
     for one, other in zip(ours, split(stacked, "clinic", "photo", None), strict=True):

@@ -226,6 +226,58 @@ def test_estimators_take_image_columns_as_an_array(
     assert list(fused.fit(frame, labels).feature_names_in_) == ["width", "pressure", "support"]
 
 
+@pytest.mark.parametrize(
+    ("X", "error", "words"),
+    [
+        ({"a": [0.0] * 100_000}, TypeError, r"X is a dict.*pass pandas.DataFrame\(X\)"),
+        (pd.Series(["t" * 5000] * 500), ValueError, r"got 1D array instead.*use .to_frame\(\)"),
+        (["t" * 5000] * 500, ValueError, "got 1D array instead.*Reshape your data"),
+        (set(range(100_000)), TypeError, "got scalar array instead: X is {0, 1"),
+        (np.ones((960, 2)) * 1j, ValueError, "Complex data not supported.*in row 0"),
+    ],
+    ids=["dict", "Series", "list", "set", "complex"],
+)
+def test_what_is_no_table_is_refused_in_few_words(
+    X: Any,
+    error: type[Exception],
+    words: str,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    make_classifier: Make,
+) -> None:
+    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, labels)
+    for call in (lambda: classifier.fit(X, labels), lambda: classifier.predict(X)):
+        with pytest.raises(error, match=words) as caught:
+            call()
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("y", [{"a": [1] * 100_000}, set(range(100_000)), ["z" * 100_000] * 9])
+def test_what_is_no_target_is_refused_in_few_words(
+    y: Any, table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+) -> None:
+    regressor = make_regressor(finetune="full", max_epochs=1).fit(table, target)
+    weighted = {"sample_weight": y}
+    calls = [lambda: regressor.fit(table, target, **weighted), lambda: regressor.score(table, y)]
+    for call in calls:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call()
+        assert len(str(caught.value)) < 1000
+
+
+def test_long_names_of_columns_are_cut(
+    table: pd.DataFrame, labels: np.ndarray, make_classifier: Make, make_pretrainer: Make
+) -> None:
+    long = {column: f"{column}{'n' * 100_000}" for column in table.columns}
+    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, labels)
+    with pytest.raises(ValueError, match="Feature names unseen at fit time") as caught:
+        classifier.predict(table.rename(columns=long))
+    assert len(str(caught.value)) < 1000
+    with pytest.raises(ValueError, match="is not a column of X") as caught:
+        make_pretrainer(image_column="photo").fit(table.rename(columns=long))
+    assert len(str(caught.value)) < 1000
+
+
 def test_wrong_columns_are_told_in_bounded_words(make_pretrainer: Make) -> None:
     wide = pd.DataFrame(np.zeros((4, 3000)), columns=[f"column {i}" for i in range(3000)])
     with pytest.raises(ValueError, match=r"and 2980 more") as caught:

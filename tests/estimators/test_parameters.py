@@ -51,6 +51,22 @@ PRETRAINER = {
     "n_jobs": ["all", 0],
     "cache_dir": [3],
 }
+LONG = "z" * 100_000
+LONG_TEXT_OF_PRETRAINER = {
+    "augmentation",
+    "callbacks",
+    "compile",
+    "corruption",
+    "device",
+    "image_encoder",
+    "image_loader",
+    "mask_loss",
+    "on_bad_image",
+    "precision",
+    "random_state",
+    "tabular_encoder",
+    "warm_start",
+}
 FINETUNED = {
     **TRAINING,
     "finetune": ["half", None],
@@ -82,6 +98,33 @@ def test_pretrainer_refuses_value_by_name(
     with pytest.raises((ValueError, TypeError), match=name):
         pre.fit(frame)
     assert not hasattr(pre, "network_")
+
+
+@pytest.mark.parametrize("value", [LONG, [LONG], {LONG: LONG}], ids=["text", "list", "dict"])
+@pytest.mark.parametrize("name", sorted(LONG_TEXT_OF_PRETRAINER))
+def test_pretrainer_s_long_value_is_refused_in_few_words(
+    name: str,
+    value: Any,
+    frame: pd.DataFrame,
+    make_pretrainer: Callable[..., MultiModalPretrainer],
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=name) as raised:
+        make_pretrainer(**{name: value}).fit(frame)
+    assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize("value", [LONG, [LONG], (LONG,)], ids=["text", "list", "tuple"])
+@pytest.mark.parametrize("name", ["class_weight", "finetune", "head"])
+def test_classifier_s_long_value_is_refused_in_few_words(
+    name: str,
+    value: Any,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    make_classifier: Callable[..., MTCMTMClassifier],
+) -> None:
+    with pytest.raises((ValueError, TypeError)) as raised:
+        make_classifier(**{name: value}).fit(table, labels)
+    assert len(str(raised.value)) < 1000
 
 
 @pytest.mark.parametrize(("name", "value"), cases({**FINETUNED, "loss": ["hinge", None]}))

@@ -247,6 +247,13 @@ def test_largest_target_is_predicted_finitely(
     assert np.isfinite(regressor.fit(table, large).predict(table)).all()
 
 
+def test_raw_bytes_are_no_target(
+    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
+) -> None:
+    with pytest.raises(TypeError, match="y holds raw bytes"):
+        make_classifier().fit(table, np.array([b"a", b"b"] * 20, dtype="V1"))
+
+
 def test_stray_text_among_bools_is_named(
     table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
 ) -> None:
