@@ -12,6 +12,7 @@ import pandas as pd
 
 from tabimg.estimators.containers import as_target
 from tabimg.messages import listing, shorten
+from tabimg.table.objects import first_failing, unreadable
 
 NUMBERS = (Real, Decimal)
 # From here on, numbers are no labels: int64 ends, and float64 has one number for many.
@@ -156,6 +157,11 @@ def _converted(array: np.ndarray, dtype: type) -> np.ndarray:
             return array.astype(np.uint64)
         values = np.array([_float(cell) for cell in array.ravel()])
         return values.reshape(array.shape)
+    except ValueError as error:  # a signalling NaN: not every pandas refuses to tell if it is one
+        cells = array.ravel().tolist()
+        position, reason = first_failing(float, cells)
+        row = position * len(array) // len(cells)
+        raise unreadable("y", row, cells[position], reason) from error
 
 
 def _float(cell: Any) -> float:

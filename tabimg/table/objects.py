@@ -137,7 +137,7 @@ def missing_cells(where: str, values: np.ndarray) -> np.ndarray:
         return pd.isna(values)
     except Exception:
         cells = values.ravel().tolist()
-        position, error = _first_failing(pd.isna, cells)
+        position, error = first_failing(pd.isna, cells)
         row = position * len(values) // len(cells)
         raise unreadable(where, row, cells[position], error) from error
 
@@ -208,11 +208,12 @@ def _guarded(
     try:
         return convert(cells)
     except Exception:
-        cell, error = _first_failing(lambda each: convert([each]), cells)
+        cell, error = first_failing(lambda each: convert([each]), cells)
         raise unreadable(describe(name), _row_of(cell, missing), cells[cell], error) from error
 
 
-def _first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int, Exception]:
+def first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int, Exception]:
+    """Find the first of some cells, of which one cannot be converted, and its error."""
     for position, cell in enumerate(cells):
         try:
             convert(cell)
