@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from scipy.optimize import minimize
 
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
+from tabimg.training.runtime import own_warning_filters
 from tabimg.training.splits import Split, grouped_folds
 from tabimg.training.tasks import Task
 from tabimg.training.views import LabelledRows, Views
@@ -176,17 +178,20 @@ def blend_weights(
         return float(value) / scale, slope / scale
 
     even = np.full(n_members, 1.0 / n_members)
-    found = minimize(
-        value_and_slope,
-        even,
-        # A member that is far out makes the first value huge, which the search does not survive.
-        args=(max(1.0, value_and_slope(even)[0]),),
-        method="SLSQP",
-        jac=True,
-        bounds=[(MIN_WEIGHT, 1.0)] * n_members,
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1.0},
-        options={"ftol": TOLERANCE},
-    ).x
+    with own_warning_filters():
+        # SciPy before 1.16 leaves the bounds by a rounding, and says that it mends that.
+        warnings.filterwarnings("ignore", "Values in x were outside bounds", RuntimeWarning)
+        found = minimize(
+            value_and_slope,
+            even,
+            # A member far out makes the first value huge, which the search does not survive.
+            args=(max(1.0, value_and_slope(even)[0]),),
+            method="SLSQP",
+            jac=True,
+            bounds=[(MIN_WEIGHT, 1.0)] * n_members,
+            constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1.0},
+            options={"ftol": TOLERANCE},
+        ).x
     return found / found.sum()
 
 

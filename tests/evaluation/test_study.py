@@ -40,7 +40,7 @@ def test_ablation_study_of_classes_with_baselines_and_own_methods(
     assert (guessed["auc"] == 0.5).all()
     assert "mt_cmtm" in result.to_markdown()
     assert len(result.with_best_baseline().scores) == len(result.scores) * 5 // 4
-    read = pd.read_csv(tmp_path / "scores.csv")
+    read = pd.read_csv(tmp_path / "scores.csv", float_precision="round_trip")
     pd.testing.assert_frame_equal(read, result.scores, check_exact=True)
 
 
