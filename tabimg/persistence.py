@@ -99,7 +99,7 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
 
     ``cache_dir`` comes back as None: using an estimator is not to write where a file says. A
     `SentenceEncoder` of a local folder is read only if ``custom`` hands over one, as
-    ``{"tabimg.table.sentence_encoder.SentenceEncoder": SentenceEncoder(folder)}``.
+    ``{"tabimg.headers.sentence_encoder.SentenceEncoder": SentenceEncoder(folder)}``.
     """
     loaded = read_directory(directory, custom)
     found = loaded.estimator if isinstance(loaded, FrozenEstimator) else loaded

@@ -18,11 +18,12 @@ MAX_PUBLIC_NAMES = 15
 
 # A room is a folder or a file directly under the package. It may import itself, these, and what
 # knows nothing of ours: `messages` and `files`.
-GROUND = {"table", "image", "nn", "objectives", "serialization"}
+GROUND = {"table", "headers", "image", "nn", "objectives", "serialization"}
 MAY_IMPORT: dict[str, set[str]] = {
     "messages": set(),
     "files": set(),
     "table": set(),
+    "headers": {"table"},
     "image": set(),
     "nn": set(),
     "objectives": set(),
@@ -41,6 +42,7 @@ ESTIMATOR_LIBRARIES = {"sklearn", "skorch"}
 FRAME_LIBRARIES = {"pandas", "polars", "narwhals"}
 MAY_NOT_USE: dict[str, set[str]] = {
     "table": {"torch", "skorch", "PIL"},
+    "headers": {"torch", "skorch", "PIL"},
     "image": ESTIMATOR_LIBRARIES,
     "nn": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},
     "objectives": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},

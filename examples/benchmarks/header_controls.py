@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tabimg.table import NgramEncoder
+from tabimg.headers import NgramEncoder
 
 WIDTH = 512
 
@@ -15,7 +15,7 @@ WIDTH = 512
 class NamesAlone:
     """Equal texts are equal, and any two others have nothing in common: what an index amounts to.
 
-    Texts of zeros get a direction of their own from `tabimg.table.TextVectors`.
+    Texts of zeros get a direction of their own from `tabimg.headers.TextVectors`.
     """
 
     def __call__(self, texts: list[str]) -> np.ndarray:

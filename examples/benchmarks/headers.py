@@ -24,7 +24,7 @@ from pages import table, write_page
 from runs import ROOT
 from synonyms import SYNONYMS
 
-from tabimg.table import NgramEncoder, SentenceEncoder, TextEncoder, TextVectors
+from tabimg.headers import NgramEncoder, SentenceEncoder, TextEncoder, TextVectors
 
 HEADERS = [header for group in SYNONYMS.values() for header in group]
 MEANINGS = np.repeat(list(SYNONYMS), [len(group) for group in SYNONYMS.values()])
@@ -47,7 +47,7 @@ python examples/benchmarks/headers.py
   of headers whose nearest other header, by cosine similarity, is a synonym. Where several are
   equally near, the share of synonyms among them counts.
 - **exact name** gives every name a vector of its own, and stands for column indices. The
-  **n-grams** are `tabimg.table.NgramEncoder`, without and with `tabimg.table.ABBREVIATIONS`.
+  **n-grams** are `tabimg.headers.NgramEncoder`, without and with `tabimg.headers.ABBREVIATIONS`.
 - *Opposites* is the similarity of `{OPPOSITES[0]}` and
   `{OPPOSITES[1]}`, which a network has to tell apart all the same.
 - The list was written before the table of abbreviations, and the table was not extended by what the

@@ -2,7 +2,7 @@
 
 Every group mixes what real tables mix: abbreviations, camelCase and snake_case, units, British and
 American spelling, other words for the same thing. Neighbouring groups are meant to be easy to
-confuse, as systolic and diastolic are. The list was written before `tabimg.table.ABBREVIATIONS`,
+confuse, as systolic and diastolic are. The list was written before `tabimg.headers.ABBREVIATIONS`,
 which was not extended by what it showed to be missing.
 """
 

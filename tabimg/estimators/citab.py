@@ -27,19 +27,14 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.saved_columns import check_texts
+from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
+from tabimg.headers.adoption import Descriptions, nearest_known, texts_of
+from tabimg.headers.spelling import extend_categories, respell
 from tabimg.image import RowImages
 from tabimg.messages import join, listing, shorten
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
-from tabimg.table import (
-    EncodedTable,
-    TableCodec,
-    TextVectors,
-    check_descriptions,
-    resolve_header_encoder,
-)
-from tabimg.table.adoption import Descriptions, nearest_known, texts_of
-from tabimg.table.spelling import extend_categories, respell
+from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.citab_recipes import CohortRecipe, ColumnVectors
 
 

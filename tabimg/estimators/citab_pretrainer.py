@@ -49,12 +49,13 @@ from tabimg.estimators.parameters import (
 from tabimg.estimators.photo_embedding import images_in
 from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.estimators.saved_columns import check_features, check_texts
+from tabimg.headers import TextVectors, resolve_header_encoder
 from tabimg.image import MAX_PIXELS, RowImages
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
-from tabimg.table import CohortCodec, CohortTable, TextVectors, resolve_header_encoder
+from tabimg.table import CohortCodec, CohortTable
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
 from tabimg.training.citab_recipes import CITabRecipe, ColumnVectors
 from tabimg.training.pairs import PairedRows
@@ -94,9 +95,9 @@ class CITabPretrainer(PhotoPretrainer):
         "from_dtype", what their cells are. Equal numbers, such as 1 and 1.0, are one category.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
         What turns headers and categories into vectors: "ngrams" is
-        :class:`~tabimg.table.NgramEncoder`, which needs neither weights nor a download; a callable
-        maps a list of str to an array (n, h); a name or folder is that of a sentence-transformers
-        model (``pip install tabimg[text]``).
+        :class:`~tabimg.headers.NgramEncoder`, which needs neither weights nor a download; a
+        callable maps a list of str to an array (n, h); a name or folder is that of a
+        sentence-transformers model (``pip install tabimg[text]``).
     column_descriptions : mapping of column name to str, or None, default=None
         What is read in place of a column's name.
     dim : int, default=96

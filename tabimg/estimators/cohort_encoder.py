@@ -6,8 +6,8 @@ from typing import Any
 
 from tabimg.estimators.inputs import as_column_list
 from tabimg.estimators.parameters import check_choice, check_positive, check_positive_int
+from tabimg.headers import resolve_header_encoder
 from tabimg.messages import shorten
-from tabimg.table import resolve_header_encoder
 from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
 
 

@@ -30,10 +30,11 @@ from tabimg.estimators.inputs import (
 )
 from tabimg.estimators.material import Material
 from tabimg.estimators.weights import check_weights
+from tabimg.headers import check_descriptions, header_texts
+from tabimg.headers.adoption import Descriptions, described
 from tabimg.image import RowImages
 from tabimg.messages import listing, shorten
-from tabimg.table import CohortCodec, check_descriptions, header_texts, read_columns
-from tabimg.table.adoption import Descriptions, described
+from tabimg.table import CohortCodec, read_columns
 from tabimg.table.columns import plain_name
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tabimg.table import TableCodec, TextVectors
-from tabimg.table.adoption import Descriptions, texts_of
+from tabimg.headers import TextVectors
+from tabimg.headers.adoption import Descriptions, texts_of
+from tabimg.table import TableCodec
 from tabimg.training.citab_recipes import ColumnVectors
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import MOST_COLUMNS, is_frame
+from tabimg.headers.adoption import Adopted, adopt
 from tabimg.messages import join, listing, shorten
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
-from tabimg.table.adoption import Adopted, adopt
 from tabimg.table.cohorts import require_distinct
 from tabimg.training.citab_recipes import ColumnVectors
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.headers import NgramEncoder, SentenceEncoder, TextVectors
+from tabimg.headers.adoption import Descriptions, texts_of
 from tabimg.image import Augmentation
 from tabimg.serialization import (
     CustomObjectError,
@@ -18,8 +20,7 @@ from tabimg.serialization import (
     register_adapter,
 )
 from tabimg.serialization.checks import check_items, check_stored, check_type, check_whole
-from tabimg.table import CohortCodec, NgramEncoder, SentenceEncoder, TableCodec, TextVectors
-from tabimg.table.adoption import Descriptions, texts_of
+from tabimg.table import CohortCodec, TableCodec
 from tabimg.table.categories import BOOLEAN_CATEGORIES
 from tabimg.table.cohorts import require_distinct
 from tabimg.table.columns import ColumnKind

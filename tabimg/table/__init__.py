@@ -1,8 +1,11 @@
-"""Tables in numbers: schema, codec, corruption and headers. Knows no network and no image."""
+"""Tables in numbers: schema, codec and corruption. Knows no network and no image."""
 
 from __future__ import annotations
 
-from tabimg.table.abbreviations import ABBREVIATIONS
+import importlib
+import warnings
+from typing import Any
+
 from tabimg.table.codec import MAX_CATEGORIES, EncodedTable, TableCodec
 from tabimg.table.cohorts import CohortCodec, CohortTable
 from tabimg.table.corruption import (
@@ -13,16 +16,10 @@ from tabimg.table.corruption import (
     MarginalCorruption,
 )
 from tabimg.table.frames import RawColumn, read_columns
-from tabimg.table.headers import check_descriptions, header_texts, normalise_header
-from tabimg.table.ngrams import NgramEncoder
 from tabimg.table.paths import looks_like_file_paths
 from tabimg.table.schema import ColumnKind, TableSchema
-from tabimg.table.sentence_encoder import SentenceEncoder
-from tabimg.table.text_encoders import TextEncoder, resolve_header_encoder
-from tabimg.table.text_vectors import TextVectors, nearest_headers
 
 __all__ = [
-    "ABBREVIATIONS",
     "CORRUPTIONS",
     "MAX_CATEGORIES",
     "CohortCodec",
@@ -33,18 +30,34 @@ __all__ = [
     "Corruption",
     "EncodedTable",
     "MarginalCorruption",
-    "NgramEncoder",
     "RawColumn",
-    "SentenceEncoder",
     "TableCodec",
     "TableSchema",
+    "looks_like_file_paths",
+    "read_columns",
+]
+
+# They have a room of their own now.
+_IN_HEADERS = {
+    "ABBREVIATIONS",
+    "NgramEncoder",
+    "SentenceEncoder",
     "TextEncoder",
     "TextVectors",
     "check_descriptions",
     "header_texts",
-    "looks_like_file_paths",
     "nearest_headers",
     "normalise_header",
-    "read_columns",
     "resolve_header_encoder",
-]
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_HEADERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"tabimg.table.{name} has moved: import it from tabimg.headers",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return getattr(importlib.import_module("tabimg.headers"), name)

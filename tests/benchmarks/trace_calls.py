@@ -132,7 +132,9 @@ def main() -> None:
         print(f"{name:30s} {found}   take_apart {found.of('take_apart')} times")
     among = imports_among(ESTIMATORS)
     n_imports = sum(map(len, among.values()))
-    print(f"estimators/: {len(among)} files, {floors(among)} floors, {n_imports} imports among them")
+    print(
+        f"estimators/: {len(among)} files, {floors(among)} floors, {n_imports} imports among them"
+    )
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import torch
 from sklearn.frozen import FrozenEstimator
 
 import tabimg
+from tabimg.headers import NgramEncoder, SentenceEncoder
 from tabimg.nn import ResNet
 from tabimg.serialization import SerializationError, write_directory
-from tabimg.table import NgramEncoder, SentenceEncoder
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
@@ -228,7 +228,7 @@ CITAB_ALTERATIONS: dict[str, Callable[[Any], Any]] = {
         e.vectors_, encoder=SentenceEncoder(Path("anywhere"))
     ),
     "unknown headers of a sentence model": lambda e: put(
-        e, vectors_=tabimg.table.TextVectors(SentenceEncoder("a-model"))
+        e, vectors_=tabimg.headers.TextVectors(SentenceEncoder("a-model"))
     ),
     "vectors of NaN": lambda e: e.vectors_.vectors.fill(np.nan),
     "cohorts without a codec": lambda e: put(e.pretrainer_.codec_, codecs=()),

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.headers.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 from tabimg.messages import shorten
-from tabimg.table.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 
 # Major versions of sentence-transformers that import whatever class a local model names.
 OUTDATED = ("0", "1", "2", "3", "4", "5")

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.table.adoption import Descriptions, texts_of
+from tabimg.headers.adoption import Descriptions, texts_of
+from tabimg.headers.names import normalise_header
+from tabimg.headers.text_vectors import TextVectors, nearest_headers
 from tabimg.table.codec import TableCodec
 from tabimg.table.columns import ColumnKind, RawColumn
 from tabimg.table.frames import read_columns
-from tabimg.table.headers import normalise_header
-from tabimg.table.text_vectors import TextVectors, nearest_headers
 
 # Texts that are written in another way alone, such as in capitals. Nothing less will do: opposites
 # such as "typical" and "atypical" are nearer than many a synonym.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 
+from tabimg.headers import ABBREVIATIONS, NgramEncoder, SentenceEncoder, resolve_header_encoder
+from tabimg.headers.text_encoders import encode_texts
 from tabimg.serialization import qualified_name, read_directory, register, write_directory
-from tabimg.table import ABBREVIATIONS, NgramEncoder, SentenceEncoder, resolve_header_encoder
-from tabimg.table.text_encoders import encode_texts
 
 register(NgramEncoder)
 register(SentenceEncoder)

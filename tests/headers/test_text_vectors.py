@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tabimg.headers import NgramEncoder, TextVectors, nearest_headers
 from tabimg.serialization import read_directory, register, write_directory
-from tabimg.table import NgramEncoder, TextVectors, nearest_headers
 
 register(NgramEncoder)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.table.headers import check_descriptions, header_texts, normalise_header
+from tabimg.headers.names import check_descriptions, header_texts, normalise_header
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tabimg.table.abbreviations import ABBREVIATIONS
-from tabimg.table.headers import normalise_header
+from tabimg.headers.abbreviations import ABBREVIATIONS
+from tabimg.headers.names import normalise_header
 
 
 def test_default_table_is_clean_and_cannot_be_changed():

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.table import NgramEncoder, TableCodec, TextVectors
-from tabimg.table.adoption import texts_of
-from tabimg.table.spelling import extend_categories, respell
+from tabimg.headers import NgramEncoder, TextVectors
+from tabimg.headers.adoption import texts_of
+from tabimg.headers.spelling import extend_categories, respell
+from tabimg.table import TableCodec
 
 
 def test_categories_of_columns_with_an_equal_header_are_added() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.utils import murmurhash3_32
 
-from tabimg.table import ABBREVIATIONS, NgramEncoder
+from tabimg.headers import ABBREVIATIONS, NgramEncoder
 
 
 def reference(text: str, n_features: int, shortest: int, longest: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.headers.text_encoders import TextEncoder, encode_texts
 from tabimg.messages import shorten
-from tabimg.table.text_encoders import TextEncoder, encode_texts
 
 
 class TextVectors:
@@ -43,7 +43,7 @@ class TextVectors:
 
     Examples
     --------
-    >>> from tabimg.table import NgramEncoder, TextVectors
+    >>> from tabimg.headers import NgramEncoder, TextVectors
     >>> vectors = TextVectors(NgramEncoder(n_features=64))
     >>> vectors(["age", "sex", "age"]).shape
     (3, 64)

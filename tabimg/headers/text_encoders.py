@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.headers.ngrams import NgramEncoder
+from tabimg.headers.sentence_encoder import SentenceEncoder
 from tabimg.messages import shorten
-from tabimg.table.ngrams import NgramEncoder
-from tabimg.table.sentence_encoder import SentenceEncoder
 
 TextEncoder = Callable[[list[str]], np.ndarray]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tabimg.headers.names import header_texts
+from tabimg.headers.text_vectors import TextVectors, nearest_headers
 from tabimg.messages import shorten
 from tabimg.table.codec import TableCodec
 from tabimg.table.columns import ColumnKind, RawColumn, plain_name
 from tabimg.table.encoded import EncodedTable
-from tabimg.table.headers import header_texts
 from tabimg.table.schema import as_kind
-from tabimg.table.text_vectors import TextVectors, nearest_headers
 
 Descriptions = Mapping[Hashable, str] | None
 _SCALING = ("medians", "scales", "clip_means", "clip_stds")

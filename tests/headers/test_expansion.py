@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tabimg.table.abbreviations import ABBREVIATIONS
-from tabimg.table.expansion import AbbreviationTable
-from tabimg.table.headers import normalise_header
+from tabimg.headers.abbreviations import ABBREVIATIONS
+from tabimg.headers.expansion import AbbreviationTable
+from tabimg.headers.names import normalise_header
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import types
 import numpy as np
 import pytest
 
+from tabimg.headers import SentenceEncoder
 from tabimg.serialization import SerializationError, read_directory, register, write_directory
-from tabimg.table import SentenceEncoder
 
 register(SentenceEncoder)
 
@@ -104,7 +104,7 @@ def test_saved_encoder_of_a_folder_is_read_only_if_it_is_handed_over(fake_model,
     folder.mkdir()
     encoder = SentenceEncoder(folder if is_path else str(folder))
     write_directory(tmp_path / "saved", [encoder])
-    name = "tabimg.table.sentence_encoder.SentenceEncoder"
+    name = "tabimg.headers.sentence_encoder.SentenceEncoder"
     with pytest.raises(SerializationError, match=f"model in the folder.*custom=.*{name}"):
         read_directory(tmp_path / "saved")
     own = SentenceEncoder(tmp_path)

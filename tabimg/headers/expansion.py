@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tabimg.headers.abbreviations import ABBREVIATIONS
+from tabimg.headers.names import normalise_header
 from tabimg.messages import shorten
-from tabimg.table.abbreviations import ABBREVIATIONS
-from tabimg.table.headers import normalise_header
 
 DEFAULT_TABLE = "default"
 # "h b a 1 c": normalisation parts an abbreviation into no more words than this.

@@ -8,8 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.table import NgramEncoder, TableCodec, TextVectors, read_columns
-from tabimg.table.adoption import Adopted, adopt, described, known_columns, nearest_known, texts_of
+from tabimg.headers import NgramEncoder, TextVectors
+from tabimg.headers.adoption import (
+    Adopted,
+    adopt,
+    described,
+    known_columns,
+    nearest_known,
+    texts_of,
+)
+from tabimg.table import TableCodec, read_columns
 
 FITTED = pd.DataFrame(
     {

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from tabimg.headers.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 from tabimg.messages import shorten
-from tabimg.table.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class NgramEncoder:
 
     Examples
     --------
-    >>> from tabimg.table import NgramEncoder
+    >>> from tabimg.headers import NgramEncoder
     >>> a, b = NgramEncoder()(["sbp", "systolic_blood_pressure"])
     >>> round(float(a @ b), 6)
     1.0
