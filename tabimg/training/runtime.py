@@ -57,7 +57,13 @@ def _has_native_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    has_units = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return has_units and torch.backends.mkldnn.is_available() and _may_use_bfloat16()
+
+
+def _may_use_bfloat16() -> bool:
+    """Tell whether oneDNN uses the units: ``ONEDNN_MAX_CPU_ISA`` keeps it from newer ones."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _ThreadLimit:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -50,6 +53,18 @@ def test_resolve_autocast_of_each_precision() -> None:
     assert resolve_autocast("auto", CPU) in (None, torch.bfloat16)
     with pytest.raises(ValueError, match=r"precision must be one of .*'float16'"):
         resolve_autocast("float16", CPU)
+
+
+def test_resolve_autocast_auto_is_float32_where_the_kernels_are_kept_from_bfloat16() -> None:
+    """As on a processor that lacks the units: the older kernels emulate bfloat16, slowly."""
+    script = (
+        "import torch; from tabimg.training.runtime import resolve_autocast; "
+        "print(resolve_autocast('auto', torch.device('cpu')))"
+    )
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
 
 
 @pytest.mark.usefixtures("two_threads")
