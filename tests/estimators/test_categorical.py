@@ -59,7 +59,7 @@ def categories_of(fitted: Any) -> dict[Any, list[str]]:
         *(["zip"], [1], np.array([1]), [False, True, False], np.array(["zip"]), ("zip",)),
         *(pa.array(["zip"]), pa.array([False, True, False]), pl.Series([1])),
     ],
-    ids=repr,
+    ids=lambda value: f"{type(value).__module__}.{type(value).__name__}",
 )
 @pytest.mark.parametrize("make", FITS)
 def test_declared_column_holds_categories(
