@@ -326,7 +326,7 @@ def _decode_numbers(values: np.ndarray, kind: ColumnKind) -> np.ndarray:
     missing = np.isnan(values)
     days = np.where(missing, 0.0, np.clip(values, -_LARGEST_DAY, _LARGEST_DAY))
     instants = np.rint(days * 86_400e6).astype(np.int64).astype("M8[us]")
-    instants[missing] = np.datetime64("NaT")
+    instants[missing] = np.datetime64("NaT", "us")
     return instants
 
 

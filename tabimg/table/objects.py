@@ -278,11 +278,26 @@ def _float_or_infinity(cell: Any) -> float:
 
 def _in_microseconds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Convert datetime64 or timedelta64 values, and tell which of them do not fit."""
-    instants = values.astype(f"{values.dtype.kind}8[us]")
+    dtype = f"{values.dtype.kind}8[us]"
+    try:
+        instants = values.astype(dtype)
+    except OverflowError:
+        far = np.array([_overflows(value, dtype) for value in values])
+        instants = np.zeros(len(values), dtype=dtype)
+        instants[~far] = values[~far]
+        return instants, far
     if np.datetime_data(values.dtype)[0] not in _COARSE_UNITS:
         return instants, np.zeros(len(values), dtype=bool)
-    # numpy wraps around without a word.
+    # numpy before 2.5 wraps around without a word.
     return instants, (instants.astype(values.dtype) != values) & ~np.isnat(values)
+
+
+def _overflows(value: np.datetime64 | np.timedelta64, dtype: str) -> bool:
+    try:
+        value.astype(dtype)
+    except OverflowError:
+        return True
+    return False
 
 
 def _days(instants: np.ndarray) -> np.ndarray:
