@@ -1,17 +1,20 @@
-"""Values and lists in messages: shown as Python writes them, cut to a line of bounded length."""
+"""What is said to users: values cut to a bounded length, warnings that point to their own line."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import reprlib
+import sys
+import warnings
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["bounded_errors", "join", "listing", "shorten"]
+__all__ = ["bounded_errors", "import_hint", "join", "listing", "shorten", "warn"]
 
 # Long enough for a path or a date, short enough for a line with some words around it.
 VALUE_LENGTH = 80
@@ -21,6 +24,8 @@ MESSAGE_LENGTH = 800
 LISTING_LENGTH = 600
 # Shorter than this, a line of a message that is cut says nothing.
 LINE_LENGTH = 75
+# Packages whose lines are not the user's: ours, and those that pass calls on.
+_NOT_THE_USERS = {"concurrent", "contextlib", "joblib", "sklearn", "skorch", "tabimg"}
 _LINE_BREAK = re.compile(r"\s*\n\s*")
 
 
@@ -110,7 +115,7 @@ def join(texts: Iterable[str], total: int, separator: str = ", ") -> str:
     return separator.join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-@contextmanager
+@contextlib.contextmanager
 def bounded_errors() -> Iterator[None]:
     """Cut the messages of errors that another library raises, for it writes values in full.
 
@@ -124,6 +129,47 @@ def bounded_errors() -> Iterator[None]:
             lines = message.split("\n")[: MESSAGE_LENGTH // LINE_LENGTH]
             error.args = ("\n".join(_cut(line, MESSAGE_LENGTH // len(lines)) for line in lines),)
         raise
+
+
+@contextlib.contextmanager
+def import_hint(need: str, install: str) -> Iterator[None]:
+    """Say what to install where an optional import fails.
+
+    Parameters
+    ----------
+    need : str
+        What needs which package.
+    install : str
+        What pip is asked for.
+
+    Raises
+    ------
+    ImportError
+
+    Examples
+    --------
+    >>> with import_hint("Drawing needs matplotlib", "'tabimg[plot]'"):
+    ...     import matplotlib
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"{need} ({error}): pip install {install}") from error
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, and point to the line of the user's that led here.
+
+    That is the innermost one outside of the package and of the libraries that pass calls on.
+    """
+    level, frame = 2, sys._getframe(1)
+    while _package_of(frame) in _NOT_THE_USERS and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 def _cut(text: str, length: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tabimg.datasets.column_roles import (
 from tabimg.datasets.missing_photos import N_NAMED, tell_missing
 from tabimg.datasets.photo_matching import find_paths, is_empty, list_photos, match_stems
 from tabimg.datasets.table_file import read_frame
-from tabimg.messages import listing
+from tabimg.messages import listing, warn
 
 
 def load_paired(
@@ -214,7 +213,7 @@ def _report_unused(unused: list[str], n_photos: int, on_unused: str, likely: lis
     )
     if on_unused == "raise":
         raise ValueError(message)
-    warnings.warn(message, UserWarning, stacklevel=3)
+    warn(message)
 
 
 def _number_groups(column: pd.Series) -> np.ndarray:

@@ -12,7 +12,7 @@ import narwhals as nw
 import pandas as pd
 
 from tabimg.datasets.near_names import is_address, near_entries
-from tabimg.messages import shorten
+from tabimg.messages import import_hint, shorten
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst", ".csv.zip")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -78,11 +78,10 @@ def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
         if name.endswith(CSV_SUFFIXES):
             # Types are inferred from whole columns, not from blocks of rows.
             return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), low_memory=False)
-        return pd.read_parquet(path)
+        with import_hint("Reading Parquet needs pyarrow", "pyarrow"):
+            return pd.read_parquet(path)
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"table: {shown} is empty.") from error
-    except ImportError as error:
-        raise ImportError("Reading Parquet needs pyarrow: pip install pyarrow") from error
     except ValueError as error:  # of the parsers, pyarrow's among them, and of the text's encoding
         raise ValueError(
             f"table: {shown} cannot be read ({shorten(str(error))}). Read it yourself, for example "
@@ -114,10 +113,6 @@ def _convert(table: Any) -> pd.DataFrame:
             "table must be the path of a CSV or Parquet file, or a pandas, Polars or pyarrow frame "
             f"(a lazy one collected), got {type(table).__name__}."
         ) from error
-    try:
+    library = type(table).__module__.partition(".")[0]
+    with import_hint(f"Converting a {library} frame needs pyarrow", "pyarrow"):
         return frame.to_pandas()
-    except ImportError as error:
-        raise ImportError(
-            f"Converting a {type(table).__module__.split('.')[0]} frame needs pyarrow: "
-            "pip install pyarrow"
-        ) from error

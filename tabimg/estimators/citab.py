@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ from tabimg.headers import TextVectors, check_descriptions, resolve_header_encod
 from tabimg.headers.adoption import Descriptions, nearest_known, texts_of
 from tabimg.headers.spelling import extend_categories, respell
 from tabimg.image import RowImages
-from tabimg.messages import join, listing, shorten
+from tabimg.messages import join, listing, shorten, warn
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.table import EncodedTable, TableCodec
@@ -101,12 +100,10 @@ class CITabFineTuned(ModalityEstimator):
             check_descriptions(list(X.columns), self.column_descriptions)
         names = self._cohorts_of(X, source)
         if len(names) > 1:
-            warnings.warn(
+            warn(
                 f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one "
                 "table: columns of one name share their scaling and categories. Fit each cohort by "
-                "itself, and hand the others over as unlabeled=Unlabeled(...)",
-                UserWarning,
-                stacklevel=3,
+                "itself, and hand the others over as unlabeled=Unlabeled(...)"
             )
 
     def _declared_here(self, source: Any) -> list[Hashable]:
@@ -148,11 +145,9 @@ class CITabFineTuned(ModalityEstimator):
         if not is_frame(table):
             check_descriptions(codec.schema.names, self.column_descriptions)
             if self.pretrainer_ is not None:
-                warnings.warn(
+                warn(
                     "X has no column names, by which the pre-trained encoder would know its "
-                    "columns: give a DataFrame",
-                    UserWarning,
-                    stacklevel=4,
+                    "columns: give a DataFrame"
                 )
         texts = texts_of(codec, self._descriptions())
         source = self.pretrainer_
@@ -178,11 +173,9 @@ class CITabFineTuned(ModalityEstimator):
         columns, changed = respell(table, self.codec_, self.vectors_.copy())
         if changed:
             listed = [f"{shorten(name)}: {texts}" for name, texts in changed.items()]
-            warnings.warn(
+            warn(
                 f"categories that were not there in fit are read as the nearest ones: "
-                f"{join(listed, len(listed), '; ')}",
-                UserWarning,
-                stacklevel=5,
+                f"{join(listed, len(listed), '; ')}"
             )
         return self.codec_.encode_columns(columns)
 
@@ -233,12 +226,10 @@ class CITabFineTuned(ModalityEstimator):
             return Inputs(own[0].table, own[0].image_cells, own[0].groups, own[0].row_names)
         # A pretrainer that was fitted here has learned from them at least.
         if not isinstance(self.pretrainer, self.pretrainer_class):
-            warnings.warn(
+            warn(
                 "the unlabeled rows are not used: pre-training is done, and none of them are known "
                 "to be of the cohort of X. Give a frame with the columns of X, or name the cohorts "
-                "of both with cohort_column=",
-                UserWarning,
-                stacklevel=3,
+                "of both with cohort_column="
             )
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ from tabimg.estimators.weights import check_weights
 from tabimg.headers import check_descriptions, header_texts
 from tabimg.headers.adoption import Descriptions, described
 from tabimg.image import RowImages
-from tabimg.messages import listing, shorten
+from tabimg.messages import listing, shorten, warn
 from tabimg.table import CohortCodec, read_columns
 from tabimg.table.columns import plain_name
 
@@ -258,11 +257,7 @@ def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
                 n_photos[cohort.name] += int(part.has_image.sum())
             _check_compared(n_photos, within=pretrainer.negatives == "cohort")
         return images
-    warnings.warn(
-        "fewer than two rows have a photo: only masked cells are restored",
-        UserWarning,
-        stacklevel=5,
-    )
+    warn("fewer than two rows have a photo: only masked cells are restored")
     return None
 
 
@@ -283,9 +278,7 @@ def _check_compared(n_photos: Mapping[str | int, int], within: bool) -> None:
             f"none of the {len(idle)} cohorts has two photos to compare, and lambda_mtr is 0: "
             "there is nothing to learn from. Does cohort_column name the cohorts?"
         )
-    warnings.warn(
+    warn(
         f"nothing is learned from the rows of [{listing(idle)}], which have too few photos to "
-        "compare, for lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well",
-        UserWarning,
-        stacklevel=6,
+        "compare, for lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -57,7 +56,7 @@ from tabimg.estimators.source import (
     find_source,
 )
 from tabimg.estimators.weights import check_weights, refuse_extreme_weights
-from tabimg.messages import bounded_errors
+from tabimg.messages import bounded_errors, warn
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
@@ -337,7 +336,7 @@ class FineTunedEstimator(PretrainedEstimator):
         if lack is not None:
             # A pretrainer that was fitted here has learned from them at least.
             if not isinstance(self.pretrainer, self.pretrainer_class):
-                warnings.warn(f"the unlabeled rows are not used: {lack}", UserWarning, stacklevel=3)
+                warn(f"the unlabeled rows are not used: {lack}")
             return nothing
         own, photos = photo_features(source, images)
         encoded = self._encode_table(stack_tables(table, further.table))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from tabimg.estimators.inputs import HEAD_ROWS, Unlabeled, is_frame
-from tabimg.messages import shorten
+from tabimg.messages import shorten, warn
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
 from tabimg.table.columns import describe
@@ -35,13 +34,13 @@ def warn_of_odd_columns(table: Any) -> None:
         if column.kind is not ColumnKind.CATEGORICAL or column.cells is not None:
             continue
         if looks_like_file_paths(column.values):
-            _warn(
+            warn(
                 f"{describe(column.name)} looks like file paths and is used as categories. If "
                 f"these are photos, declare them: image_column={shorten(column.name)}, or fit(X, "
                 "image_paths=...); otherwise drop the column"
             )
         elif (looks := suspicion(column.values)) is not None:
-            _warn(f"{describe(column.name)} is used as categories, but it {looks}")
+            warn(f"{describe(column.name)} is used as categories, but it {looks}")
 
 
 def warn_of_codes(table: Any, categorical: Sequence[str | int]) -> None:
@@ -54,7 +53,7 @@ def warn_of_codes(table: Any, categorical: Sequence[str | int]) -> None:
         if looks is None and _counts_rows(column.values):
             looks = "numbers the rows"
         if looks is not None:
-            _warn(
+            warn(
                 f"{describe(column.name)} {looks} and is used as numbers. If it names things, "
                 f"declare it: categorical_features=[{shorten(column.name)}], or turn it into text; "
                 "if it names the rows, drop it"
@@ -70,11 +69,9 @@ def warn_of_target_among_columns(y: Any, X: Any, unlabeled: Unlabeled | None = N
             columns = set(frame.columns) if is_frame(frame) else ()
             leaked = [str(name) for name in names if name not in (None, "") and name in columns]
             if leaked:
-                warnings.warn(
+                warn(
                     f"{describe(leaked[0])} of {where} has the name of y: the target would be "
-                    "learned from itself. Drop it, or rename y if it is another thing",
-                    UserWarning,
-                    stacklevel=3,
+                    "learned from itself. Drop it, or rename y if it is another thing"
                 )
                 break
 
@@ -86,7 +83,7 @@ def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None
     for name, codes in zip(codec.categorical_names, encoded.codes.T, strict=True):
         # Missing cells say nothing about the spelling of the others.
         if (codes == UNKNOWN).any() and not (codes >= FIRST_CATEGORY).any():
-            _warn(
+            warn(
                 f"no category of {describe(name)} was seen in training, so that it says nothing: "
                 "is it written in another way, such as '01' in training and 1 here?"
             )
@@ -107,7 +104,3 @@ def _counts_rows(values: np.ndarray) -> bool:
     if len(values) < MANY_ROWS or values[0] not in (0.0, 1.0):
         return False
     return bool((np.diff(values) == 1).all())
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, UserWarning, stacklevel=5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from tabimg.estimators.inputs import (
 from tabimg.estimators.photo_views import row_images
 from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages, build_image_cache, stored_size
+from tabimg.messages import warn
 from tabimg.training.pairs import PairedRows
 
 
@@ -111,9 +111,5 @@ def _images(pretrainer: Any, parts: Sequence[Inputs]) -> RowImages | None:
         return images
     if pretrainer.lambda_m == 0:
         raise ValueError("fewer than two rows have a photo, and lambda_m is 0")
-    warnings.warn(
-        "fewer than two rows have a photo: only the masked-cell loss is trained",
-        UserWarning,
-        stacklevel=4,
-    )
+    warn("fewer than two rows have a photo: only the masked-cell loss is trained")
     return None

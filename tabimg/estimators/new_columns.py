@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -11,7 +10,7 @@ from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.inputs import MOST_COLUMNS, is_frame
 from tabimg.headers.adoption import Adopted, adopt
-from tabimg.messages import join, listing, shorten
+from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.cohorts import require_distinct
 from tabimg.training.citab_recipes import ColumnVectors
@@ -102,7 +101,7 @@ def _report(
             f"X holds {what}. Give the columns of fit, empty where nothing is known, and no others,"
             " or set on_new_columns='embed' to embed new ones by what their headers mean"
         )
-    warnings.warn(f"embedded by their headers: {what}", UserWarning, stacklevel=5)
+    warn(f"embedded by their headers: {what}")
 
 
 def _stranger(pretrainer: Any, cohort: Cohort) -> str:

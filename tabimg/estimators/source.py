@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from tabimg.estimators.inputs import is_frame
 from tabimg.estimators.parameters import draw_seed
 from tabimg.image import image_fingerprint
-from tabimg.messages import listing
+from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
 
@@ -154,7 +153,7 @@ def _report_refit(has_photos: bool) -> None:
     )
     if not has_photos:
         raise ValueError(f"{advice}. The data hold no photos to fit it with")
-    warnings.warn(advice, UserWarning, stacklevel=4)
+    warn(advice)
 
 
 def _photo_fingerprint(pretrainer: Any, inputs: FitInputs) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,7 @@ from tabimg.estimators.target_types import (
     refuse_mixed_objects,
     refuse_objects,
 )
-from tabimg.messages import bounded_errors, listing, shorten
+from tabimg.messages import bounded_errors, listing, shorten, warn
 from tabimg.serialization.checks import check_stored, check_type
 from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression
 
@@ -172,11 +171,9 @@ class NumberTarget(RegressorMixin):
         refuse_complex_target(target)
         refuse_objects(target, NUMBERS, f"they are not numbers; {remedy}")
         if target.dtype == bool:
-            warnings.warn(
+            warn(
                 f"y holds bools, which are taken for the numbers 0 and 1: for classes there is "
-                f"{classifier}",
-                UserWarning,
-                stacklevel=3,
+                f"{classifier}"
             )
         refuse_infinite_target(target)
         values = check_array(

@@ -19,6 +19,7 @@ import torch
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from tabimg.evaluation.problem import Problem, Settings, predict_all_classes
+from tabimg.messages import import_hint
 from tabimg.table import RawColumn, TableSchema, read_columns
 from tabimg.training.runtime import own_warning_filters
 
@@ -180,15 +181,11 @@ def _make_dummy(n_classes: int) -> Any:
 
 
 def _model_class(title: str, n_classes: int) -> Any:
-    try:
+    with import_hint(f"{title} needs further packages", "'tabimg[benchmarks]'"):
         import pytabkit
 
         if title.startswith("CatBoost"):
             import catboost  # noqa: F401  pytabkit would miss it in the middle of the fit
-    except ImportError as error:
-        raise ImportError(
-            f"{title} needs further packages ({error}): pip install 'tabimg[benchmarks]'"
-        ) from error
     return getattr(pytabkit, f"{title}_{'Classifier' if n_classes else 'Regressor'}")
 
 

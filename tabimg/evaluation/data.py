@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +29,7 @@ from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.image.missing import look_for_files
 from tabimg.image.row_names import RowNames
-from tabimg.messages import shorten
+from tabimg.messages import shorten, warn
 from tabimg.table import ColumnKind, RawColumn, read_columns
 from tabimg.training.splits import related_rows
 
@@ -182,7 +181,7 @@ def read_data(
     (goal,) = read_columns(pd.DataFrame({"y": target}))
     _reject_target_among_features(names, columns, goal)
     _warn_of_shared_photos(inputs.image_cells or [], groups)
-    warn_of_related_rows(columns, goal, groups, stacklevel=3)
+    warn_of_related_rows(columns, goal, groups)
     pairs = _with_plain_objects(pairs, names, columns).reset_index(drop=True)
     return StudyData(pairs, target, task, image_columns, group_column, groups)
 
@@ -245,12 +244,10 @@ def _warn_of_shared_photos(columns: list[Sequence[Any]], groups: np.ndarray) -> 
     listed = pd.DataFrame({"image": images.ids, "group": np.repeat(groups, images.counts)})
     n_shared = int((listed.groupby("image")["group"].nunique() > 1).sum())
     if n_shared:
-        warnings.warn(
+        warn(
             f"{n_shared} photos are listed by several rows and may stand on both sides of a split; "
             "tabimg.evaluation.image_groups(X, image_column) gives a group_column that keeps them "
-            "together",
-            UserWarning,
-            stacklevel=4,
+            "together"
         )
 
 

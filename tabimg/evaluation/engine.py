@@ -322,7 +322,7 @@ def _warn_of_near_photos(data: StudyData, pretrainer: PhotoPretrainer) -> None:
         n_jobs=pretrainer.n_jobs,
     )
     doubles = near_equal_photos(numbers, data.groups[rows])
-    warn_of_doubles(doubles, LOOKS, read_columns(data.table.iloc[rows]), stacklevel=4)
+    warn_of_doubles(doubles, LOOKS, read_columns(data.table.iloc[rows]))
 
 
 def _check_whole(random_state: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.messages import import_hint
+
 
 def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: Any) -> Any:
     """Draw means with their intervals against the number of labels.
@@ -76,8 +78,6 @@ def draw_heat_map(grid: pd.DataFrame, label: str, ax: Any) -> Any:
 
 
 def _axes(ax: Any) -> Any:
-    try:
+    with import_hint("Drawing needs matplotlib", "'tabimg[plot]'"):
         from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("Drawing needs matplotlib: pip install 'tabimg[plot]'") from error
     return pyplot.subplots()[1] if ax is None else ax

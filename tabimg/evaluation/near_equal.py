@@ -6,13 +6,12 @@ double among the training rows.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from tabimg.messages import shorten
+from tabimg.messages import shorten, warn
 from tabimg.table import ColumnKind, RawColumn
 from tabimg.training.splits import related_rows
 
@@ -170,9 +169,7 @@ def column_of_things(
     return best
 
 
-def warn_of_doubles(
-    ids: np.ndarray | None, alike: str, columns: Sequence[RawColumn], stacklevel: int
-) -> None:
+def warn_of_doubles(ids: np.ndarray | None, alike: str, columns: Sequence[RawColumn]) -> None:
     """Warn of rows or photos that a split could part, and name the column that ties them."""
     if ids is None:
         return
@@ -182,31 +179,27 @@ def warn_of_doubles(
     else:
         name = columns[place].name
         remedy = f"column {shorten(name)} ties them: is it group_column={shorten(name)}?"
-    warnings.warn(
+    warn(
         f"{(ids >= 0).sum()} of {len(ids)} rows {alike} of other rows, and may stand on both sides "
-        f"of a split, which makes scores too good; {remedy}",
-        UserWarning,
-        stacklevel=stacklevel + 1,
+        f"of a split, which makes scores too good; {remedy}"
     )
 
 
 def warn_of_related_rows(
-    columns: Sequence[RawColumn], target: RawColumn, groups: np.ndarray, stacklevel: int
+    columns: Sequence[RawColumn], target: RawColumn, groups: np.ndarray
 ) -> None:
     """Warn of near-equal rows, or else of a column that seems to name groups of rows."""
     doubles = near_equal_rows(columns, groups)
     if doubles is not None:
-        warn_of_doubles(doubles, CELLS, columns, stacklevel + 1)
+        warn_of_doubles(doubles, CELLS, columns)
         return
     place = column_of_things(columns, target, groups)
     if place is not None:
         name, values = columns[place].name, columns[place].values
-        warnings.warn(
+        warn(
             f"column {shorten(name)} has {pd.Series(values).nunique()} values in {len(values)} "
             "rows, and the rows of one value have one target: if they show the same thing, they "
-            f"must not stand on both sides of a split, group_column={shorten(name)}",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+            f"must not stand on both sides of a split, group_column={shorten(name)}"
         )
 
 

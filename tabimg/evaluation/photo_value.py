@@ -154,7 +154,7 @@ def photo_value(
     if not numbers.any():
         raise ValueError(f"the photos in {data.image_columns} all look alike as thumbnails")
     doubles = near_equal_photos(numbers, data.groups)
-    warn_of_doubles(doubles, LOOKS, read_columns(data.table), stacklevel=2)
+    warn_of_doubles(doubles, LOOKS, read_columns(data.table))
     data, numbers = _with_photo(data, has_photo), numbers[has_photo]
     rule = (data.groups, data.classes)
     folds = outer_folds(*rule, n_folds, 1, random_state)

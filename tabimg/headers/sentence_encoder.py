@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tabimg.headers.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
-from tabimg.messages import shorten
+from tabimg.messages import import_hint, shorten
 
 # Major versions of sentence-transformers that import whatever class a local model names.
 OUTDATED = ("0", "1", "2", "3", "4", "5")
@@ -93,13 +93,9 @@ class SentenceEncoder:
 
 
 def _load_sentence_model(model: str | Path) -> Any:
-    try:
+    need = f"The header encoder {shorten(str(model))} needs sentence-transformers"
+    with import_hint(need, "'tabimg[text]', or use header_encoder='ngrams', which needs nothing"):
         import sentence_transformers
-    except ImportError as error:
-        raise ImportError(
-            f"The header encoder {shorten(str(model))} needs sentence-transformers: "
-            "pip install 'tabimg[text]', or use header_encoder='ngrams', which needs nothing."
-        ) from error
     version = getattr(sentence_transformers, "__version__", "")
     if version.partition(".")[0] in OUTDATED:
         raise ImportError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -18,6 +17,7 @@ from tabimg.image.refusal import MAX_PIXELS
 from tabimg.image.shard_folder import ShardFolder
 from tabimg.image.shard_search import Place, Wanted
 from tabimg.image.sources import RowImages
+from tabimg.messages import warn
 
 __all__ = ["ImageCache", "build_image_cache", "image_fingerprint"]
 
@@ -189,11 +189,9 @@ def build_image_cache(
     if problems:
         more = len(problems) - MAX_PROBLEMS_LISTED
         listed = problems[:MAX_PROBLEMS_LISTED] + ([f"and {more} more"] if more > 0 else [])
-        warnings.warn(
+        warn(
             "not all that lies in cache_dir can be used; photos that are not found there are "
-            "decoded again:\n" + "\n".join(listed),
-            UserWarning,
-            stacklevel=2,
+            "decoded again:\n" + "\n".join(listed)
         )
     if decoder.failures:
         report_failures(decoder.failures, on_bad_image, n_used=len(np.unique(images.ids)))

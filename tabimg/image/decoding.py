@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from tabimg.image.reader import ImageLoader, ImageReadError, read_image
 from tabimg.image.sources import RowImages
+from tabimg.messages import warn
 
 POLICIES = ("raise", "warn", "skip")
 # Images handed to the decode threads at once: bounds the queue, the delay of a stop and the memory.
@@ -138,9 +138,7 @@ def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_us
             first.where,
         )
     if on_bad_image == "warn":
-        warnings.warn(
+        warn(
             f"{len(failures)} of {n_used} images could not be read; their rows go on without "
-            f"them:\n{listed}",
-            UserWarning,
-            stacklevel=3,
+            f"them:\n{listed}"
         )

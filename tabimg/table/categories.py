@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from itertools import repeat
 
 import numpy as np
 
+from tabimg.messages import warn
 from tabimg.table.columns import ColumnKind, RawColumn, describe
 
 MAX_CATEGORIES = 1024
@@ -59,12 +59,10 @@ class Vocabulary:
         counts = Counter(column.values.tolist())
         del counts[None]
         if len(counts) > MAX_CATEGORIES:
-            warnings.warn(
+            warn(
                 f"{describe(column.name)} has {len(counts)} categories: the {MAX_CATEGORIES} most "
                 "frequent are kept, the others count as unknown. Drop the column if it is an "
-                "identifier.",
-                UserWarning,
-                stacklevel=4,
+                "identifier."
             )
         by_frequency = sorted(counts, key=lambda key: (-counts[key], key))
         return cls(sorted(by_frequency[:MAX_CATEGORIES]))

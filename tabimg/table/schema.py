@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tabimg.messages import LISTED, shorten
+from tabimg.messages import LISTED, shorten, warn
 from tabimg.table.columns import ColumnKind, RawColumn, boolean_keys, describe, number_key
 from tabimg.table.objects import strays
 from tabimg.table.text import reads_as, remedy
@@ -74,15 +73,13 @@ class TableSchema:
             raise ValueError("Every cell of the table is missing: there is nothing to learn from.")
         if empty:
             more = f" and {len(empty) - LISTED} more" if len(empty) > LISTED else ""
-            warnings.warn(
+            warn(
                 f"No observed value in {', '.join(empty[:LISTED])}{more}: ignored. Drop it, or "
-                "check how the table was read.",
-                UserWarning,
-                stacklevel=3,
+                "check how the table was read."
             )
         for column in columns:
             if (looks := _looks_of_most(column)) is not None:
-                warnings.warn(looks, UserWarning, stacklevel=3)
+                warn(looks)
         return cls(names, kinds)
 
     def positions(self, *kinds: ColumnKind) -> np.ndarray:

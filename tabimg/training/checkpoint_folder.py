@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tabimg.messages import warn
 from tabimg.serialization import read_directory, write_directory
 
 if sys.platform != "win32":
@@ -122,11 +122,7 @@ class FitFolder:
             _remove_ours(self.path)
         if self.path.exists():
             left = ", ".join(repr(p.name) for p in sorted(self.path.iterdir())[:_SHOWN])
-            warnings.warn(
-                f"{self.path} stays: it holds what is no checkpoint: {left}",
-                UserWarning,
-                stacklevel=2,
-            )
+            warn(f"{self.path} stays: it holds what is no checkpoint: {left}")
 
     def leave(self) -> None:
         """End a fit that failed: what it finished is kept for the next one."""
@@ -244,7 +240,7 @@ def _say(reasons: list[str], what: str) -> None:
         told = f"{what}, and it starts from the beginning ({'; '.join(reasons[:_SHOWN])}{more})"
         # Names of foreign files may hold what no terminal can write.
         told = told.encode(errors="backslashreplace").decode()
-        warnings.warn(told, UserWarning, stacklevel=2)
+        warn(told)
 
 
 # --- the fit that is under way -----------------------------------------------------------------

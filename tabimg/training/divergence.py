@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from tabimg.messages import warn
 from tabimg.training.callbacks import DivergenceError, State, copy_state
 from tabimg.training.run import History
 
@@ -70,7 +70,7 @@ def train_without_diverging(
         if cause is not None and lower is None and not math.isfinite(loss_of_net()):
             raise cause
         what = "the weights stay as they were" if lower is None else f"again at {lower:g} * lr"
-        warnings.warn(f"fine-tuning diverged: {failure}; {what}", UserWarning, stacklevel=2)
+        warn(f"fine-tuning diverged: {failure}; {what}")
     return history
 
 
