@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serialization": set(),
     "datasets": set(),
     "training": GROUND,
-    "estimators": GROUND | {"training"},
+    "inputs": {"table", "image"},
+    "estimators": GROUND | {"training", "inputs"},
     "persistence": GROUND | {"training", "estimators"},
-    "evaluation": GROUND | {"training", "estimators", "datasets"},
-    "inspection": GROUND | {"training", "estimators", "datasets"},
+    "evaluation": GROUND | {"training", "inputs", "estimators", "datasets"},
+    "inspection": GROUND | {"training", "inputs", "estimators", "datasets"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 

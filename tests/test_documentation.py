@@ -18,9 +18,9 @@ import pytest
 
 from tabimg import MTCMTMClassifier, MultiModalPretrainer, evaluation
 from tabimg.datasets import make_cars
-from tabimg.estimators import finetuned
+from tabimg.estimators import base_finetuned
 from tabimg.nn import ResNet
-from tabimg.training import blending, finetuning, forest, recipes
+from tabimg.training import architectures, blending, finetuning, forest
 
 ROOT = Path(__file__).parents[1]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -50,9 +50,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
     # The calls are the page's; the default networks and forests would take a minute a page.
-    monkeypatch.setitem(recipes.IMAGE_ENCODERS, "resnet18", SMALL_RESNET)
+    monkeypatch.setitem(architectures.IMAGE_ENCODERS, "resnet18", SMALL_RESNET)
     monkeypatch.setattr(forest, "N_TREES", forest.TREES_AT_ONCE)
-    for module in (blending, finetuned, finetuning):
+    for module in (blending, base_finetuned, finetuning):
         monkeypatch.setattr(module, "N_FOLDS", 2)
     return tmp_path
 

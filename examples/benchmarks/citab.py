@@ -35,10 +35,10 @@ from tabimg import (
     MultiModalPretrainer,
     Unlabeled,
 )
-from tabimg.estimators.inputs import as_column_list
 from tabimg.evaluation import ablation_study
 from tabimg.evaluation.cells import describe, fingerprint
 from tabimg.evaluation.data import describe_pairs
+from tabimg.inputs.frames import as_column_list
 from tabimg.training.runtime import single_thread
 
 # One expert as wide as five: the same layer without a mixture, with as many parameters.

@@ -26,7 +26,7 @@ from sklearn.base import clone
 from variants import Variants
 
 from tabimg import MultiModalPretrainer
-from tabimg.estimators.pretrainer import table_recipe
+from tabimg.estimators.mtcmtm_pretrainer import table_recipe
 from tabimg.evaluation import ablation_study
 from tabimg.table import TableCodec
 

@@ -28,11 +28,11 @@ from sklearn.frozen import FrozenEstimator
 from variants import Variants
 
 from tabimg.datasets import make_cars
-from tabimg.estimators.inputs import as_column_list
 from tabimg.evaluation import ablation_study
 from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.data import read_data
 from tabimg.evaluation.encoders import Encoder, obtain_encoder
+from tabimg.inputs.frames import as_column_list
 from tabimg.training.runtime import single_thread
 
 CARS = DataSet(

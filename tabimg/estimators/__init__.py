@@ -5,10 +5,10 @@ from __future__ import annotations
 from tabimg.estimators.citab_classifier import CITabClassifier
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.citab_regressor import CITabRegressor
-from tabimg.estimators.classifier import MTCMTMClassifier
-from tabimg.estimators.inputs import Unlabeled
-from tabimg.estimators.pretrainer import MultiModalPretrainer
-from tabimg.estimators.regressor import MTCMTMRegressor
+from tabimg.estimators.mtcmtm_classifier import MTCMTMClassifier
+from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer
+from tabimg.estimators.mtcmtm_regressor import MTCMTMRegressor
+from tabimg.inputs import Unlabeled
 
 __all__ = [
     "CITabClassifier",

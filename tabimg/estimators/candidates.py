@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tabimg.nn import MultiModalNet
 from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
+from tabimg.training.architectures import PretrainingRecipe, TaskRecipe
 from tabimg.training.blending import Candidate
 from tabimg.training.distillation import DistilledCandidate
 from tabimg.training.finetuning import FinetuningOptions
+from tabimg.training.fitted_module import FittedModule
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
-from tabimg.training.modules import FittedModule
 from tabimg.training.networks import NetworkCandidate
-from tabimg.training.recipes import PretrainingRecipe, TaskRecipe
 from tabimg.training.runtime import derive_seed
 from tabimg.training.views import COLUMNS, EMBEDDING, Views
 

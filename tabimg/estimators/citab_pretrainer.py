@@ -15,7 +15,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.categorical import check_categorical_features
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_material import (
     CohortTables,
@@ -25,11 +25,7 @@ from tabimg.estimators.cohort_material import (
     own_columns,
 )
 from tabimg.estimators.cohort_photos import images_of, require_image_columns
-from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, index_of, split
 from tabimg.estimators.column_texts import column_vectors
-from tabimg.estimators.containers import as_container
-from tabimg.estimators.hints import warn_of_codes
-from tabimg.estimators.inputs import check_table, is_frame
 from tabimg.estimators.loaded import (
     check_loaded,
     check_network,
@@ -47,19 +43,24 @@ from tabimg.estimators.parameters import (
     check_positive_int,
 )
 from tabimg.estimators.photo_embedding import images_in
-from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.estimators.saved_columns import check_features, check_texts
 from tabimg.headers import TextVectors, resolve_header_encoder
 from tabimg.image import MAX_PIXELS, RowImages
+from tabimg.inputs.categorical import check_categorical_features
+from tabimg.inputs.checks import check_table
+from tabimg.inputs.cohorts import UNNAMED, Cohort, holds_several, index_of, split
+from tabimg.inputs.containers import as_container
+from tabimg.inputs.frames import is_frame
+from tabimg.inputs.hints import warn_of_codes
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CohortCodec, CohortTable
+from tabimg.training.architectures import ImageRecipe
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
-from tabimg.training.citab_recipes import CITabRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CITabRecipe, ColumnVectors
 from tabimg.training.pairs import PairedRows
-from tabimg.training.recipes import ImageRecipe
 
 ON_NEW_COLUMNS = ("raise", "embed")
 

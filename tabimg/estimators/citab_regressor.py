@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.citab import CITabFineTuned
+from tabimg.estimators.citab_finetuned import CITabFineTuned
 from tabimg.estimators.loaded import check_loaded
 from tabimg.estimators.targets import NumberTarget
 from tabimg.nn.cell_tokens import TokenForm

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabimg.estimators.inputs import as_column_list
 from tabimg.estimators.parameters import check_choice, check_positive, check_positive_int
 from tabimg.headers import resolve_header_encoder
+from tabimg.inputs.frames import as_column_list
 from tabimg.messages import shorten
-from tabimg.training.citab_recipes import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
 
 
 def check_table_parameters(estimator: Any) -> None:

@@ -10,28 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.cohort_photos import require_image_columns, require_in_some, row_images
-from tabimg.estimators.cohorts import Cohort, check_container, holds_several, split
-from tabimg.estimators.hints import warn_of_odd_columns
-from tabimg.estimators.inputs import (
-    UNLABELED,
-    Unlabeled,
-    check_fit_rows,
-    check_frame,
-    check_table,
-    column_names,
-    is_frame,
-    require_columns,
-    stack_known_columns,
-    take_apart,
-    without_columns,
-)
 from tabimg.estimators.material import Material
-from tabimg.estimators.weights import check_weights
 from tabimg.headers import check_descriptions, header_texts
 from tabimg.headers.adoption import Descriptions, described
 from tabimg.image import RowImages
+from tabimg.inputs.categorical import declares_categories, find_categorical
+from tabimg.inputs.checks import check_fit_rows, check_frame, check_table
+from tabimg.inputs.cohorts import Cohort, check_container, holds_several, split
+from tabimg.inputs.frames import column_names, is_frame, require_columns, without_columns
+from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.rows import take_apart
+from tabimg.inputs.stacking import stack_known_columns
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.inputs.weights import check_weights
 from tabimg.messages import listing, shorten, warn
 from tabimg.table import CohortCodec, read_columns
 from tabimg.table.columns import plain_name

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.cohorts import UNNAMED, Cohort, holds_several, split
-from tabimg.estimators.inputs import as_column_list, is_frame, require_columns
 from tabimg.image import RowImages
 from tabimg.image.cells import is_address, is_blank
+from tabimg.inputs.cohorts import UNNAMED, Cohort, holds_several, split
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns
 from tabimg.messages import listing, shorten
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from tabimg.headers import TextVectors
 from tabimg.headers.adoption import Descriptions, texts_of
 from tabimg.table import TableCodec
-from tabimg.training.citab_recipes import ColumnVectors
+from tabimg.training.citab_architectures import ColumnVectors
 
 
 def column_vectors(

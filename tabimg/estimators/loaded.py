@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.inputs import as_column_list
+from tabimg.inputs.frames import as_column_list
 from tabimg.serialization import is_own_code
 from tabimg.serialization.checks import check_items, check_type, check_whole
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.table.categories import MISSING
+from tabimg.training.architectures import MAX_IMAGE_SIZE, TableRecipe
 from tabimg.training.blending import Member
+from tabimg.training.fitted_module import FittedModule
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
-from tabimg.training.modules import FittedModule
 from tabimg.training.networks import NetworkModel
-from tabimg.training.recipes import MAX_IMAGE_SIZE, TableRecipe
 from tabimg.training.views import COLUMNS
 
 # Of photos that are decoded at once.

@@ -9,22 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.hints import warn_of_odd_columns
-from tabimg.estimators.inputs import (
-    UNLABELED,
-    Inputs,
-    Unlabeled,
-    as_column_list,
-    check_fit_rows,
-    check_table,
-    group_ids,
-    require_columns,
-    stack_tables,
-    take_apart,
-)
 from tabimg.estimators.photo_views import row_images
-from tabimg.estimators.weights import check_weights
 from tabimg.image import RowImages, build_image_cache, stored_size
+from tabimg.inputs.checks import check_fit_rows, check_table
+from tabimg.inputs.frames import as_column_list, require_columns
+from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.rows import Inputs, group_ids, take_apart
+from tabimg.inputs.stacking import stack_tables
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.inputs.weights import check_weights
 from tabimg.messages import warn
 from tabimg.training.pairs import PairedRows
 

@@ -10,24 +10,25 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.containers import as_container
-from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.inputs import Inputs, is_frame
+from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.estimators.loaded import check_members
 from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
 from tabimg.estimators.photo_views import MIN_LABELLED
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
+from tabimg.inputs.containers import as_container
+from tabimg.inputs.frames import is_frame
+from tabimg.inputs.rows import Inputs
 from tabimg.messages import shorten
 from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
+from tabimg.training.architectures import ImageRecipe
 from tabimg.training.blending import Candidate, Member, blend, predict
-from tabimg.training.citab_recipes import ColumnVectors
+from tabimg.training.citab_architectures import ColumnVectors
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
-from tabimg.training.recipes import ImageRecipe
 from tabimg.training.runtime import derive_seed, resolve_device
 from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from tabimg.estimators.cohorts import UNNAMED, Cohort
 from tabimg.estimators.column_texts import column_vectors
-from tabimg.estimators.inputs import MOST_COLUMNS, is_frame
 from tabimg.headers.adoption import Adopted, adopt
+from tabimg.inputs.cohorts import UNNAMED, Cohort
+from tabimg.inputs.frames import MOST_COLUMNS, is_frame
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.cohorts import require_distinct
-from tabimg.training.citab_recipes import ColumnVectors
+from tabimg.training.citab_architectures import ColumnVectors
 
 
 def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, ColumnVectors]:

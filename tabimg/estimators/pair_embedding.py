@@ -10,9 +10,9 @@ import torch
 from tabimg.estimators.photo_embedding import apply_to_first
 from tabimg.image import RowImages
 from tabimg.table import EncodedTable
-from tabimg.training.citab_recipes import ColumnVectors
+from tabimg.training.citab_architectures import ColumnVectors
+from tabimg.training.fitted_module import FittedModule
 from tabimg.training.inference import apply_in_blocks, apply_to_table
-from tabimg.training.modules import FittedModule
 from tabimg.training.runtime import resolve_device
 
 

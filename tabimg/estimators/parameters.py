@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, check_scalar
 
 from tabimg.messages import bounded_errors, shorten
 from tabimg.training.checkpoint_folder import active_folder
-from tabimg.training.run import RunOptions
+from tabimg.training.optimise import RunOptions
 from tabimg.training.runtime import resolve_device
 from tabimg.training.splits import check_validation_fraction
 from tabimg.training.user_callbacks import check_callbacks

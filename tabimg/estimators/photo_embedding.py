@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from tabimg.estimators.containers import as_container, cells_of
-from tabimg.estimators.inputs import as_column_list, is_frame, require_columns, take_apart
 from tabimg.image import RowImages, build_image_cache, plain, stored_size
 from tabimg.image.row_names import RowNames
+from tabimg.inputs.containers import as_container, cells_of
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns
+from tabimg.inputs.rows import take_apart
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.runtime import resolve_device
 

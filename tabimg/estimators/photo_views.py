@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from tabimg.estimators.inputs import Inputs
 from tabimg.estimators.photo_embedding import embed_first
 from tabimg.image import RowImages
+from tabimg.inputs.rows import Inputs
 
 # Enough for a teacher that often has a dozen labels.
 N_FEATURES = 32

@@ -10,18 +10,13 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import process_routing
 
-from tabimg.estimators.categorical import declares_categories
-from tabimg.estimators.inputs import (
-    Inputs,
-    Unlabeled,
-    as_column_list,
-    require_columns,
-    take_apart,
-    without_columns,
-)
 from tabimg.estimators.photo_views import row_images
 from tabimg.estimators.source import FitInputs, fit_pretrainer
 from tabimg.image import RowImages
+from tabimg.inputs import Unlabeled
+from tabimg.inputs.categorical import declares_categories
+from tabimg.inputs.frames import as_column_list, require_columns, without_columns
+from tabimg.inputs.rows import Inputs, take_apart
 from tabimg.messages import shorten
 from tabimg.training.runtime import derive_seed
 

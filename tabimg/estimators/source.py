@@ -13,9 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from tabimg.estimators.inputs import is_frame
 from tabimg.estimators.parameters import draw_seed
 from tabimg.image import image_fingerprint
+from tabimg.inputs.frames import is_frame
 from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type

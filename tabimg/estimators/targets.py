@@ -11,16 +11,16 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from tabimg.estimators.containers import as_target
-from tabimg.estimators.inputs import refuse_missing_target
 from tabimg.estimators.parameters import check_choice
-from tabimg.estimators.target_types import (
+from tabimg.inputs.containers import as_target
+from tabimg.inputs.target_types import (
     NUMBERS,
     first_row,
     plain_target,
     refuse_complex_target,
     refuse_infinite_target,
     refuse_large_labels,
+    refuse_missing_target,
     refuse_mixed_objects,
     refuse_objects,
 )

@@ -13,14 +13,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from tabimg.estimators.containers import as_target
-from tabimg.estimators.inputs import check_fit_rows, reject_missing_target
 from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
 from tabimg.evaluation.bagged_models import EXTRA_MODELS
 from tabimg.evaluation.inner_folds import inner_folds
 from tabimg.evaluation.metrics import check_task
 from tabimg.evaluation.problem import FittedModel, Problem
 from tabimg.evaluation.tuned_models import CORE_MODELS
+from tabimg.inputs.checks import check_fit_rows
+from tabimg.inputs.containers import as_target
+from tabimg.inputs.target_types import reject_missing_target
 from tabimg.messages import shorten
 from tabimg.training.runtime import own_warning_filters
 

@@ -26,6 +26,19 @@ CELLS_FOLDER = "cells"
 TEXT_COLUMNS = ("method", "budget", "fingerprint")
 # To be raised when a change of the protocol gives cells another meaning.
 PROTOCOL = 2
+# Where classes stood when results were first kept: a cell is known by these names.
+_NAMES_IN_RESULTS = {
+    "tabimg.estimators.mtcmtm_classifier.MTCMTMClassifier": (
+        "tabimg.estimators.classifier.MTCMTMClassifier"
+    ),
+    "tabimg.estimators.mtcmtm_pretrainer.MultiModalPretrainer": (
+        "tabimg.estimators.pretrainer.MultiModalPretrainer"
+    ),
+    "tabimg.estimators.mtcmtm_regressor.MTCMTMRegressor": (
+        "tabimg.estimators.regressor.MTCMTMRegressor"
+    ),
+}
+
 
 Cell = dict[str, Any]
 
@@ -130,7 +143,8 @@ def describe(value: Any) -> Any:
     if isinstance(value, functools.partial):
         return [describe(value.func), describe(value.args), describe(value.keywords)]
     if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        name = f"{value.__module__}.{value.__qualname__}"
+        return _NAMES_IN_RESULTS.get(name, name)
     if hasattr(value, "get_params"):
         state = value.get_params(deep=False)
     else:

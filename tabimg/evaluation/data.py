@@ -15,13 +15,6 @@ import pandas as pd
 from PIL import Image
 from sklearn.utils import check_consistent_length
 
-from tabimg.estimators.containers import as_container
-from tabimg.estimators.inputs import (
-    as_column_list,
-    group_ids,
-    require_columns,
-    take_apart,
-)
 from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.near_equal import warn_of_related_rows
 from tabimg.evaluation.targets import read_target
@@ -29,6 +22,9 @@ from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.image.missing import look_for_files
 from tabimg.image.row_names import RowNames
+from tabimg.inputs.containers import as_container
+from tabimg.inputs.frames import as_column_list, require_columns
+from tabimg.inputs.rows import group_ids, take_apart
 from tabimg.messages import shorten, warn
 from tabimg.table import ColumnKind, RawColumn, read_columns
 from tabimg.training.splits import related_rows

@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from tabimg.estimators import Unlabeled
-from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
 

@@ -21,7 +21,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from tabimg.estimators import Unlabeled
-from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.evaluation.cells import CellStore, fingerprint, keep_cell
 from tabimg.evaluation.data import StudyData, describe_pairs, require_photo_files
 from tabimg.evaluation.encoders import Encoder, is_kept, obtain_encoder

@@ -11,17 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabimg.estimators.containers import as_container
-from tabimg.estimators.inputs import (
-    Inputs,
-    as_column_list,
-    group_ids,
-    is_frame,
-    require_columns,
-    stack_known_columns,
-    take_apart,
-    without_columns,
-)
 from tabimg.image import RowImages
 from tabimg.image.fingerprint import source_key
 from tabimg.image.missing import look_for_files
@@ -29,6 +18,10 @@ from tabimg.image.paths import open_regular
 from tabimg.image.reader import ImageSource, describe_source
 from tabimg.image.refusal import RefusedImage
 from tabimg.image.row_names import RowNames
+from tabimg.inputs.containers import as_container
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
+from tabimg.inputs.rows import Inputs, group_ids, take_apart
+from tabimg.inputs.stacking import stack_known_columns
 from tabimg.messages import listing
 from tabimg.table import read_columns
 from tabimg.training.splits import related_rows

@@ -20,8 +20,8 @@ from tabimg.estimators import (
     MultiModalPretrainer,
     Unlabeled,
 )
-from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.photo_pretrainer import PhotoPretrainer
+from tabimg.estimators.base_finetuned import FineTunedEstimator
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.evaluation.baselines import CORE_BASELINES, EXTRA_BASELINES, make_baseline
 from tabimg.evaluation.data import StudyData
 from tabimg.evaluation.encoders import Encoder

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 
-from tabimg.estimators.hints import warn_of_odd_columns
-from tabimg.estimators.inputs import take_apart
 from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.metrics import check_metric
@@ -23,6 +21,8 @@ from tabimg.evaluation.splits import Budget, Fold, draw_seeds, outer_folds, plan
 from tabimg.evaluation.thumbnails import photo_numbers
 from tabimg.image import MAX_PIXELS
 from tabimg.image.reader import ImageLoader
+from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.rows import take_apart
 from tabimg.messages import shorten
 from tabimg.table import TableCodec, read_columns
 

@@ -10,10 +10,14 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import column_or_1d
 
-from tabimg.estimators.containers import as_target
-from tabimg.estimators.inputs import reject_paths_as_target
-from tabimg.estimators.target_types import plain_target, refuse_complex_target, refuse_large_labels
 from tabimg.evaluation.metrics import TASKS
+from tabimg.inputs.containers import as_target
+from tabimg.inputs.target_types import (
+    plain_target,
+    refuse_complex_target,
+    refuse_large_labels,
+    reject_paths_as_target,
+)
 from tabimg.messages import shorten
 from tabimg.table import ColumnKind, RawColumn, read_columns
 from tabimg.table.objects import missing_cells

@@ -18,8 +18,8 @@ from tabimg.objectives import InfoNCE, MaskedCellLoss
 from tabimg.objectives.matching import MatchingLoss, draw_hard_negatives
 from tabimg.table import CohortTable
 from tabimg.table.categories import FIRST_CATEGORY, MISSING
-from tabimg.training.net import Batch, Terms
 from tabimg.training.pretraining import autocast_photos
+from tabimg.training.skorch_net import Batch, Terms
 
 NEGATIVES = ("cohort", "batch")
 ROWS_WATCHED, BLOCK_WATCHED = 4096, 512

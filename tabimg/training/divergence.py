@@ -10,7 +10,7 @@ from torch import nn
 
 from tabimg.messages import warn
 from tabimg.training.callbacks import DivergenceError, State, copy_state
-from tabimg.training.run import History
+from tabimg.training.optimise import History
 
 # The learning rate of each attempt as a share of the one that was asked for.
 LR_FACTORS = (1.0, 0.1, 0.01)

@@ -15,9 +15,9 @@ from tabimg.nn.task import TaskNet
 from tabimg.training.divergence import train_without_diverging
 from tabimg.training.inference import apply_to_table
 from tabimg.training.linear import choose_penalty, fit_head, standardisation
-from tabimg.training.net import Batch, Terms
-from tabimg.training.run import History, RunOptions, optimise, parameter_groups
+from tabimg.training.optimise import History, RunOptions, optimise, parameter_groups
 from tabimg.training.runtime import single_thread
+from tabimg.training.skorch_net import Batch, Terms
 from tabimg.training.splits import Split, grouped_folds, validation_split
 from tabimg.training.tasks import Task
 from tabimg.training.views import LabelledRows

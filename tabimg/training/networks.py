@@ -11,11 +11,11 @@ import torch
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_type
+from tabimg.training.architectures import TaskRecipe
 from tabimg.training.finetuning import FIT_MODES, FinetuningOptions
+from tabimg.training.fitted_module import FittedModule
 from tabimg.training.inference import apply_to_table
-from tabimg.training.modules import FittedModule
-from tabimg.training.recipes import TaskRecipe
-from tabimg.training.run import History
+from tabimg.training.optimise import History
 from tabimg.training.runtime import derive_seed
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task

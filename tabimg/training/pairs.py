@@ -14,8 +14,8 @@ from torch import Tensor
 
 from tabimg.image import Augmenter, ImageCache, RowImages, plain
 from tabimg.objectives import positives_from_ids
-from tabimg.training.net import Batch
 from tabimg.training.runtime import derive_seed
+from tabimg.training.skorch_net import Batch
 
 # So many rows of a cohort stand side by side where there are several: a row that is alone with its
 # cohort has nothing to be told apart from.

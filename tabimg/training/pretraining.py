@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tabimg.image import Augmentation, Augmenter, image_fingerprint
+from tabimg.training.optimise import History, RunOptions, optimise, parameter_groups
 from tabimg.training.pairs import (
     BatchBuilder,
     CellDraw,
@@ -19,7 +20,6 @@ from tabimg.training.pairs import (
     TrainingBatches,
     ValidationBatches,
 )
-from tabimg.training.run import History, RunOptions, optimise, parameter_groups
 from tabimg.training.runtime import resolve_autocast, single_thread
 from tabimg.training.splits import related_rows, validation_split
 

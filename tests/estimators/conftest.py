@@ -23,7 +23,7 @@ from tabimg import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
-from tabimg.estimators import finetuned
+from tabimg.estimators import base_finetuned
 from tabimg.nn.resnet import ResNet
 from tabimg.training import blending, finetuning, forest
 from tabimg.training.tasks import Classification
@@ -77,7 +77,7 @@ def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blend networks of two folds, and choose among few penalties on two."""
     monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
-    for module in (blending, finetuned, finetuning):
+    for module in (blending, base_finetuned, finetuning):
         monkeypatch.setattr(module, "N_FOLDS", 2)
 
 

@@ -22,7 +22,7 @@ from tabimg import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
-from tabimg.estimators.categorical import find_categorical
+from tabimg.inputs.categorical import find_categorical
 
 MT: dict[str, Any] = {"tabular_encoder": "mlp", "embedding_dim": 4, "max_epochs": 1}
 CI: dict[str, Any] = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 1, "max_epochs": 1}

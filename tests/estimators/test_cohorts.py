@@ -15,8 +15,8 @@ import pytest
 from tabimg import CITabPretrainer, Unlabeled
 from tabimg.estimators.cohort_material import gather_cohorts, group_numbers, own_columns
 from tabimg.estimators.cohort_photos import image_root_of, images_of
-from tabimg.estimators.cohorts import UNNAMED, cohort_names, split
 from tabimg.image import ImageReadError
+from tabimg.inputs.cohorts import UNNAMED, cohort_names, split
 
 Make = Callable[..., CITabPretrainer]
 Frames = dict[str, pd.DataFrame]

@@ -14,10 +14,10 @@ import pytest
 from sklearn.base import clone
 
 from tabimg import Unlabeled
-from tabimg.estimators.containers import as_container, as_image_cells
-from tabimg.estimators.inputs import as_column_list
 from tabimg.evaluation import image_groups
 from tabimg.evaluation.data import read_data
+from tabimg.inputs.containers import as_container, as_image_cells
+from tabimg.inputs.frames import as_column_list
 
 Make = Callable[..., Any]
 Frames = dict[str, pd.DataFrame]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.objectives import InfoNCE
-from tabimg.training import blending, finetuning, mt_cmtm, pretraining
+from tabimg.training import blending, finetuning, mtcmtm, pretraining
 
 Make = Callable[..., MultiModalPretrainer]
 MakeRegressor = Callable[..., MTCMTMRegressor]
@@ -493,7 +493,7 @@ def positives_seen(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
             seen.append(kwargs["positives"].numpy())
             return super().forward(*projections, **kwargs)
 
-    monkeypatch.setattr(mt_cmtm, "InfoNCE", RecordingInfoNCE)
+    monkeypatch.setattr(mtcmtm, "InfoNCE", RecordingInfoNCE)
     return seen
 
 

@@ -20,10 +20,10 @@ import tabimg
 from tabimg.headers import NgramEncoder, SentenceEncoder
 from tabimg.nn import ResNet
 from tabimg.serialization import SerializationError, write_directory
+from tabimg.training.architectures import ImageRecipe
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
-from tabimg.training.recipes import ImageRecipe
 
 N_ROWS = 24
 RUN: dict[str, Any] = {"max_epochs": 1, "batch_size": 8, "random_state": 0}

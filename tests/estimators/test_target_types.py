@@ -18,7 +18,7 @@ import pytest
 
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor
-from tabimg.estimators.target_types import plain_target
+from tabimg.inputs.target_types import plain_target
 
 CODES = np.arange(40) % 2
 WORDS = np.array(["no", "yes"])[CODES]

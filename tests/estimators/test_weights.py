@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tabimg import CITabPretrainer, MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
-from tabimg.estimators.weights import LARGEST_WEIGHT, SMALLEST_WEIGHT, check_weights
+from tabimg.inputs.weights import LARGEST_WEIGHT, SMALLEST_WEIGHT, check_weights
 
 ROWS = np.zeros((5, 1))
 

@@ -16,13 +16,13 @@ from tabimg.image import Augmentation, RowImages, build_image_cache
 from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
+from tabimg.training.architectures import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.finetuning import FinetuningOptions
-from tabimg.training.mt_cmtm import MTCMTM
+from tabimg.training.mtcmtm import MTCMTM
+from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions
-from tabimg.training.recipes import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
-from tabimg.training.run import RunOptions
 from tabimg.training.views import LabelledRows, Views
 
 IMAGE_SIZE = 16

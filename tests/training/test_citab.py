@@ -17,13 +17,13 @@ from tabimg.nn.citab import CITabNet
 from tabimg.objectives import InfoNCE
 from tabimg.table import CohortTable
 from tabimg.training import citab
+from tabimg.training.architectures import ImageRecipe
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.citab import CITab, CITabObjective, MaskedCells, expert_use
-from tabimg.training.citab_recipes import CITabRecipe, CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CITabRecipe, CohortRecipe, ColumnVectors
+from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, side_by_side
 from tabimg.training.pretraining import PretrainingOptions, pretrain
-from tabimg.training.recipes import ImageRecipe
-from tabimg.training.run import RunOptions
 
 TEXT, DIM, WIDTH = 6, 8, 5
 # Numeric and categorical columns of three cohorts.

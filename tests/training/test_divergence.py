@@ -16,7 +16,7 @@ from tabimg.nn.task import TaskNet
 from tabimg.training.callbacks import DivergenceError
 from tabimg.training.divergence import CLEARLY_WORSE, train_without_diverging
 from tabimg.training.finetuning import FinetuningOptions, LabelledRows, fit_full
-from tabimg.training.run import History
+from tabimg.training.optimise import History
 from tabimg.training.tasks import Classification, Regression
 
 

@@ -15,10 +15,10 @@ from scipy.special import softmax
 
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import read_directory, write_directory
+from tabimg.training.architectures import TableRecipe, TaskRecipe
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.inference import apply_to_table
 from tabimg.training.networks import NetworkCandidate, seen_rows
-from tabimg.training.recipes import TableRecipe, TaskRecipe
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
 from tabimg.training.views import LabelledRows

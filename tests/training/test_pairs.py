@@ -13,7 +13,7 @@ from PIL import Image
 
 from tabimg.image import Augmentation, Augmenter
 from tabimg.table import EncodedTable, MarginalCorruption
-from tabimg.training.mt_cmtm import CorruptedCells
+from tabimg.training.mtcmtm import CorruptedCells
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, ValidationBatches
 
 IMAGE_SIZE = 16

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from tabimg.image import Augmenter, plain
 from tabimg.nn import MultiModalNet
 from tabimg.table import EncodedTable
+from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches
 from tabimg.training.pretraining import PretrainingOptions, _split, pretrain
-from tabimg.training.run import RunOptions
 
 IMAGE_SIZE = 16
 Options = Callable[..., PretrainingOptions]

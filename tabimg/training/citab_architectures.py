@@ -20,8 +20,8 @@ from tabimg.nn.molin import Expert, PrototypeMixture
 from tabimg.nn.tabular_transformer import TabularTransformer
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_stored
+from tabimg.training.architectures import ImageRecipe
 from tabimg.training.loaded_modules import check_recipe
-from tabimg.training.recipes import ImageRecipe
 
 EXPERTS = get_args(Expert)
 VALUE_FORMS = get_args(TokenForm)

@@ -13,9 +13,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.checkpoints import fit_checkpoints
-from tabimg.estimators.containers import as_container, as_image_cells, as_target
-from tabimg.estimators.hints import warn_of_target_among_columns
-from tabimg.estimators.inputs import Unlabeled, reject_paths_as_target
 from tabimg.estimators.loaded import check_photo_parameters
 from tabimg.estimators.material import Material, pair
 from tabimg.estimators.parameters import (
@@ -34,17 +31,21 @@ from tabimg.estimators.parameters import (
 from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_embed
 from tabimg.image import Augmentation, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
+from tabimg.inputs import Unlabeled
+from tabimg.inputs.containers import as_container, as_image_cells, as_target
+from tabimg.inputs.hints import warn_of_target_among_columns
+from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
-from tabimg.training.modules import FittedModule
-from tabimg.training.pairs import PairedRows
-from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
-from tabimg.training.recipes import (
+from tabimg.training.architectures import (
     IMAGE_ENCODERS,
     MAX_IMAGE_SIZE,
     ImageRecipe,
     check_encoder,
     load_image_weights,
 )
+from tabimg.training.fitted_module import FittedModule
+from tabimg.training.pairs import PairedRows
+from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
 from tabimg.training.runtime import PRECISIONS
 
 # At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient

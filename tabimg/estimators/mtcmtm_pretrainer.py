@@ -13,9 +13,7 @@ import torch
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from tabimg.estimators.categorical import check_categorical_features, find_categorical
-from tabimg.estimators.hints import warn_of_codes, warn_of_unknown_categories
-from tabimg.estimators.inputs import check_table, column_names, take_apart
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.estimators.loaded import (
     check_loaded,
     check_network,
@@ -32,22 +30,26 @@ from tabimg.estimators.parameters import (
     check_path,
     check_positive_int,
 )
-from tabimg.estimators.photo_pretrainer import PhotoPretrainer
 from tabimg.estimators.saved_columns import check_features
 from tabimg.image import MAX_PIXELS
+from tabimg.inputs.categorical import check_categorical_features, find_categorical
+from tabimg.inputs.checks import check_table
+from tabimg.inputs.frames import column_names
+from tabimg.inputs.hints import warn_of_codes, warn_of_unknown_categories
+from tabimg.inputs.rows import take_apart
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
-from tabimg.training.inference import apply_to_table
-from tabimg.training.mt_cmtm import MTCMTM
-from tabimg.training.recipes import (
+from tabimg.training.architectures import (
     TABULAR_ENCODERS,
     ImageRecipe,
     PretrainingRecipe,
     TableRecipe,
     check_encoder,
 )
+from tabimg.training.inference import apply_to_table
+from tabimg.training.mtcmtm import MTCMTM
 from tabimg.training.runtime import resolve_device
 
 MASK_LOSSES = ("l1_ce", "l1")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tabimg.serialization import read_directory, write_directory
-from tabimg.training.modules import FittedModule
-from tabimg.training.recipes import TableRecipe
+from tabimg.training.architectures import TableRecipe
+from tabimg.training.fitted_module import FittedModule
 
 CPU = torch.device("cpu")
 CELLS = (torch.zeros(2, 3), torch.full((2, 1), 2))

@@ -16,25 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from tabimg.estimators.candidates import Candidates
-from tabimg.estimators.categorical import check_categorical_features
 from tabimg.estimators.checkpoints import fit_checkpoints
-from tabimg.estimators.containers import as_container, as_image_cells, as_target
-from tabimg.estimators.hints import (
-    warn_of_odd_columns,
-    warn_of_target_among_columns,
-    warn_of_unknown_categories,
-)
-from tabimg.estimators.inputs import (
-    UNLABELED,
-    Inputs,
-    Unlabeled,
-    check_fit_rows,
-    check_table,
-    group_ids,
-    reject_missing_target,
-    reject_paths_as_target,
-    stack_tables,
-)
 from tabimg.estimators.loaded import (
     check_members,
     check_prediction,
@@ -55,16 +37,28 @@ from tabimg.estimators.source import (
     check_pretrainer,
     find_source,
 )
-from tabimg.estimators.weights import check_weights, refuse_extreme_weights
+from tabimg.inputs.categorical import check_categorical_features
+from tabimg.inputs.checks import check_fit_rows, check_table
+from tabimg.inputs.containers import as_container, as_image_cells, as_target
+from tabimg.inputs.hints import (
+    warn_of_odd_columns,
+    warn_of_target_among_columns,
+    warn_of_unknown_categories,
+)
+from tabimg.inputs.rows import Inputs, group_ids
+from tabimg.inputs.stacking import stack_tables
+from tabimg.inputs.target_types import reject_missing_target, reject_paths_as_target
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.inputs.weights import check_weights, refuse_extreme_weights
 from tabimg.messages import bounded_errors, warn
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.architectures import TaskRecipe
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
 from tabimg.training.finetuning import FinetuningOptions, continue_training
-from tabimg.training.modules import FittedModule
+from tabimg.training.fitted_module import FittedModule
 from tabimg.training.networks import NetworkModel, reseeded, seen_rows
-from tabimg.training.recipes import TaskRecipe
-from tabimg.training.run import History
+from tabimg.training.optimise import History
 from tabimg.training.runtime import PRECISIONS, derive_seed, resolve_device
 from tabimg.training.splits import related_rows
 from tabimg.training.tasks import Task

@@ -20,8 +20,8 @@ from tabimg.training.callbacks import (
 )
 from tabimg.training.checkpoint import Checkpoint
 from tabimg.training.checkpoint_folder import FitFolder
-from tabimg.training.net import Batches, ObjectiveNet
 from tabimg.training.schedule import OneCycle
+from tabimg.training.skorch_net import Batches, ObjectiveNet
 from tabimg.training.streams import LayerStreams
 from tabimg.training.user_callbacks import copies
 

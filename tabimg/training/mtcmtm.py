@@ -13,8 +13,8 @@ from tabimg.nn import MultiModalNet
 from tabimg.objectives import InfoNCE, MaskedCellLoss
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.table import CORRUPTIONS, Corruption, EncodedTable
-from tabimg.training.net import Batch, Terms
 from tabimg.training.pretraining import autocast_photos
+from tabimg.training.skorch_net import Batch, Terms
 
 
 @dataclass(frozen=True)

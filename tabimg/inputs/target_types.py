@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabimg.estimators.containers import as_target
+from tabimg.inputs.containers import as_target
+from tabimg.inputs.frames import HEAD_ROWS
 from tabimg.messages import listing, shorten
-from tabimg.table.objects import first_failing, unreadable
+from tabimg.table import looks_like_file_paths
+from tabimg.table.objects import first_failing, missing_cells, unreadable
 
 NUMBERS = (Real, Decimal)
 # From here on, numbers are no labels: int64 ends, and float64 has one number for many.
@@ -121,6 +123,45 @@ def refuse_mixed_objects(target: np.ndarray, accepted: type, remedy: str) -> Non
     counts = _types_of(target)
     if not all(issubclass(each, accepted) for each in counts):
         raise _objects_error(target, min(counts, key=counts.__getitem__), remedy)
+
+
+def reject_paths_as_target(y: Any) -> None:
+    """Raise a ValueError for a target that looks like file paths.
+
+    scikit-learn hands the second positional argument of ``fit`` on as ``y``.
+    """
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if (
+        values.ndim == 1
+        and values.dtype.kind in "OUS"
+        and looks_like_file_paths(values[:HEAD_ROWS])
+    ):
+        raise ValueError(
+            "y looks like file paths. Photos are given as a column, image_column=..., or by name: "
+            "fit(X, image_paths=...)"
+        )
+
+
+def reject_missing_target(y: Any) -> None:
+    """Raise a ValueError for a training target with missing values."""
+    refuse_missing_target(
+        y,
+        "leave them out, or let them take part in pre-training: fit(..., "
+        "unlabeled=Unlabeled(frame))",
+    )
+
+
+def refuse_missing_target(y: Any, remedy: str) -> None:
+    """Raise a ValueError for a target, as `as_target` gives it, with missing values."""
+    missing = missing_cells("y", np.atleast_1d(np.asarray(y)))
+    if missing.any():
+        rows = np.flatnonzero(missing.any(axis=tuple(range(1, missing.ndim))))
+        raise ValueError(
+            f"Input y contains NaN: {len(rows)} of {len(missing)} rows have no target, the first "
+            f"is row {rows[0]}: {remedy}"
+        )
 
 
 def _types_of(target: np.ndarray) -> Counter[type]:

@@ -1,4 +1,4 @@
-"""`MTCMTMClassifier`: classes predicted from the table alone."""
+"""`MTCMTMRegressor`: numbers predicted from the table alone."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 import torch
 
 from tabimg.estimators.loaded import check_loaded
-from tabimg.estimators.mtcmtm import MTCMTMFineTuned
-from tabimg.estimators.targets import ClassTarget
+from tabimg.estimators.mtcmtm_finetuned import MTCMTMFineTuned
+from tabimg.estimators.targets import NumberTarget
 from tabimg.serialization import register
 
 
 @register(check=check_loaded)
-class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
-    """Classify rows from the table alone, with an encoder that photos have taught.
+class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
+    """Predict numbers from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
-    `MultiModalPretrainer` is fine-tuned under a linear head with cross-entropy and, by default,
-    blended with simpler models of the same rows. Without a pretrainer the network is trained from
-    scratch; with ``finetune="full"`` that is the paper's baseline.
+    `MultiModalPretrainer` is fine-tuned under a linear head and, by default, blended with simpler
+    models of the same rows. The target, of one or several outputs, is standardised inside. Without
+    a pretrainer the network is trained from scratch; with ``finetune="full"`` that is the paper's
+    baseline.
 
     Parameters
     ----------
@@ -73,8 +74,9 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
         Share of the rows, by group and class, that early stopping looks at. None never splits.
     callbacks : list of skorch callbacks, default=None
         Of fine-tuning. Those that cannot work here are refused by name.
-    class_weight : dict, "balanced" or None, default=None
-        Weight of each class, multiplied with ``sample_weight``.
+    loss : {"mse", "l1", "huber"}, default="mse"
+        Loss on the standardised target, of networks and of the shares in a blend. Linear models
+        are always ridge regressions, and trees always minimise squared errors.
     device : str, default="auto"
         "auto" takes CUDA where it is there.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -99,8 +101,6 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
     pretrainer_ : MultiModalPretrainer or None
         The fitted pretrainer.
     codec_ : TableCodec
@@ -125,15 +125,15 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
 
     See Also
     --------
-    MTCMTMRegressor : The same for numbers.
+    MTCMTMClassifier : The same for classes.
     MultiModalPretrainer : The pre-training, and the embedding as a transformer.
 
     Examples
     --------
-    >>> from tabimg import MTCMTMClassifier, MultiModalPretrainer
-    >>> from tabimg.datasets import make_cars
-    >>> data = make_cars(n_samples=120, n_classes=5, image_size=32, random_state=0)
-    >>> classifier = MTCMTMClassifier(
+    >>> from tabimg import MTCMTMRegressor, MultiModalPretrainer
+    >>> from tabimg.datasets import make_membranes
+    >>> data = make_membranes(n_samples=60, image_size=32, random_state=0)
+    >>> regressor = MTCMTMRegressor(
     ...     pretrainer=MultiModalPretrainer(
     ...         image_column="photo", image_size=32, max_epochs=1, embedding_dim=16
     ...     ),
@@ -141,8 +141,8 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
     ...     random_state=0,
     ... )
     >>> table = data.data.drop(columns="photo")
-    >>> classifier.fit(data.data, data.target).predict_proba(table).shape
-    (120, 5)
+    >>> regressor.fit(data.data, data.target).predict(table).shape
+    (60,)
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
         weight_decay: float = 1e-4,
         validation_fraction: float | None = 0.15,
         callbacks: list[Any] | None = None,
-        class_weight: dict[Any, float] | str | None = None,
+        loss: str = "mse",
         device: str = "auto",
         precision: str = "auto",
         memory: Any = None,
@@ -203,4 +203,4 @@ class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
             random_state=random_state,
             verbose=verbose,
         )
-        self.class_weight = class_weight
+        self.loss = loss

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from tabimg.estimators.categorical import declares_categories, find_categorical
-from tabimg.estimators.finetuned import FineTunedEstimator
-from tabimg.estimators.hints import warn_of_codes
-from tabimg.estimators.inputs import column_names, is_frame
+from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.estimators.loaded import fits_codec
+from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.parameters import check_positive_int
-from tabimg.estimators.pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.source import check_columns_of_source
+from tabimg.inputs.categorical import declares_categories, find_categorical
+from tabimg.inputs.frames import column_names, is_frame
+from tabimg.inputs.hints import warn_of_codes
 from tabimg.messages import listing
 from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.architectures import TABULAR_ENCODERS, TableRecipe, check_encoder
 from tabimg.training.inference import apply_to_table
-from tabimg.training.recipes import TABULAR_ENCODERS, TableRecipe, check_encoder
 from tabimg.training.runtime import resolve_device
 
 

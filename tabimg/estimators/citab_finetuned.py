@@ -7,22 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.categorical import declares_categories, find_categorical
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
 from tabimg.estimators.cohort_photos import image_root_of
-from tabimg.estimators.cohorts import UNNAMED, cohort_names, holds_several, split
 from tabimg.estimators.column_texts import column_vectors
-from tabimg.estimators.hints import warn_of_codes
-from tabimg.estimators.inputs import (
-    UNLABELED,
-    Inputs,
-    Unlabeled,
-    column_names,
-    is_frame,
-    require_columns,
-    without_columns,
-)
 from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.saved_columns import check_texts
@@ -30,11 +18,17 @@ from tabimg.headers import TextVectors, check_descriptions, resolve_header_encod
 from tabimg.headers.adoption import Descriptions, nearest_known, texts_of
 from tabimg.headers.spelling import extend_categories, respell
 from tabimg.image import RowImages
+from tabimg.inputs.categorical import declares_categories, find_categorical
+from tabimg.inputs.cohorts import UNNAMED, cohort_names, holds_several, split
+from tabimg.inputs.frames import column_names, is_frame, require_columns, without_columns
+from tabimg.inputs.hints import warn_of_codes
+from tabimg.inputs.rows import Inputs
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.citab_recipes import CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CohortRecipe, ColumnVectors
 
 
 class CITabFineTuned(ModalityEstimator):

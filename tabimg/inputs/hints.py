@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from tabimg.estimators.inputs import HEAD_ROWS, Unlabeled, is_frame
+from tabimg.inputs.frames import HEAD_ROWS, is_frame
+from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.messages import shorten, warn
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN

@@ -11,8 +11,9 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from tabimg.estimators.inputs import Inputs, column_values, is_frame, take_apart, without_columns
 from tabimg.image.row_names import RowNames
+from tabimg.inputs.frames import column_values, is_frame, without_columns
+from tabimg.inputs.rows import Inputs, take_apart
 from tabimg.messages import shorten
 from tabimg.table.columns import plain_name
 

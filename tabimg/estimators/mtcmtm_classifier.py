@@ -1,4 +1,4 @@
-"""`MTCMTMRegressor`: numbers predicted from the table alone."""
+"""`MTCMTMClassifier`: classes predicted from the table alone."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ import numpy as np
 import torch
 
 from tabimg.estimators.loaded import check_loaded
-from tabimg.estimators.mtcmtm import MTCMTMFineTuned
-from tabimg.estimators.targets import NumberTarget
+from tabimg.estimators.mtcmtm_finetuned import MTCMTMFineTuned
+from tabimg.estimators.targets import ClassTarget
 from tabimg.serialization import register
 
 
 @register(check=check_loaded)
-class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
-    """Predict numbers from the table alone, with an encoder that photos have taught.
+class MTCMTMClassifier(ClassTarget, MTCMTMFineTuned):
+    """Classify rows from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
-    `MultiModalPretrainer` is fine-tuned under a linear head and, by default, blended with simpler
-    models of the same rows. The target, of one or several outputs, is standardised inside. Without
-    a pretrainer the network is trained from scratch; with ``finetune="full"`` that is the paper's
-    baseline.
+    `MultiModalPretrainer` is fine-tuned under a linear head with cross-entropy and, by default,
+    blended with simpler models of the same rows. Without a pretrainer the network is trained from
+    scratch; with ``finetune="full"`` that is the paper's baseline.
 
     Parameters
     ----------
@@ -74,9 +73,8 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
         Share of the rows, by group and class, that early stopping looks at. None never splits.
     callbacks : list of skorch callbacks, default=None
         Of fine-tuning. Those that cannot work here are refused by name.
-    loss : {"mse", "l1", "huber"}, default="mse"
-        Loss on the standardised target, of networks and of the shares in a blend. Linear models
-        are always ridge regressions, and trees always minimise squared errors.
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class, multiplied with ``sample_weight``.
     device : str, default="auto"
         "auto" takes CUDA where it is there.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -101,6 +99,8 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
 
     Attributes
     ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
     pretrainer_ : MultiModalPretrainer or None
         The fitted pretrainer.
     codec_ : TableCodec
@@ -125,15 +125,15 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
 
     See Also
     --------
-    MTCMTMClassifier : The same for classes.
+    MTCMTMRegressor : The same for numbers.
     MultiModalPretrainer : The pre-training, and the embedding as a transformer.
 
     Examples
     --------
-    >>> from tabimg import MTCMTMRegressor, MultiModalPretrainer
-    >>> from tabimg.datasets import make_membranes
-    >>> data = make_membranes(n_samples=60, image_size=32, random_state=0)
-    >>> regressor = MTCMTMRegressor(
+    >>> from tabimg import MTCMTMClassifier, MultiModalPretrainer
+    >>> from tabimg.datasets import make_cars
+    >>> data = make_cars(n_samples=120, n_classes=5, image_size=32, random_state=0)
+    >>> classifier = MTCMTMClassifier(
     ...     pretrainer=MultiModalPretrainer(
     ...         image_column="photo", image_size=32, max_epochs=1, embedding_dim=16
     ...     ),
@@ -141,8 +141,8 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
     ...     random_state=0,
     ... )
     >>> table = data.data.drop(columns="photo")
-    >>> regressor.fit(data.data, data.target).predict(table).shape
-    (60,)
+    >>> classifier.fit(data.data, data.target).predict_proba(table).shape
+    (120, 5)
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
         weight_decay: float = 1e-4,
         validation_fraction: float | None = 0.15,
         callbacks: list[Any] | None = None,
-        loss: str = "mse",
+        class_weight: dict[Any, float] | str | None = None,
         device: str = "auto",
         precision: str = "auto",
         memory: Any = None,
@@ -203,4 +203,4 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
             random_state=random_state,
             verbose=verbose,
         )
-        self.loss = loss
+        self.class_weight = class_weight

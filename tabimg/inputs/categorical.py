@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.containers import cells_of
+from tabimg.inputs.containers import cells_of
 from tabimg.messages import listing, shorten
 from tabimg.table.columns import plain_name
 

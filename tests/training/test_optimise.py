@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from tabimg.training import checkpoint
 from tabimg.training.callbacks import DivergenceError
 from tabimg.training.checkpoint_folder import FitFolder
-from tabimg.training.run import MAX_GRADIENT_NORM, History, RunOptions, optimise, parameter_groups
+from tabimg.training.optimise import (
+    MAX_GRADIENT_NORM,
+    History,
+    RunOptions,
+    optimise,
+    parameter_groups,
+)
 
 
 class Pull(nn.Module):
