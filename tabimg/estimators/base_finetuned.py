@@ -45,7 +45,7 @@ from tabimg.inputs.hints import (
     warn_of_target_among_columns,
     warn_of_unknown_categories,
 )
-from tabimg.inputs.rows import Inputs, group_ids
+from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.stacking import stack_tables
 from tabimg.inputs.target_types import reject_missing_target, reject_paths_as_target
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
@@ -162,6 +162,9 @@ class FineTunedEstimator(PretrainedEstimator):
     def _check_categorical(self, source: Any, table: Any) -> None:
         """Check what ``categorical_features`` says, before anything is trained."""
 
+    def _check_given(self, given: Rows) -> None:
+        """Check the rows that were taken apart, before anything is trained."""
+
     @abstractmethod
     def _check_columns(self, table: Any) -> None:
         """Check that ``pretrainer_``, which is not None, can embed the columns of a table."""
@@ -239,35 +242,36 @@ class FineTunedEstimator(PretrainedEstimator):
         seed = draw_seed(self.random_state)
         source = find_source(self.pretrainer, self.pretrainer_class)
         self._require_own_columns(X, source, image_paths)
-        inputs = self._take_apart(X, source, image_paths)
+        given = self._take_apart(X, source, image_paths)
+        self._check_given(given)
         continued = self.warm_start and hasattr(self, "members_")
-        table = check_table(self, inputs.table, reset=not continued)
+        table = check_table(self, given.table, reset=not continued)
         with bounded_errors():
             check_consistent_length(table, y)
         target = self._check_target(y)
         weight = check_weights(sample_weight, table) * self._row_weights(target)
         refuse_extreme_weights(weight, "sample_weight times class_weight")
         check_fit_rows(self, int((weight > 0).sum()))
-        data = {"X": table, "y": target, "the weights": weight, "the groups": inputs.groups}
+        data = {"X": table, "y": target, "the weights": weight, "the groups": given.groups}
         with fit_checkpoints(self, seed, continued, lambda: data) as seed:
             if not continued:
                 if source is None or source is not self.pretrainer:  # a fit to come warns by itself
                     warn_of_odd_columns(table)
                 self._check_categorical(source, table)
                 self._learn_target(target, weight)
-                self.pretrainer_ = self._pretrained(source, X, inputs, routed, seed)
+                self.pretrainer_ = self._pretrained(source, X, given, routed, seed)
                 self.codec_ = self._make_codec(_safe_indexing(table, np.flatnonzero(weight > 0)))
                 self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
             if self.pretrainer_ is not None:
                 self._check_columns(table)
-            further = None if continued else self._pairs_to_distil(X, unlabeled)
-            photos, pairs = self._photos(X, table, inputs, weight, further)
-            rows = self._label(table, inputs, photos, self._encode_target(target), weight)
+            further = None if continued else self._pairs_to_distil(given, unlabeled)
+            photos, pairs = self._photos(table, given, weight, further)
+            rows = self._label(table, given, photos, self._encode_target(target), weight)
             if continued:
                 self._continue_members(rows, seed)
             else:
                 self._fit_members(rows, pairs, seed)
-            self._fit_with_photos(X, inputs, rows, weight, seed)
+            self._fit_with_photos(given, rows, weight, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -310,7 +314,7 @@ class FineTunedEstimator(PretrainedEstimator):
                 f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
             )
 
-    def _pairs_to_distil(self, X: Any, unlabeled: Unlabeled | None) -> Inputs | None:
+    def _pairs_to_distil(self, given: Rows, unlabeled: Unlabeled | None) -> Rows | None:
         """Take the unlabeled rows apart, where their photos can teach something."""
         if unlabeled is None or self.pretrainer_ is None or self.finetune != "auto":
             return None
@@ -318,14 +322,14 @@ class FineTunedEstimator(PretrainedEstimator):
         return self._take_apart(unlabeled.frame, self.pretrainer_, paths, UNLABELED)
 
     def _photos(
-        self, X: Any, table: Any, inputs: Inputs, weight: np.ndarray, further: Inputs | None
+        self, table: Any, given: Rows, weight: np.ndarray, further: Rows | None
     ) -> tuple[np.ndarray, Views | None]:
         """Give the photos of labelled rows as features, and the unlabelled pairs to distil from."""
-        nothing = np.zeros((len(inputs.groups), 0), dtype=np.float32), None
+        nothing = np.zeros((len(given), 0), dtype=np.float32), None
         if further is None:
             return nothing
         source = self.pretrainer_
-        images = [self._row_images(X, part) for part in (inputs, further)]
+        images = [part.images(source.image_root) for part in (given, further)]
         lack = why_no_teacher(source, images[0].take(np.flatnonzero(weight > 0)), images[1])
         if lack is not None:
             # A pretrainer that was fitted here has learned from them at least.
@@ -339,21 +343,21 @@ class FineTunedEstimator(PretrainedEstimator):
         return own, pairs.take(np.flatnonzero(pairs.has_photo()))
 
     def _fit_with_photos(
-        self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int
+        self, given: Rows, rows: LabelledRows, weight: np.ndarray, seed: int
     ) -> None:
         """Fit what predicts with photos, where the method has such; ``rows`` have a weight."""
 
     def _label(
         self,
         table: Any,
-        inputs: Inputs,
+        given: Rows,
         photos: np.ndarray,
         target: np.ndarray,
         weight: np.ndarray,
     ) -> LabelledRows:
         """Encode the rows that have a weight, with their target."""
         encoded = self._encode_table(table)
-        groups = related_rows(encoded.row_keys(), group_ids([inputs]))
+        groups = related_rows(encoded.row_keys(), group_ids([given]))
         views = replace(self._views(encoded), photos=photos)
         rows = LabelledRows(views, target, weight.astype(np.float32), groups)
         return rows if (weight > 0).all() else rows.take(np.flatnonzero(weight > 0))

@@ -28,12 +28,14 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.estimators.photo_embedding import embed_first, images_of, images_to_embed
+from tabimg.estimators.photo_embedding import embed_first, images_in
 from tabimg.image import Augmentation, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
 from tabimg.inputs import Unlabeled
 from tabimg.inputs.containers import as_container, as_image_cells, as_target
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns
 from tabimg.inputs.hints import warn_of_target_among_columns
+from tabimg.inputs.rows import take_apart
 from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
@@ -261,11 +263,17 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
 
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
         """Collect the photos of rows, which may have none."""
-        return images_of(self, X, image_paths)
+        return take_apart(X, self.image_column, None, image_paths).images(self.image_root)
 
     def _images_to_embed(self, X: Any) -> RowImages:
-        """Collect the photos of rows, or of a sequence of image cells."""
-        return images_to_embed(self, X)
+        """Collect the photos of a frame, which must have them, or of a sequence of image cells."""
+        X = as_container(X)
+        if not is_frame(X):
+            return images_in(X, self.image_root)
+        require_columns(X, as_column_list(self.image_column), "image_column")
+        if self.image_column is None:
+            raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
+        return self._images_of(X)
 
     def _note_training(self, net: Any, rows: PairedRows) -> None:
         """Note what a method tells of its trained network."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
-from tabimg.estimators.cohort_photos import image_root_of
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.modalities import ModalityEstimator
 from tabimg.estimators.pair_embedding import embed_rows
@@ -17,12 +16,12 @@ from tabimg.estimators.saved_columns import check_texts
 from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
 from tabimg.headers.adoption import Descriptions, nearest_known, texts_of
 from tabimg.headers.spelling import extend_categories, respell
-from tabimg.image import RowImages
 from tabimg.inputs.categorical import declares_categories, find_categorical
-from tabimg.inputs.cohorts import UNNAMED, cohort_names, holds_several, split
-from tabimg.inputs.frames import column_names, is_frame, require_columns, without_columns
+from tabimg.inputs.cohorts import holds_several, split
+from tabimg.inputs.frames import column_names, is_frame, require_columns
 from tabimg.inputs.hints import warn_of_codes
-from tabimg.inputs.rows import Inputs
+from tabimg.inputs.image_roots import UNNAMED
+from tabimg.inputs.rows import Rows, take_apart
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.nn.cell_tokens import TokenForm
@@ -75,16 +74,14 @@ class CITabFineTuned(ModalityEstimator):
 
     def _take_apart(
         self, X: Any, source: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
-    ) -> Inputs:
+    ) -> Rows:
         if holds_several(X):
             raise TypeError(
                 "one cohort is fitted, and predicted, at a time: give its frame, and the others as "
                 "unlabeled=Unlabeled(mapping)"
             )
-        column = self._declared("cohort_column", source)
-        if column is not None and is_frame(X) and column in list(X.columns):
-            X = without_columns(X, [column])
-        return super()._take_apart(X, source, image_paths, frame)
+        special = self._special_columns(source)
+        return take_apart(X, *special, image_paths, frame, self._declared("cohort_column", source))
 
     def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
         super()._require_own_columns(X, source, image_paths)
@@ -92,7 +89,9 @@ class CITabFineTuned(ModalityEstimator):
             require_columns(X, [self.cohort_column], "cohort_column")
         if is_frame(X):
             check_descriptions(list(X.columns), self.column_descriptions)
-        names = self._cohorts_of(X, source)
+
+    def _check_given(self, given: Rows) -> None:
+        names = given.cohort_names()
         if len(names) > 1:
             warn(
                 f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one "
@@ -192,32 +191,17 @@ class CITabFineTuned(ModalityEstimator):
 
     # --- cohorts -------------------------------------------------------------------------------
 
-    def _cohorts_of(self, X: Any, source: Any) -> list[str | int]:
-        """Name the cohorts of a frame, where it names them."""
-        column = self._declared("cohort_column", source)
-        if column is None or not is_frame(X) or column not in list(X.columns):
-            return []
-        return list(dict.fromkeys(cohort_names(X, column).tolist()))
-
-    def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
-        names = self._cohorts_of(X, self.pretrainer_)
-        name = names[0] if len(names) == 1 else UNNAMED
-        cells = inputs.image_cells or [[None] * len(inputs.groups)]
-        root = image_root_of(self.pretrainer_, name, cells)
-        return RowImages.from_cells(cells, root, inputs.row_names)
-
-    def _pairs_to_distil(self, X: Any, unlabeled: Unlabeled | None) -> Inputs | None:
+    def _pairs_to_distil(self, given: Rows, unlabeled: Unlabeled | None) -> Rows | None:
         """Take those unlabeled rows that belong to the cohort of X; others have other columns."""
         source = self.pretrainer_
         if unlabeled is None or source is None or self.finetune != "auto":
             return None
-        names = self._cohorts_of(X, source) or [UNNAMED]
+        names = given.cohort_names() or [UNNAMED]
         special = (self._declared("cohort_column", source), *self._special_columns(source))
         parts = split(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
-        own = [cohort for cohort in parts if cohort.name in names]
-        wanted = self._take_apart(X, source).table
-        if len(own) == 1 and _has_columns(own[0].table, wanted):
-            return Inputs(own[0].table, own[0].image_cells, own[0].groups, own[0].row_names)
+        own = [rows for rows in parts if rows.cohort in names]
+        if len(own) == 1 and _has_columns(own[0].table, given.table):
+            return own[0]
         # A pretrainer that was fitted here has learned from them at least.
         if not isinstance(self.pretrainer, self.pretrainer_class):
             warn(

@@ -24,7 +24,6 @@ from tabimg.estimators.cohort_material import (
     gather_cohorts,
     own_columns,
 )
-from tabimg.estimators.cohort_photos import images_of, require_image_columns
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.loaded import (
     check_loaded,
@@ -48,10 +47,18 @@ from tabimg.headers import TextVectors, resolve_header_encoder
 from tabimg.image import MAX_PIXELS, RowImages
 from tabimg.inputs.categorical import check_categorical_features
 from tabimg.inputs.checks import check_table
-from tabimg.inputs.cohorts import UNNAMED, Cohort, holds_several, index_of, split
+from tabimg.inputs.cohorts import (
+    holds_several,
+    images_of,
+    index_of,
+    require_image_columns,
+    split,
+)
 from tabimg.inputs.containers import as_container
 from tabimg.inputs.frames import is_frame
 from tabimg.inputs.hints import warn_of_codes
+from tabimg.inputs.image_roots import UNNAMED
+from tabimg.inputs.rows import Rows
 from tabimg.nn.cell_tokens import TokenForm
 from tabimg.nn.molin import Expert
 from tabimg.serialization import register
@@ -323,9 +330,9 @@ warm_start, random_state, verbose
         check_is_fitted(self, "network_")
         cohorts = self._split(X)
         width = self.network_.recipe.table.dim
-        embedding = np.empty((sum(len(c.rows) for c in cohorts), width), dtype=np.float32)
+        embedding = np.empty((sum(map(len, cohorts)), width), dtype=np.float32)
         for cohort in cohorts:
-            embedding[cohort.rows] = self._embed(cohort)
+            embedding[cohort.places] = self._embed(cohort)
         if _get_output_config("transform", self)["dense"] != "pandas":
             return embedding
         # scikit-learn takes the index of a frame, and knows of no mapping.
@@ -339,14 +346,14 @@ warm_start, random_state, verbose
         names = [f"{prefix}{i}" for i in range(self.network_.recipe.table.dim)]
         return np.asarray(names, dtype=object)
 
-    def _split(self, X: Any) -> list[Cohort]:
+    def _split(self, X: Any) -> list[Rows]:
         """Split what is to be embedded by cohort, and check it as scikit-learn does."""
         X = as_container(X)
         cohorts = split(X, self.cohort_column, self.image_column, self.group_column)
         known = self.codec_.names
-        if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].name, *known):
-            cohorts = [replace(cohorts[0], name=known[0])]
-        if tuple(cohort.name for cohort in cohorts) == known and len(known) == 1:
+        if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].cohort, *known):
+            cohorts = [replace(cohorts[0], cohort=known[0])]
+        if tuple(cohort.cohort for cohort in cohorts) == known and len(known) == 1:
             # The one cohort that is known: scikit-learn's own checks tell what does not fit.
             if self.on_new_columns == "raise":
                 check_table(self, cohorts[0].table, reset=False)
@@ -357,12 +364,12 @@ warm_start, random_state, verbose
                     f"X is a bare {type(X).__name__}; the cohorts {names_of_cohorts(self)} are "
                     "known by the names of their columns: give a DataFrame"
                 )
-        cohorts = [cohort for cohort in cohorts if len(cohort.rows)]
+        cohorts = [cohort for cohort in cohorts if len(cohort)]
         if not cohorts:
             raise ValueError("Found 0 sample(s) in X while a minimum of 1 is required")
         return cohorts
 
-    def _embed(self, cohort: Cohort) -> np.ndarray:
+    def _embed(self, cohort: Rows) -> np.ndarray:
         return embed_rows(self.network_, *encode_cohort(self, cohort), self.device)
 
     def _gather(
@@ -404,13 +411,14 @@ warm_start, random_state, verbose
         return bool(self.lambda_itc + self.lambda_itm > 0)
 
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
-        return images_of(self, X, image_paths)
+        special = (self.cohort_column, self.image_column, self.group_column)
+        return images_of(X, *special, image_paths, self.image_root)
 
     def _images_to_embed(self, X: Any) -> RowImages:
         X = as_container(X)
         if holds_several(X) or is_frame(X):
-            require_image_columns(self, X)
-            return images_of(self, X)
+            require_image_columns(X, self.image_column)
+            return self._images_of(X)
         # A bare sequence names no cohort.
         root = None if isinstance(self.image_root, Mapping) else self.image_root
         return images_in(X, root)

@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabimg.estimators.cohort_photos import require_image_columns, require_in_some, row_images
 from tabimg.estimators.material import Material
 from tabimg.headers import check_descriptions, header_texts
 from tabimg.headers.adoption import Descriptions, described
 from tabimg.image import RowImages
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.checks import check_fit_rows, check_frame, check_table
-from tabimg.inputs.cohorts import Cohort, check_container, holds_several, split
+from tabimg.inputs.cohorts import (
+    check_container,
+    holds_several,
+    require_image_columns,
+    require_in_some,
+    split,
+)
 from tabimg.inputs.frames import column_names, is_frame, require_columns, without_columns
 from tabimg.inputs.hints import warn_of_odd_columns
-from tabimg.inputs.rows import take_apart
+from tabimg.inputs.rows import Rows, take_apart
 from tabimg.inputs.stacking import stack_known_columns
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.inputs.weights import check_weights
@@ -62,7 +67,7 @@ def gather_cohorts(
     _require_special(pretrainer, X, image_paths)
     cohorts = split(X, *special, image_paths)
     _note_features(pretrainer, X, cohorts, reset=reset)
-    n_rows = sum(len(cohort.rows) for cohort in cohorts)
+    n_rows = sum(len(cohort) for cohort in cohorts)
     if isinstance(sample_weight, Mapping):
         raise TypeError(
             "sample_weight is one array over the rows of all cohorts, one frame after the other; "
@@ -71,17 +76,17 @@ def gather_cohorts(
     weight = check_weights(sample_weight, np.zeros(n_rows))
     if unlabeled is not None:
         further = _split_unlabeled(pretrainer, unlabeled, special)
-        cohorts += [replace(cohort, rows=cohort.rows + n_rows) for cohort in further]
-    by_name: dict[str | int, list[Cohort]] = {}
+        cohorts += [replace(cohort, places=cohort.places + n_rows) for cohort in further]
+    by_name: dict[str | int, list[Rows]] = {}
     for cohort in cohorts:
-        by_name.setdefault(cohort.name, []).append(cohort)
+        by_name.setdefault(cohort.cohort, []).append(cohort)
     for name, same in by_name.items():
         _require_shared_columns(name, same)
     tables = [_stacked(name, [each.table for each in same]) for name, same in by_name.items()]
     for table in tables:
         warn_of_odd_columns(table)
     cohorts = [cohort for same in by_name.values() for cohort in same]
-    order = np.argsort(np.concatenate([cohort.rows for cohort in cohorts]))
+    order = np.argsort(np.concatenate([cohort.places for cohort in cohorts]))
     weight = np.concatenate([weight, np.ones(len(order) - n_rows)])
     check_fit_rows(pretrainer, int((weight > 0).sum()))
     images = _images(pretrainer, cohorts)
@@ -95,7 +100,7 @@ def gather_cohorts(
 
 def _split_unlabeled(
     pretrainer: Any, unlabeled: Unlabeled, special: tuple[Any, Any, Any]
-) -> list[Cohort]:
+) -> list[Rows]:
     if not isinstance(unlabeled, Unlabeled):
         raise TypeError(
             f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
@@ -162,12 +167,12 @@ def check_headers(cohorts: CohortTables, codec: CohortCodec, descriptions: Descr
             raise ValueError(f"cohort {shorten(name)}: {error}") from error
 
 
-def group_numbers(cohorts: Sequence[Cohort]) -> np.ndarray:
+def group_numbers(cohorts: Sequence[Rows]) -> np.ndarray:
     """Number the groups, int64, -1 for a row without one; each cohort has groups of its own."""
     numbers: dict[tuple[Any, Any], int] = {}
     return np.array(
         [
-            -1 if pd.isna(group) else numbers.setdefault((cohort.name, group), len(numbers))
+            -1 if pd.isna(group) else numbers.setdefault((cohort.cohort, group), len(numbers))
             for cohort in cohorts
             for group in cohort.groups
         ],
@@ -178,7 +183,7 @@ def group_numbers(cohorts: Sequence[Cohort]) -> np.ndarray:
 def _require_special(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None) -> None:
     """Check that declared columns are there; of several frames each may lack photos or groups."""
     if image_paths is None:
-        require_image_columns(pretrainer, X)
+        require_image_columns(X, pretrainer.image_column)
     if holds_several(X):
         if pretrainer.group_column is not None:
             require_in_some(X, pretrainer.group_column, "group_column")
@@ -189,7 +194,7 @@ def _require_special(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None)
         require_columns(X, [pretrainer.cohort_column], "cohort_column")
 
 
-def _note_features(pretrainer: Any, X: Any, cohorts: Sequence[Cohort], *, reset: bool) -> None:
+def _note_features(pretrainer: Any, X: Any, cohorts: Sequence[Rows], *, reset: bool) -> None:
     """Set, or check, what scikit-learn knows of the columns: all that any cohort has."""
     if not holds_several(X):
         table = take_apart(X, pretrainer.image_column, pretrainer.group_column).table
@@ -203,17 +208,17 @@ def _note_features(pretrainer: Any, X: Any, cohorts: Sequence[Cohort], *, reset:
     check_table(pretrainer, pd.DataFrame(np.zeros((1, len(names))), columns=names), reset=reset)
 
 
-def _check_frames(pretrainer: Any, cohorts: Sequence[Cohort]) -> None:
+def _check_frames(pretrainer: Any, cohorts: Sequence[Rows]) -> None:
     """Check the shape and the names of each cohort's frame."""
     for cohort in cohorts:
         try:
             if is_frame(cohort.table):
                 check_frame(pretrainer, cohort.table)
         except ValueError as error:
-            raise ValueError(f"cohort {shorten(cohort.name)}: {error}") from error
+            raise ValueError(f"cohort {shorten(cohort.cohort)}: {error}") from error
 
 
-def _require_shared_columns(name: str | int, parts: Sequence[Cohort]) -> None:
+def _require_shared_columns(name: str | int, parts: Sequence[Rows]) -> None:
     """Check that unlabeled rows share a column with their cohort; each may lack some."""
     first, *others = (part.table for part in parts)
     for other in others:
@@ -236,17 +241,17 @@ def _stacked(name: str | int, tables: list[Any]) -> Any:
         raise ValueError(f"cohort {shorten(name)}: {error}") from error
 
 
-def _images(pretrainer: Any, cohorts: Sequence[Cohort]) -> RowImages | None:
+def _images(pretrainer: Any, cohorts: Sequence[Rows]) -> RowImages | None:
     """Collect the photos; None where none are wanted or fewer than two rows have one."""
     if not pretrainer._wants_photos() or all(cohort.image_cells is None for cohort in cohorts):
         return None
-    parts = [row_images(pretrainer, cohort) for cohort in cohorts]
+    parts = [cohort.images(pretrainer.image_root) for cohort in cohorts]
     images = RowImages.concat(parts)
     if images.has_image.sum() >= 2:
         if pretrainer.lambda_mtr == 0:
             n_photos: Counter[str | int] = Counter()
             for cohort, part in zip(cohorts, parts, strict=True):
-                n_photos[cohort.name] += int(part.has_image.sum())
+                n_photos[cohort.cohort] += int(part.has_image.sum())
             _check_compared(n_photos, within=pretrainer.negatives == "cohort")
         return images
     warn("fewer than two rows have a photo: only masked cells are restored")

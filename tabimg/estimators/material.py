@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.estimators.photo_views import row_images
 from tabimg.image import RowImages, build_image_cache, stored_size
 from tabimg.inputs.checks import check_fit_rows, check_table
 from tabimg.inputs.frames import as_column_list, require_columns
 from tabimg.inputs.hints import warn_of_odd_columns
-from tabimg.inputs.rows import Inputs, group_ids, take_apart
+from tabimg.inputs.rows import Rows, group_ids, take_apart
 from tabimg.inputs.stacking import stack_tables
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.inputs.weights import check_weights
@@ -86,7 +85,7 @@ def pair(pretrainer: Any, material: Material, encoded: Any) -> Iterator[PairedRo
         )
 
 
-def _take_unlabeled(pretrainer: Any, unlabeled: Unlabeled) -> Inputs:
+def _take_unlabeled(pretrainer: Any, unlabeled: Unlabeled) -> Rows:
     if not isinstance(unlabeled, Unlabeled):
         raise TypeError(
             f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
@@ -95,11 +94,11 @@ def _take_unlabeled(pretrainer: Any, unlabeled: Unlabeled) -> Inputs:
     return take_apart(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
 
 
-def _images(pretrainer: Any, parts: Sequence[Inputs]) -> RowImages | None:
+def _images(pretrainer: Any, parts: Sequence[Rows]) -> RowImages | None:
     """Collect the photos; None where none are wanted or fewer than two rows have one."""
     if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
         return None
-    images = RowImages.concat([row_images(pretrainer.image_root, part) for part in parts])
+    images = RowImages.concat([part.images(pretrainer.image_root) for part in parts])
     if images.has_image.sum() >= 2:
         return images
     if pretrainer.lambda_m == 0:

@@ -19,7 +19,7 @@ from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
 from tabimg.inputs.containers import as_container
 from tabimg.inputs.frames import is_frame
-from tabimg.inputs.rows import Inputs
+from tabimg.inputs.rows import Rows
 from tabimg.messages import shorten
 from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
@@ -72,11 +72,11 @@ class ModalityEstimator(FineTunedEstimator):
             check_members(members, self._make_task().n_outputs, self.codec_, widths)
 
     def _fit_with_photos(
-        self, X: Any, inputs: Inputs, rows: LabelledRows, weight: np.ndarray, seed: int
+        self, given: Rows, rows: LabelledRows, weight: np.ndarray, seed: int
     ) -> None:
         """Fit what predicts from photos, and from rows and photos, under the fixed encoders."""
         self.photo_members_ = {}
-        images = self._photos_to_learn_from(X, inputs, weight)
+        images = self._photos_to_learn_from(given, weight)
         if images is None:
             return
         views = self._views_with_photos(rows.views, images, self.pretrainer_.on_bad_image)
@@ -95,19 +95,19 @@ class ModalityEstimator(FineTunedEstimator):
         self.photo_members_["both"] = blend(candidates, seen, task, seed)[0]
 
     def _photos(
-        self, X: Any, table: Any, inputs: Inputs, weight: np.ndarray, further: Inputs | None
+        self, table: Any, given: Rows, weight: np.ndarray, further: Rows | None
     ) -> tuple[np.ndarray, Views | None]:
         """Look also for the photos that are only read after all networks are trained."""
-        images = self._photos_to_learn_from(X, inputs, weight)
+        images = self._photos_to_learn_from(given, weight)
         if images is not None and self.pretrainer_.image_loader is None:
             look_for_files(images, self.pretrainer_.on_bad_image)
-        return super()._photos(X, table, inputs, weight, further)
+        return super()._photos(table, given, weight, further)
 
-    def _photos_to_learn_from(self, X: Any, inputs: Inputs, weight: np.ndarray) -> RowImages | None:
+    def _photos_to_learn_from(self, given: Rows, weight: np.ndarray) -> RowImages | None:
         """Give the photos of rows with a weight, where the pretrainer can embed them."""
-        if self.pretrainer_ is None or not inputs.has_photos:
+        if self.pretrainer_ is None or not given.has_photos:
             return None
-        images = self._row_images(X, inputs).take(np.flatnonzero(weight > 0))
+        images = given.images(self.pretrainer_.image_root).take(np.flatnonzero(weight > 0))
         return None if why_no_pairs(self.pretrainer_, images) is not None else images
 
     def _views_with_photos(self, views: Views, images: RowImages, on_bad_image: str) -> Views:
@@ -119,12 +119,12 @@ class ModalityEstimator(FineTunedEstimator):
     def _predictions(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "members_")
         check_choice("predict_modality", self.predict_modality, MODALITIES)
-        X = as_container(X)
         if self.predict_modality == "table":
             return super()._predictions(X)
-        images = self._images_to_predict(X)
+        given = self._take_apart(as_container(X), self.pretrainer_)
+        images = self._images_to_predict(given)
         if self.predict_modality == "auto":
-            return self._predict_from_what_there_is(X, images)
+            return self._predict_from_what_there_is(given.table, images)
         if not self.photo_members_:
             raise ValueError(
                 f"predict_modality={shorten(self.predict_modality)} needs a fit with photos of "
@@ -146,15 +146,14 @@ class ModalityEstimator(FineTunedEstimator):
         if self.predict_modality == "image":
             encoded = self._without_cells(len(images))
         else:
-            encoded = self._encode(X)
+            encoded = self._encode_features(given.table)
         views = self._photo_views(encoded, images, on_bad_image="raise")
         return self._predict_views(self.predict_modality, views)
 
-    def _predict_from_what_there_is(self, X: Any, images: RowImages) -> np.ndarray:
+    def _predict_from_what_there_is(self, table: Any, images: RowImages) -> np.ndarray:
         """Predict each row from table, photo or both, float64 (n_rows, n_outputs)."""
-        table = self._take_apart(X, self.pretrainer_).table
         is_bare = is_frame(table) and not list(table.columns) and bool(self.photo_members_)
-        encoded = self._without_cells(len(images)) if is_bare else self._encode(X)
+        encoded = self._without_cells(len(images)) if is_bare else self._encode_features(table)
         prediction = self._predict_encoded(encoded)
         if not self.photo_members_:
             return prediction
@@ -180,11 +179,10 @@ class ModalityEstimator(FineTunedEstimator):
         numeric = np.full((n_rows, n_numeric), np.nan, dtype=np.float32)
         return EncodedTable(numeric, np.full((n_rows, n_codes), MISSING, dtype=np.int64))
 
-    def _images_to_predict(self, X: Any) -> RowImages:
-        inputs = self._take_apart(X, self.pretrainer_)
-        if self.pretrainer_ is None or not inputs.has_photos:
-            return RowImages.from_cells([[None] * len(inputs.groups)])
-        images = self._row_images(X, inputs)
+    def _images_to_predict(self, given: Rows) -> RowImages:
+        if self.pretrainer_ is None or not given.has_photos:
+            return RowImages.from_cells([[None] * len(given)])
+        images = given.images(self.pretrainer_.image_root)
         lack = why_no_pairs(self.pretrainer_, images)
         if lack is not None and self.photo_members_:
             raise ValueError(

@@ -8,22 +8,24 @@ from typing import Any
 
 from tabimg.estimators.column_texts import column_vectors
 from tabimg.headers.adoption import Adopted, adopt
-from tabimg.inputs.cohorts import UNNAMED, Cohort
 from tabimg.inputs.frames import MOST_COLUMNS, is_frame
+from tabimg.inputs.image_roots import UNNAMED
+from tabimg.inputs.rows import Rows
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.cohorts import require_distinct
 from tabimg.training.citab_architectures import ColumnVectors
 
 
-def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, ColumnVectors]:
+def encode_cohort(pretrainer: Any, rows: Rows) -> tuple[EncodedTable, ColumnVectors]:
     """Encode rows of a cohort by what its headers mean.
 
     Parameters
     ----------
     pretrainer : CITabPretrainer
         Fitted.
-    cohort : Cohort
+    rows : Rows
+        Of one cohort.
 
     Returns
     -------
@@ -42,23 +44,23 @@ def encode_cohort(pretrainer: Any, cohort: Cohort) -> tuple[EncodedTable, Column
         For these, with ``on_new_columns="embed"``: what the network takes them for.
     """
     codec, descriptions = pretrainer.codec_, pretrainer.column_descriptions
-    own = codec.find(cohort.name)
+    own = codec.find(rows.cohort)
     # What is learned of texts here is forgotten: transforming changes nothing.
     vectors = pretrainer.vectors_.copy()
-    if own is not None and not is_frame(cohort.table):
-        return own.encode(cohort.table), column_vectors(own, descriptions, vectors)
-    columns = read_columns(cohort.table)
+    if own is not None and not is_frame(rows.table):
+        return own.encode(rows.table), column_vectors(own, descriptions, vectors)
+    columns = read_columns(rows.table)
     others = [each for each in codec.codecs if each is not own]
     try:
         require_distinct([column.name for column in columns])
         adopted = adopt(columns, own, others, descriptions, vectors)
     except (TypeError, ValueError) as error:
-        if cohort.name == UNNAMED:
+        if rows.cohort == UNNAMED:
             raise
-        raise type(error)(f"cohort {shorten(cohort.name)}: {error}") from error
+        raise type(error)(f"cohort {shorten(rows.cohort)}: {error}") from error
     lacking = _lacking(own, columns)
     if adopted.nearest or lacking:
-        _report(pretrainer, cohort, own is not None, adopted, lacking)
+        _report(pretrainer, rows, own is not None, adopted, lacking)
     return adopted.encoded, column_vectors(adopted.codec, descriptions, vectors)
 
 
@@ -76,7 +78,7 @@ def _lacking(own: TableCodec | None, columns: Sequence[RawColumn]) -> list[Any]:
 
 
 def _report(
-    pretrainer: Any, cohort: Cohort, is_known: bool, adopted: Adopted, lacking: Sequence[Any]
+    pretrainer: Any, rows: Rows, is_known: bool, adopted: Adopted, lacking: Sequence[Any]
 ) -> None:
     # Of a new cohort, headers that are known to the letter need no line of their own.
     new = [
@@ -90,11 +92,11 @@ def _report(
     parts = []
     if not is_known:
         which = f"with the columns {columns}" if columns else "all of whose columns are known"
-        parts.append(f"{_stranger(pretrainer, cohort)}, {which}")
+        parts.append(f"{_stranger(pretrainer, rows)}, {which}")
     elif columns:
-        parts.append(f"columns that cohort {shorten(cohort.name)} did not have in fit: {columns}")
+        parts.append(f"columns that cohort {shorten(rows.cohort)} did not have in fit: {columns}")
     if lacking:
-        parts.append(f"cohort {shorten(cohort.name)} without its columns [{listing(lacking)}]")
+        parts.append(f"cohort {shorten(rows.cohort)} without its columns [{listing(lacking)}]")
     what = "; and ".join(parts)
     if pretrainer.on_new_columns == "raise":
         raise ValueError(
@@ -104,13 +106,13 @@ def _report(
     warn(f"embedded by their headers: {what}")
 
 
-def _stranger(pretrainer: Any, cohort: Cohort) -> str:
+def _stranger(pretrainer: Any, rows: Rows) -> str:
     known = f"known are [{listing(names_of_cohorts(pretrainer))}]"
-    if cohort.name != UNNAMED:
+    if rows.cohort != UNNAMED:
         names = [str(name) for name in names_of_cohorts(pretrainer)]
-        similar = get_close_matches(str(cohort.name), names, n=1)
+        similar = get_close_matches(str(rows.cohort), names, n=1)
         guess = f"; is it {shorten(similar[0])}?" if similar else ""
-        return f"a cohort that was not there in fit, {shorten(cohort.name)} ({known}{guess})"
+        return f"a cohort that was not there in fit, {shorten(rows.cohort)} ({known}{guess})"
     column = pretrainer.cohort_column
     way = f"add the column {shorten(column)}"
     if column is None:

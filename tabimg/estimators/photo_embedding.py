@@ -10,32 +10,12 @@ import torch
 
 from tabimg.image import RowImages, build_image_cache, plain, stored_size
 from tabimg.image.row_names import RowNames
-from tabimg.inputs.containers import as_container, cells_of
-from tabimg.inputs.frames import as_column_list, is_frame, require_columns
-from tabimg.inputs.rows import take_apart
+from tabimg.inputs.containers import cells_of
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.runtime import resolve_device
 
 # Bounds the memory of embedding many photos.
 PHOTOS_AT_ONCE = 1024
-
-
-def images_of(pretrainer: Any, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
-    """Collect the photos of rows, which may have none."""
-    inputs = take_apart(X, pretrainer.image_column, None, image_paths)
-    cells = inputs.image_cells or [[None] * len(inputs.groups)]
-    return RowImages.from_cells(cells, pretrainer.image_root, inputs.row_names)
-
-
-def images_to_embed(pretrainer: Any, X: Any) -> RowImages:
-    """Collect the photos of a frame, which must have them, or of a sequence of image cells."""
-    X = as_container(X)
-    if not is_frame(X):
-        return images_in(X, pretrainer.image_root)
-    require_columns(X, as_column_list(pretrainer.image_column), "image_column")
-    if pretrainer.image_column is None:
-        raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
-    return images_of(pretrainer, X)
 
 
 def images_in(cells: Sequence[Any], root: Any) -> RowImages:

@@ -10,18 +10,11 @@ from sklearn.preprocessing import StandardScaler
 
 from tabimg.estimators.photo_embedding import embed_first
 from tabimg.image import RowImages
-from tabimg.inputs.rows import Inputs
 
 # Enough for a teacher that often has a dozen labels.
 N_FEATURES = 32
 # With fewer a teacher has nothing to learn from, and nobody to teach.
 MIN_LABELLED, MIN_PAIRS = 4, 10
-
-
-def row_images(root: Any, inputs: Inputs) -> RowImages:
-    """Collect the photos of a frame that was taken apart; it may have none."""
-    cells = inputs.image_cells or [[None] * len(inputs.groups)]
-    return RowImages.from_cells(cells, root, inputs.row_names)
 
 
 def why_no_teacher(pretrainer: Any, labelled: RowImages, pairs: RowImages) -> str | None:

@@ -10,13 +10,11 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import process_routing
 
-from tabimg.estimators.photo_views import row_images
 from tabimg.estimators.source import FitInputs, fit_pretrainer
-from tabimg.image import RowImages
 from tabimg.inputs import Unlabeled
 from tabimg.inputs.categorical import declares_categories
 from tabimg.inputs.frames import as_column_list, require_columns, without_columns
-from tabimg.inputs.rows import Inputs, take_apart
+from tabimg.inputs.rows import Rows, take_apart
 from tabimg.messages import shorten
 from tabimg.training.runtime import derive_seed
 
@@ -48,13 +46,9 @@ class PretrainedEstimator(BaseEstimator, ABC):
 
     def _take_apart(
         self, X: Any, source: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
-    ) -> Inputs:
+    ) -> Rows:
         """Split off what is no feature."""
         return take_apart(X, *self._special_columns(source), image_paths, frame)
-
-    def _row_images(self, X: Any, inputs: Inputs) -> RowImages:
-        """Collect the photos of rows of X, or of further ones, that were taken apart."""
-        return row_images(self.pretrainer_.image_root, inputs)
 
     def _declared_here(self, source: Any) -> list[Hashable]:
         """List the columns that our own parameters take out of X, and a source knows nothing of."""
@@ -93,7 +87,7 @@ class PretrainedEstimator(BaseEstimator, ABC):
         self,
         source: Any,
         X: Any,
-        inputs: Inputs,
+        rows: Rows,
         routed: dict[str, Any],
         seed: int,
     ) -> Any:
@@ -109,7 +103,7 @@ class PretrainedEstimator(BaseEstimator, ABC):
         )
         given = FitInputs(
             without_columns(X, unknown),
-            inputs.has_photos,
+            rows.has_photos,
             self._known(routed),
             {"categorical_features": own} if hands_down else {},
         )

@@ -20,7 +20,7 @@ from tabimg.image.refusal import RefusedImage
 from tabimg.image.row_names import RowNames
 from tabimg.inputs.containers import as_container
 from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
-from tabimg.inputs.rows import Inputs, group_ids, take_apart
+from tabimg.inputs.rows import Rows, group_ids, take_apart
 from tabimg.inputs.stacking import stack_known_columns
 from tabimg.messages import listing
 from tabimg.table import read_columns
@@ -216,7 +216,7 @@ def image_groups(
     return pd.factorize(labels[:n_rows])[0]
 
 
-def _take_apart(X: Any, image_column: Any, group_column: Hashable | None, frame: str) -> Inputs:
+def _take_apart(X: Any, image_column: Any, group_column: Hashable | None, frame: str) -> Rows:
     if not is_frame(X):
         raise TypeError(f"{frame}: a DataFrame is needed, got {type(X).__name__}")
     return take_apart(X, image_column, group_column, frame=frame)

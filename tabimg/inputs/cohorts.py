@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
-from sklearn.utils import _safe_indexing
 
-from tabimg.image.row_names import RowNames
-from tabimg.inputs.frames import column_values, is_frame, without_columns
-from tabimg.inputs.rows import Inputs, take_apart
-from tabimg.messages import shorten
-from tabimg.table.columns import plain_name
-
-# The name of rows whose cohort nobody named.
-UNNAMED = "table"
-
-
-@dataclass(frozen=True, eq=False)
-class Cohort:
-    """The rows of one cohort in what the user handed in.
-
-    Parameters
-    ----------
-    name : str or int
-    table : DataFrame or array of n_rows rows
-    image_cells : list of sequences, or None
-    groups : object array of shape (n_rows,)
-    rows : int64 array of shape (n_rows,)
-        Where they stood.
-    row_names : RowNames
-        What they are called in messages.
-    """
-
-    name: str | int
-    table: Any
-    image_cells: list[Sequence[Any]] | None
-    groups: np.ndarray
-    rows: np.ndarray
-    row_names: RowNames
+from tabimg.image import RowImages
+from tabimg.inputs.cohort_names import is_nameless, plain_cohort
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns
+from tabimg.inputs.rows import Rows, take_apart
+from tabimg.messages import listing, shorten
 
 
 def holds_several(X: Any) -> bool:
@@ -57,7 +29,7 @@ def split(
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None = None,
     frame: str = "X",
-) -> list[Cohort]:
+) -> list[Rows]:
     """Split what the user handed in by cohort.
 
     Cohorts come in the order in which they first appear.
@@ -79,16 +51,12 @@ def split(
     check_container(X)
     if holds_several(X):
         return _split_mapping(X, cohort_column, image_column, group_column, image_paths, frame)
-    inputs = take_apart(X, image_column, group_column, image_paths, frame)
-    n_rows = len(inputs.groups)
-    if cohort_column is None or not is_frame(X) or cohort_column not in list(X.columns):
-        rows = np.arange(n_rows)
-        return [_cohort(UNNAMED, inputs.table, inputs, rows)]
-    names = cohort_names(inputs.table, cohort_column)
-    table = without_columns(inputs.table, [cohort_column])
-    places, found = pd.factorize(names, sort=False)
+    rows = take_apart(X, image_column, group_column, image_paths, frame, cohort_column)
+    if rows.cohorts is None:
+        return [rows]
+    places, found = pd.factorize(rows.cohorts.names(), sort=False)
     return [
-        _rows_of(replace(inputs, table=table), name, places == place)
+        replace(rows.take(np.flatnonzero(places == place)), cohort=plain_cohort(name), cohorts=None)
         for place, name in enumerate(found.tolist())
     ]
 
@@ -114,16 +82,16 @@ def _split_mapping(
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None,
     whole: str,
-) -> list[Cohort]:
+) -> list[Rows]:
     if image_paths is not None:
         raise ValueError("image_paths goes with one frame; a mapping's frames have image columns")
-    cohorts: list[Cohort] = []
+    cohorts: list[Rows] = []
     start = 0
     for key, frame in frames.items():
-        name = _plain(key)
-        if name in [cohort.name for cohort in cohorts]:
+        name = plain_cohort(key)
+        if name in [rows.cohort for rows in cohorts]:
             raise ValueError(f"two cohorts are named {shorten(name)}: rename one")
-        if _is_nameless(key):
+        if is_nameless(key):
             raise ValueError(f"a cohort is named {shorten(key)}: give it a name")
         if not is_frame(frame):
             raise TypeError(
@@ -131,41 +99,22 @@ def _split_mapping(
                 "names of its columns say what they mean"
             )
         words = f"cohort {shorten(name)}" + ("" if whole == "X" else f" of {whole}")
-        inputs = take_apart(frame, image_column, group_column, frame=words)
-        rows = np.arange(start, start + len(inputs.groups))
-        start += len(rows)
         # Frames that were cut out of one still have the column.
-        has_column = cohort_column is not None and cohort_column in list(inputs.table.columns)
-        if has_column:
-            _check_named_alike(name, cohort_names(inputs.table, cohort_column))
-        table = without_columns(inputs.table, [cohort_column] if has_column else [])
-        cohorts.append(_cohort(name, table, inputs, rows))
+        rows = take_apart(frame, image_column, group_column, None, words, cohort_column)
+        _check_named_alike(name, rows.cohort_names())
+        places = np.arange(start, start + len(rows))
+        start += len(rows)
+        cohorts.append(replace(rows, places=places, cohort=name, cohorts=None))
     return cohorts
 
 
-def _check_named_alike(name: str | int, names: np.ndarray) -> None:
+def _check_named_alike(name: str | int, names: Sequence[str | int]) -> None:
     """Check that a frame's own column names the cohort as the mapping does."""
-    other = [each for each in dict.fromkeys(names.tolist()) if each != name]
+    other = [each for each in names if each != name]
     if other:
         raise ValueError(
             f"the frame of cohort {shorten(name)} calls its rows {shorten(other[0])}: rename one"
         )
-
-
-def _rows_of(inputs: Inputs, name: Any, mask: np.ndarray) -> Cohort:
-    rows = np.flatnonzero(mask).tolist()
-    cells = inputs.image_cells
-    if cells is not None:
-        cells = [[column[row] for row in rows] for column in cells]
-    table = _safe_indexing(inputs.table, rows)
-    places = np.array(rows)
-    names = inputs.row_names.take(places)
-    return Cohort(_plain(name), table, cells, inputs.groups[rows], places, names)
-
-
-def _cohort(name: str | int, table: Any, inputs: Inputs, rows: np.ndarray) -> Cohort:
-    """Make a cohort of all rows of a frame that was taken apart."""
-    return Cohort(name, table, inputs.image_cells, inputs.groups, rows, inputs.row_names)
 
 
 def index_of(X: Any) -> pd.Index | None:
@@ -176,33 +125,35 @@ def index_of(X: Any) -> pd.Index | None:
     return first.append(others)
 
 
-def cohort_names(table: Any, cohort_column: Hashable) -> np.ndarray:
-    """Name the cohort of each row of a frame, str or int, object (n_rows,).
+def images_of(
+    X: Any,
+    cohort_column: Hashable | None,
+    image_column: Any,
+    group_column: Hashable | None,
+    image_paths: Sequence[Any] | None,
+    root: Any,
+) -> RowImages:
+    """Collect the photos of what the user handed in, in the order of its rows."""
+    cohorts = split(X, cohort_column, image_column, group_column, image_paths)
+    images = RowImages.concat([rows.images(root) for rows in cohorts])
+    return images.take(np.argsort(np.concatenate([rows.places for rows in cohorts])))
 
-    Raises
-    ------
-    ValueError
-        If a row has none.
-    """
-    values = column_values(table, cohort_column)
-    missing = [row for row, name in enumerate(values) if _is_nameless(name)]
-    if missing:
+
+def require_image_columns(X: Any, image_column: Any) -> None:
+    """Check that the image columns are there; of several frames each may lack them."""
+    wanted = as_column_list(image_column)
+    if not holds_several(X):
+        require_columns(X, wanted, "image_column")
+        return
+    for name in wanted:
+        require_in_some(X, name, "image_column")
+
+
+def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -> None:
+    """Check that a declared column is there in one of several frames, if there are any."""
+    columns = [c for frame in frames.values() if is_frame(frame) for c in frame.columns]
+    if columns and name not in columns:
         raise ValueError(
-            f"{len(missing)} rows have no cohort in column {shorten(cohort_column)}, the first is "
-            f"row {missing[0]}: name it, or leave these rows out"
+            f"{parameter}={shorten(name)} is not a column of any cohort: "
+            f"[{listing(dict.fromkeys(columns))}]"
         )
-    names = np.empty(len(values), dtype=object)
-    names[:] = [_plain(name) for name in values]
-    return names
-
-
-def _is_nameless(name: Any) -> bool:
-    is_missing = pd.api.types.is_scalar(name) and bool(pd.isna(name))
-    return is_missing or (isinstance(name, str) and not name.strip())
-
-
-def _plain(name: Any) -> str | int:
-    """Name a cohort as a saved state can hold it; whole numbers are one name in any dtype."""
-    if isinstance(name, (float, np.floating)) and float(name).is_integer():
-        return int(name)
-    return plain_name(name)

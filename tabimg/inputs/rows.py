@@ -1,50 +1,106 @@
-"""What a user hands in, taken apart: the table, the image cells, the groups."""
+"""What a user hands in, taken apart once: the table, the photos, the groups, the cohorts."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from tabimg.image import RowImages
 from tabimg.image.cells import is_blank
 from tabimg.image.row_names import RowNames
+from tabimg.inputs.cohort_names import CohortColumn
 from tabimg.inputs.containers import as_container, as_image_cells
 from tabimg.inputs.frames import as_column_list, column_values, is_frame, without_columns
+from tabimg.inputs.image_roots import UNNAMED, image_root_of
 from tabimg.messages import shorten
 from tabimg.table.frames import not_two_dimensional
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """A frame taken apart.
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of one frame, or of one cohort in it, taken apart.
 
     Parameters
     ----------
-    table : DataFrame or array
-        Without image and group columns.
+    table : DataFrame or array of n_rows rows
+        Without image, group and cohort columns.
     image_cells : list of sequences, or None
         One sequence of cells per image column; None where there is none.
     groups : object array of shape (n_rows,)
         Names of the groups; None for a row without one.
     row_names : RowNames
         What the rows are called in messages.
+    places : int64 array of shape (n_rows,)
+        Where they stood in what the user handed in.
+    cohort : str or int, default="table"
+        The cohort that all of them are of, where somebody said so.
+    cohorts : CohortColumn or None, default=None
+        What the frame says itself of each row.
     """
 
     table: Any
     image_cells: list[Sequence[Any]] | None
     groups: np.ndarray
     row_names: RowNames
+    places: np.ndarray
+    cohort: str | int = UNNAMED
+    cohorts: CohortColumn | None = None
+
+    def __len__(self) -> int:
+        return len(self.places)
 
     @property
     def has_photos(self) -> bool:
         """Whether there is an image cell that is not blank."""
         cells = (cell for column in self.image_cells or [] for cell in column)
         return any(not is_blank(cell) for cell in cells)
+
+    def cohort_names(self) -> list[str | int]:
+        """Name the cohorts in the frame, where it names them, in the order of their first row."""
+        return [] if self.cohorts is None else list(dict.fromkeys(self.cohorts.names().tolist()))
+
+    def images(self, root: Any) -> RowImages:
+        """Collect the photos; rows may have none.
+
+        Parameters
+        ----------
+        root : path, None, or mapping of cohort name to path or None
+            What relative paths start from.
+
+        Raises
+        ------
+        ValueError
+            If there is a folder for each cohort but that of these rows, and paths are relative.
+        """
+        cells = self.image_cells or [[None] * len(self)]
+        cohort = self.cohort
+        if isinstance(root, Mapping) and self.cohorts is not None:
+            names = self.cohort_names()
+            cohort = names[0] if len(names) == 1 else UNNAMED
+        return RowImages.from_cells(cells, image_root_of(root, cohort, cells), self.row_names)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """Give the rows of an index array."""
+        numbers = index.tolist()
+        cells = self.image_cells
+        return replace(
+            self,
+            table=_safe_indexing(self.table, numbers),
+            image_cells=None
+            if cells is None
+            else [[column[row] for row in numbers] for column in cells],
+            groups=self.groups[index],
+            row_names=self.row_names.take(index),
+            places=self.places[index],
+            cohorts=None if self.cohorts is None else self.cohorts.take(numbers),
+        )
 
 
 def take_apart(
@@ -53,12 +109,13 @@ def take_apart(
     group_column: Hashable | None,
     image_paths: Sequence[Any] | None = None,
     frame: str = "X",
-) -> Inputs:
-    """Split image and group columns off; either may be absent.
+    cohort_column: Hashable | None = None,
+) -> Rows:
+    """Split image, group and cohort columns off; each may be absent.
 
     Parameters
     ----------
-    X, image_column, group_column, image_paths
+    X, image_column, group_column, image_paths, cohort_column
         As given to `fit`.
     frame : str, default="X"
         What X is called in messages.
@@ -91,12 +148,17 @@ def take_apart(
     if group_column is not None and is_frame(X) and group_column in list(X.columns):
         groups[:] = column_values(X, group_column)
         extra.append(group_column)
+    cohorts = None
+    if cohort_column is not None and is_frame(X) and cohort_column in list(X.columns):
+        cohorts = CohortColumn(cohort_column, column_values(X, cohort_column))
+        extra.append(cohort_column)
     labels = X.index if isinstance(X, pd.DataFrame) else None
     row_names = RowNames.of(n_rows, frame, labels)
-    return Inputs(without_columns(X, extra), cells, groups, row_names)
+    table, places = without_columns(X, extra), np.arange(n_rows)
+    return Rows(table, cells, groups, row_names, places, cohorts=cohorts)
 
 
-def group_ids(parts: Sequence[Inputs]) -> np.ndarray:
+def group_ids(parts: Sequence[Rows]) -> np.ndarray:
     """Number the groups over all parts; -1 for a row without one; int64 array."""
     names = np.concatenate([part.groups for part in parts])
     return pd.factorize(names)[0].astype(np.int64)

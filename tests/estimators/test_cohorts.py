@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,10 @@ import pytest
 
 from tabimg import CITabPretrainer, Unlabeled
 from tabimg.estimators.cohort_material import gather_cohorts, group_numbers, own_columns
-from tabimg.estimators.cohort_photos import image_root_of, images_of
 from tabimg.image import ImageReadError
-from tabimg.inputs.cohorts import UNNAMED, cohort_names, split
+from tabimg.inputs.cohort_names import CohortColumn
+from tabimg.inputs.cohorts import split
+from tabimg.inputs.image_roots import UNNAMED, image_root_of
 
 Make = Callable[..., CITabPretrainer]
 Frames = dict[str, pd.DataFrame]
@@ -34,8 +34,8 @@ def test_stacked_frame_and_mapping_split_alike(cohorts: Frames, stacked: pd.Data
     ours = split(stacked, "clinic", "photo", None)
     theirs = split(cohorts, "clinic", "photo", None)
     for one, other in zip(ours, theirs, strict=True):
-        assert one.name == other.name
-        assert one.rows.tolist() == other.rows.tolist()
+        assert one.cohort == other.cohort
+        assert one.places.tolist() == other.places.tolist()
         assert one.image_cells == other.image_cells
         table = own_columns(one.table, several=True).reset_index(drop=True)
         assert list(table.columns) == sorted(other.table.columns)
@@ -48,27 +48,27 @@ def test_rows_of_a_mixed_frame_keep_their_place(stacked: pd.DataFrame) -> None:
     order = np.random.default_rng(0).permutation(len(stacked))
     mixed = stacked.iloc[order]
     for cohort in split(mixed, "clinic", "photo", None):
-        assert (mixed["clinic"].iloc[cohort.rows] == cohort.name).all()
-        assert cohort.image_cells == [mixed["photo"].iloc[cohort.rows].tolist()]
-        np.testing.assert_array_equal(cohort.table["width"], mixed["width"].iloc[cohort.rows])
+        assert (mixed["clinic"].iloc[cohort.places] == cohort.cohort).all()
+        assert cohort.image_cells == [mixed["photo"].iloc[cohort.places].tolist()]
+        np.testing.assert_array_equal(cohort.table["width"], mixed["width"].iloc[cohort.places])
 
 
 def test_frame_without_cohorts_is_one(frame: pd.DataFrame) -> None:
     for column in (None, "clinic"):
         (cohort,) = split(frame, column, "photo", None)
-        assert cohort.name == UNNAMED and cohort.table.shape == (40, 3)
+        assert cohort.cohort == UNNAMED and cohort.table.shape == (40, 3)
 
 
 def test_image_paths_are_split_with_their_rows(stacked: pd.DataFrame) -> None:
     mixed = stacked.drop(columns="photo")[::-1]
     paths = [f"{row}.png" for row in range(40)]
     for cohort in split(mixed, "clinic", None, None, paths):
-        assert cohort.image_cells == [[paths[row] for row in cohort.rows]]
+        assert cohort.image_cells == [[paths[row] for row in cohort.places]]
 
 
 def test_frames_of_a_mapping_may_still_have_the_cohort_column(stacked: pd.DataFrame) -> None:
     parts = split(dict(iter(stacked.groupby("clinic"))), "clinic", "photo", None)
-    assert [part.name for part in parts] == ["north", "south"]
+    assert [part.cohort for part in parts] == ["north", "south"]
     assert not any("clinic" in part.table.columns for part in parts)
 
 
@@ -76,8 +76,8 @@ def test_frames_of_a_mapping_may_still_have_the_cohort_column(stacked: pd.DataFr
 def test_numbered_cohorts_have_one_name_in_any_dtype(names: Any, frame: pd.DataFrame) -> None:
     column = pd.Series(np.repeat(np.asarray(names), 20))
     parts = split(frame.assign(clinic=column), "clinic", "photo", None)
-    assert [part.name for part in parts] == [1, 2]
-    assert [type(part.name) for part in parts] == [int, int]
+    assert [part.cohort for part in parts] == [1, 2]
+    assert [type(part.cohort) for part in parts] == [int, int]
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
@@ -85,7 +85,7 @@ def test_row_without_a_cohort_is_named(missing: Any, stacked: pd.DataFrame) -> N
     clinics = stacked["clinic"].astype(object)
     clinics[[5, 9]] = missing
     with pytest.raises(ValueError, match=r"2 rows have no cohort in column 'clinic'.*row 5"):
-        cohort_names(stacked.assign(clinic=clinics), "clinic")
+        CohortColumn("clinic", list(clinics)).names()
 
 
 @pytest.mark.parametrize("name", [None, np.nan, ""])
@@ -128,7 +128,7 @@ def test_long_names_of_cohorts_are_cut(cohorts: Frames, make_citab: Make) -> Non
 def test_polars_frames_split_as_pandas_frames_do(stacked: pd.DataFrame) -> None:
     ours = split(pl.from_pandas(stacked), "clinic", "photo", None)
     for one, other in zip(ours, split(stacked, "clinic", "photo", None), strict=True):
-        assert one.name == other.name and one.image_cells == other.image_cells
+        assert one.cohort == other.cohort and one.image_cells == other.image_cells
         assert own_columns(one.table, True).columns == list(own_columns(other.table, True).columns)
 
 
@@ -294,18 +294,18 @@ def test_each_cohort_has_its_own_folder(
 
 
 def test_cohort_without_a_folder_needs_absolute_paths() -> None:
-    pretrainer = SimpleNamespace(image_root={"north": "photos", "east": None})
-    assert image_root_of(pretrainer, "north", [["a.png"]]) == "photos"
-    assert image_root_of(pretrainer, "east", [["a.png"]]) is None
-    assert image_root_of(pretrainer, "south", [["/a.png", None, "", np.zeros(3)]]) is None
+    roots = {"north": "photos", "east": None}
+    assert image_root_of(roots, "north", [["a.png"]]) == "photos"
+    assert image_root_of(roots, "east", [["a.png"]]) is None
+    assert image_root_of(roots, "south", [["/a.png", None, "", np.zeros(3)]]) is None
     with pytest.raises(ValueError, match=r"no folder for cohort 'south', only for \['north', 'ea"):
-        image_root_of(pretrainer, "south", [["/a.png", ["/b.png", "c.png"]]])
-    assert image_root_of(SimpleNamespace(image_root="all"), "south", [["c.png"]]) == "all"
+        image_root_of(roots, "south", [["/a.png", ["/b.png", "c.png"]]])
+    assert image_root_of("all", "south", [["c.png"]]) == "all"
 
 
 def test_photos_come_in_the_order_of_the_rows(stacked: pd.DataFrame, make_citab: Make) -> None:
     mixed = stacked.sample(frac=1.0, random_state=0)
-    images = images_of(make_citab(cohort_column="clinic"), mixed)
+    images = make_citab(cohort_column="clinic")._images_of(mixed)
     found = [images.sources[number] for number in images.first(np.arange(40))]
     assert found == mixed["photo"].tolist()
 
