@@ -1,14 +1,17 @@
-"""Values in messages stay short."""
+"""Values in messages stay short, and warnings point to the user's line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.messages import bounded_errors, join, listing, shorten
+from tabimg.messages import bounded_errors, import_hint, join, listing, shorten, warn
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,33 @@ def test_short_message_of_another_library_stays_as_it_is():
     with pytest.raises(ValueError, match="first line") as caught, bounded_errors():
         raise ValueError(text)
     assert str(caught.value) == text
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+def called_in(package: str) -> Callable[[Callable[[], None]], None]:
+    """Make a function whose line belongs to a package, and which calls another one."""
+    names: dict[str, Any] = {"__name__": f"{package}.module"}
+    exec("def call(function):\n    function()", names)
+    return names["call"]
+
+
+@pytest.mark.parametrize("package", ["tabimg", "sklearn", "joblib", "skorch"])
+def test_warning_points_past_the_package_and_what_passes_calls_on(package: str) -> None:
+    inner, outer = called_in("tabimg"), called_in(package)
+    with pytest.warns(UserWarning, match="^odd$") as caught:
+        outer(partial(inner, partial(warn, "odd")))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_warning_points_to_the_line_of_other_packages() -> None:
+    with pytest.warns(DeprecationWarning) as caught:
+        called_in("theirs")(partial(warn, "moved", DeprecationWarning))
+    assert caught[0].filename == "<string>"
+
+
+def test_missing_package_is_named_with_what_to_install() -> None:
+    words = r"Drawing needs nothing_there \(No module named 'nothing_there'\): pip install it"
+    with pytest.raises(ImportError, match=words), import_hint("Drawing needs nothing_there", "it"):
+        import nothing_there  # noqa: F401
