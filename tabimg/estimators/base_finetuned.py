@@ -15,7 +15,6 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_scalar
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from tabimg.estimators.candidates import Candidates
 from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.loaded import (
     check_members,
@@ -30,13 +29,13 @@ from tabimg.estimators.parameters import (
     draw_seed,
     run_options,
 )
-from tabimg.estimators.photo_views import photo_features, why_no_teacher
-from tabimg.estimators.pretrained import PretrainedEstimator
-from tabimg.estimators.saved_columns import check_features
-from tabimg.estimators.source import (
+from tabimg.estimators.photo_embedding import photo_features, why_no_teacher
+from tabimg.estimators.pretrained import (
+    PretrainedEstimator,
     check_pretrainer,
     find_source,
 )
+from tabimg.estimators.saved_columns import check_features
 from tabimg.inputs.categorical import check_categorical_features
 from tabimg.inputs.checks import check_fit_rows, check_table
 from tabimg.inputs.containers import as_container, as_image_cells, as_target
@@ -55,6 +54,7 @@ from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.architectures import TaskRecipe
 from tabimg.training.blending import N_FOLDS, Member, blend, predict
+from tabimg.training.candidates import Candidates
 from tabimg.training.finetuning import FinetuningOptions, continue_training
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.networks import NetworkModel, reseeded, seen_rows

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.estimators.citab_encoder import (
+    check_table_parameters,
+    cohort_recipe,
+    column_vectors,
+    embed_rows,
+)
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
-from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
-from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.modalities import ModalityEstimator
-from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.saved_columns import check_texts
 from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
 from tabimg.headers.adoption import Descriptions, nearest_known, texts_of

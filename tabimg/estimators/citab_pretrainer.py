@@ -16,7 +16,14 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.base_pretrainer import PhotoPretrainer
-from tabimg.estimators.cohort_encoder import check_table_parameters, cohort_recipe
+from tabimg.estimators.citab_encoder import (
+    check_table_parameters,
+    cohort_recipe,
+    column_vectors,
+    embed_rows,
+    encode_cohort,
+    names_of_cohorts,
+)
 from tabimg.estimators.cohort_material import (
     CohortTables,
     categorical_of_cohorts,
@@ -24,7 +31,6 @@ from tabimg.estimators.cohort_material import (
     gather_cohorts,
     own_columns,
 )
-from tabimg.estimators.column_texts import column_vectors
 from tabimg.estimators.loaded import (
     check_loaded,
     check_network,
@@ -33,8 +39,6 @@ from tabimg.estimators.loaded import (
     on_cpu,
 )
 from tabimg.estimators.material import Material
-from tabimg.estimators.new_columns import encode_cohort, names_of_cohorts
-from tabimg.estimators.pair_embedding import embed_rows
 from tabimg.estimators.parameters import (
     check_choice,
     check_non_negative,

@@ -12,9 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.estimators.loaded import check_members
-from tabimg.estimators.pair_embedding import embed_pairs, why_no_pairs
 from tabimg.estimators.parameters import check_choice
-from tabimg.estimators.photo_views import MIN_LABELLED
+from tabimg.estimators.photo_embedding import MIN_LABELLED, embed_pairs, why_no_pairs
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
 from tabimg.inputs.containers import as_container

@@ -13,7 +13,7 @@ from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.estimators.loaded import fits_codec
 from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_recipe
 from tabimg.estimators.parameters import check_positive_int
-from tabimg.estimators.source import check_columns_of_source
+from tabimg.estimators.pretrained import check_columns_of_source
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.frames import column_names, is_frame
 from tabimg.inputs.hints import warn_of_codes

@@ -1,22 +1,174 @@
-"""How an estimator comes to its encoder: whose columns count, and what a pretrainer is given."""
+"""How an estimator comes to its encoder: nowhere, by a fit, frozen, from a directory."""
 
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
+from sklearn.utils.validation import check_is_fitted, check_memory
 
-from tabimg.estimators.source import FitInputs, fit_pretrainer
+from tabimg.estimators.parameters import draw_seed
+from tabimg.image import image_fingerprint
 from tabimg.inputs import Unlabeled
 from tabimg.inputs.categorical import declares_categories
-from tabimg.inputs.frames import as_column_list, require_columns, without_columns
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
 from tabimg.inputs.rows import Rows, take_apart
-from tabimg.messages import shorten
+from tabimg.messages import listing, shorten, warn
+from tabimg.serialization import CustomObjectError, read_directory, register
+from tabimg.serialization.checks import check_type
 from tabimg.training.runtime import derive_seed
+
+
+def _check_frozen(frozen: FrozenEstimator) -> None:
+    check_type("a frozen estimator", frozen.estimator, BaseEstimator)
+
+
+register(FrozenEstimator, check=_check_frozen)
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What the fit of a pretrainer inside another estimator is given.
+
+    ``handed_down`` are parameters on which the pretrainer has no word of its own.
+    """
+
+    X: Any
+    has_photos: bool
+    fit_params: Mapping[str, Any]
+    handed_down: Mapping[str, Any]
+
+
+def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
+    """Give the pretrainer itself, or the fitted one behind a frozen estimator or a directory.
+
+    None stays None: training from scratch.
+
+    Parameters
+    ----------
+    pretrainer : wanted, FrozenEstimator, str, Path or None
+    wanted : type
+        The pretrainer's class.
+
+    Raises
+    ------
+    TypeError
+        If it is something else than a pretrainer.
+    sklearn.exceptions.NotFittedError
+        If it is frozen but was never fitted.
+    tabimg.serialization.SerializationError
+        If the directory is damaged, or needs code or folders that `load` takes as ``custom``.
+    """
+    if isinstance(pretrainer, (str, Path)):
+        loaded = _load(pretrainer)
+        found = loaded.estimator if isinstance(loaded, FrozenEstimator) else loaded
+        where = f"the directory {str(pretrainer)!r}"
+    elif isinstance(pretrainer, FrozenEstimator):
+        found, where = pretrainer.estimator, "FrozenEstimator(...)"
+    else:
+        return pretrainer
+    if not isinstance(found, wanted):
+        raise TypeError(
+            f"pretrainer= needs a {wanted.__name__}; {where} holds a {type(found).__name__}"
+        )
+    check_is_fitted(found, "network_")
+    return found
+
+
+def _load(directory: str | Path) -> Any:
+    try:
+        return read_directory(directory)
+    except CustomObjectError as error:
+        raise CustomObjectError(
+            f"{error}; pretrainer={str(directory)!r} takes no custom=, so give "
+            "pretrainer=FrozenEstimator(load(directory, custom=...))"
+        ) from error
+
+
+def check_pretrainer(pretrainer: Any, wanted: type[Any]) -> None:
+    """Raise a TypeError for what cannot be a pretrainer."""
+    known = (wanted, FrozenEstimator, str, Path)
+    if pretrainer is not None and not isinstance(pretrainer, known):
+        raise TypeError(
+            f"pretrainer must be None, a {wanted.__name__}, FrozenEstimator(fitted pretrainer) "
+            f"or the directory of a saved one, got {type(pretrainer).__name__}"
+        )
+
+
+def check_columns_of_source(source: Any, table: Any) -> None:
+    """Check that a table has the columns that a pretrainer was fitted on.
+
+    Raises
+    ------
+    ValueError
+        Naming the columns that are missing or too many.
+    """
+    names = getattr(source, "feature_names_in_", None)
+    if names is None or not is_frame(table):
+        n_columns = np.shape(table)[1]
+        if n_columns != source.n_features_in_:
+            raise ValueError(
+                f"the pretrainer was fitted on {source.n_features_in_} columns; X has {n_columns}"
+            )
+        return
+    missing = [name for name in names if name not in list(table.columns)]
+    unknown = [name for name in table.columns if name not in list(names)]
+    if missing or unknown:
+        raise ValueError(
+            "X must have the columns that the pretrainer was fitted on; "
+            f"missing: [{listing(missing)}], not known to it: [{listing(unknown)}]"
+        )
+
+
+def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state: Any) -> Any:
+    """Fit a clone of a pretrainer, through joblib's memory where one is given.
+
+    Raises
+    ------
+    ValueError
+        If the pretrainer is fitted already and the frame holds no photos to fit it anew.
+    """
+    if hasattr(pretrainer, "network_"):
+        _report_refit(inputs.has_photos)
+    fresh = clone(pretrainer).set_params(**inputs.handed_down)
+    if fresh.random_state is None and random_state is not None:
+        # One random_state then decides the whole fit.
+        fresh.set_params(random_state=draw_seed(check_random_state(random_state)))
+    cached_fit = check_memory(memory).cache(_fit)
+    photos = _photo_fingerprint(fresh, inputs) if memory is not None else ""
+    return cached_fit(fresh, inputs.X, dict(inputs.fit_params), photos)
+
+
+def _fit(pretrainer: Any, X: Any, fit_params: dict[str, Any], photos: str) -> Any:
+    """Fit; ``photos`` only makes joblib's memory notice a changed file."""
+    return pretrainer.fit(X, **fit_params)
+
+
+def _report_refit(has_photos: bool) -> None:
+    advice = (
+        "the pretrainer is fitted already and would be fitted anew, its weights lost. To use it as "
+        "it is, wrap it: pretrainer=FrozenEstimator(pretrainer) (sklearn.frozen)"
+    )
+    if not has_photos:
+        raise ValueError(f"{advice}. The data hold no photos to fit it with")
+    warn(advice)
+
+
+def _photo_fingerprint(pretrainer: Any, inputs: FitInputs) -> str:
+    unlabeled = inputs.fit_params.get("unlabeled")
+    given = [(inputs.X, inputs.fit_params.get("image_paths"))]
+    if unlabeled is not None:
+        given.append((unlabeled.frame, unlabeled.image_paths))
+    return "-".join(image_fingerprint(pretrainer._images_of(*each)) for each in given)
 
 
 class PretrainedEstimator(BaseEstimator, ABC):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 
-from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
+from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.evaluation.data import StudyData, read_data
 from tabimg.evaluation.metrics import check_metric
 from tabimg.evaluation.near_equal import LOOKS, near_equal_photos, warn_of_doubles

@@ -18,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer, Unlabeled
-from tabimg.estimators.photo_views import MIN_LABELLED, MIN_PAIRS
+from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.image import ImageReadError
 
 Make = Callable[..., MultiModalPretrainer]

@@ -1,4 +1,4 @@
-"""Rows for a pre-trained network of cohorts, whether it has seen their columns or not."""
+"""The table encoder of CITab: by parameters, for any columns, applied to rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,79 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from tabimg.estimators.column_texts import column_vectors
-from tabimg.headers.adoption import Adopted, adopt
-from tabimg.inputs.frames import MOST_COLUMNS, is_frame
+import numpy as np
+import torch
+
+from tabimg.estimators.parameters import check_choice, check_positive, check_positive_int
+from tabimg.headers import TextVectors, resolve_header_encoder
+from tabimg.headers.adoption import Adopted, Descriptions, adopt, texts_of
+from tabimg.inputs.frames import MOST_COLUMNS, as_column_list, is_frame
 from tabimg.inputs.image_roots import UNNAMED
 from tabimg.inputs.rows import Rows
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.cohorts import require_distinct
-from tabimg.training.citab_architectures import ColumnVectors
+from tabimg.training.citab_architectures import EXPERTS, VALUE_FORMS, CohortRecipe, ColumnVectors
+from tabimg.training.fitted_module import FittedModule
+from tabimg.training.inference import apply_to_table
+from tabimg.training.runtime import resolve_device
+
+
+def check_table_parameters(estimator: Any) -> None:
+    """Check the parameters of the table encoder, and which columns are none of its."""
+    special = [estimator.cohort_column, estimator.group_column]
+    special = [*as_column_list(estimator.image_column), *(c for c in special if c is not None)]
+    for column in special:
+        if special.count(column) > 1:
+            raise ValueError(
+                f"column {shorten(column)} is declared twice among image_column, group_column and "
+                "cohort_column: it can be one of them"
+            )
+    for name in ("dim", "n_heads", "n_layers", "n_experts"):
+        check_positive_int(name, getattr(estimator, name))
+    check_positive("expansion", estimator.expansion)
+    if estimator.dim % estimator.n_heads:
+        raise ValueError(
+            f"n_heads must divide dim, got n_heads={estimator.n_heads} and dim={estimator.dim}"
+        )
+    check_choice("expert", estimator.expert, EXPERTS)
+    check_choice("value_form", estimator.value_form, VALUE_FORMS)
+    resolve_header_encoder(estimator.header_encoder)
+
+
+def cohort_recipe(estimator: Any, columns: tuple[ColumnVectors, ...]) -> CohortRecipe:
+    """Give the recipe of a table encoder by an estimator's parameters and its ``vectors_``."""
+    return CohortRecipe(
+        columns=columns,
+        text_dim=estimator.vectors_.width,
+        dim=int(estimator.dim),
+        n_heads=int(estimator.n_heads),
+        n_layers=int(estimator.n_layers),
+        n_experts=int(estimator.n_experts),
+        expansion=float(estimator.expansion),
+        expert=estimator.expert,
+        value_form=estimator.value_form,
+    )
+
+
+def column_vectors(
+    codec: TableCodec, descriptions: Descriptions, vectors: TextVectors
+) -> ColumnVectors:
+    """Collect the text vectors of a codec's columns, learning those that are new.
+
+    Parameters
+    ----------
+    codec : TableCodec
+    descriptions : mapping of column name to str, or None
+    vectors : TextVectors
+    """
+    texts = texts_of(codec, descriptions)
+    headers = [texts[name] for name in (*codec.numeric_names, *codec.categorical_names)]
+    # All texts at once: the encoder may be slow to call.
+    known = vectors([*headers, *(key for keys in codec.categories for key in keys)])
+    cuts = np.cumsum([len(headers), *map(len, codec.categories)])
+    parts = np.split(known, cuts[:-1])
+    return ColumnVectors(parts[0], tuple(parts[1:]))
 
 
 def encode_cohort(pretrainer: Any, rows: Rows) -> tuple[EncodedTable, ColumnVectors]:
@@ -118,3 +182,16 @@ def _stranger(pretrainer: Any, rows: Rows) -> str:
     if column is None:
         way = "give a mapping of cohort to frame"
     return f"rows that name no cohort ({known}: {way})"
+
+
+def embed_rows(
+    network: FittedModule[Any, Any], encoded: EncodedTable, columns: ColumnVectors, device: str
+) -> np.ndarray:
+    """Embed rows of any columns from the table alone; float32 (n_rows, dim)."""
+    where = resolve_device(device)
+    net, layout = network.on(where), columns.build().to(where)
+
+    def embed(numeric: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        return net.encode(numeric, codes, layout)[0][:, 0]
+
+    return apply_to_table(embed, encoded, device=where)
