@@ -17,7 +17,6 @@ from tabimg.image.missing import look_for_files
 from tabimg.image.paths import open_regular
 from tabimg.image.reader import ImageSource, describe_source
 from tabimg.image.refusal import RefusedImage
-from tabimg.image.row_names import RowNames
 from tabimg.inputs.containers import as_container
 from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
 from tabimg.inputs.rows import Rows, group_ids, take_apart
@@ -144,18 +143,15 @@ def leakage_report(
     ]
     for name, columns in (("image_column", image_column), ("group_column", group_column)):
         _require_somewhere(frames, as_column_list(columns), name)
-    n_pretraining = len(parts[0].groups)
+    n_pretraining = len(parts[0])
     compares_images = all(part.image_cells for part in parts)
-    n_test = len(parts[1].groups)
+    n_test = len(parts[1])
     if compares_images and not _common_columns(*(part.table for part in parts)):
         keys = np.arange(n_pretraining + n_test)  # photos alone: no row is like another
     else:
         keys = _row_keys(_common_table(parts[0].table, parts[1].table))
     rows = _shared_rows(keys[:n_pretraining], keys[n_pretraining:])
-    pretraining_images, test_images = (
-        _row_images(part.image_cells or [[None] * len(part.groups)], part.row_names, image_root)
-        for part in parts
-    )
+    pretraining_images, test_images = (_images_of(part, image_root) for part in parts)
     images = _shared_images(pretraining_images, test_images)
     return LeakageReport(rows, images, n_pretraining, n_test, compares_images)
 
@@ -205,8 +201,8 @@ def image_groups(
     if group_column is not None:
         require_columns(X, [group_column], "group_column")
     inputs = _take_apart(X, image_column, group_column, "X")
-    n_rows = len(inputs.groups)
-    images = _row_images(inputs.image_cells or [], inputs.row_names, image_root)
+    n_rows = len(inputs)
+    images = _images_of(inputs, image_root)
     # One item for each row and one for each image that it lists: related items, related rows.
     row = np.concatenate([np.arange(n_rows), np.repeat(np.arange(n_rows), images.counts)])
     content = np.concatenate([np.full(n_rows, -1), _content_ids(images)])
@@ -222,9 +218,9 @@ def _take_apart(X: Any, image_column: Any, group_column: Hashable | None, frame:
     return take_apart(X, image_column, group_column, frame=frame)
 
 
-def _row_images(cells: Sequence[Any], names: RowNames, root: str | Path | None) -> RowImages:
-    """Collect the images of a frame, and look for their files before one is read."""
-    images = RowImages.from_cells(cells, root, names)
+def _images_of(rows: Rows, root: str | Path | None) -> RowImages:
+    """Collect the images of rows, and look for their files before one is read."""
+    images = rows.images(root)
     look_for_files(images, None)
     return images
 
