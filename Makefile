@@ -59,12 +59,12 @@ test-versions: $(VERSIONS:%=test-newest-%) test-lowest-3.10
 test-newest-%: $(BIN)/uv
 	$(BIN)/uv venv --clear --python python$* $(VERSION_VENVS)/newest-$*
 	$(BIN)/uv pip install --python $(VERSION_VENVS)/newest-$* --upgrade -e '.[plot,test]'
-	$(ONE_THREAD) $(VERSION_VENVS)/newest-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(ONE_THREAD) $(VERSION_VENVS)/newest-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-lowest-%: $(BIN)/uv
 	$(BIN)/uv venv --clear --python python$* $(VERSION_VENVS)/lowest-$*
 	$(BIN)/uv pip install --python $(VERSION_VENVS)/lowest-$* --resolution lowest-direct -e '.[plot,test]'
-	$(ONE_THREAD) $(VERSION_VENVS)/lowest-$*/bin/python -m pytest -n $(WORKERS) $(ARGS)
+	$(ONE_THREAD) $(VERSION_VENVS)/lowest-$*/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 $(BIN)/uv: $(STAMP)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt uv
