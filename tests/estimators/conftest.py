@@ -216,6 +216,30 @@ def with_vectors(stacked: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
+def vectors(frame: pd.DataFrame, target: np.ndarray) -> pd.DataFrame:
+    """The frame with vectors in place of photos, which show the target."""
+    noise = np.random.default_rng(8).standard_normal((N_ROWS, 5))
+    shown = np.column_stack([target, noise])
+    return frame.assign(photo=pd.Series(list(shown), dtype=object))
+
+
+@pytest.fixture
+def citab_of_two(
+    with_vectors: pd.DataFrame, make_citab: Callable[..., CITabPretrainer]
+) -> CITabPretrainer:
+    """A pretrainer fitted on both cohorts, with vectors in place of photos."""
+    return make_citab(cohort_column="clinic").fit(with_vectors)
+
+
+@pytest.fixture
+def citab_of_one(
+    vectors: pd.DataFrame, make_citab: Callable[..., CITabPretrainer]
+) -> CITabPretrainer:
+    """A pretrainer fitted on one cohort, with vectors in place of photos."""
+    return make_citab().fit(vectors)
+
+
+@pytest.fixture
 def fitted(
     frame: pd.DataFrame, make_pretrainer: Callable[..., MultiModalPretrainer]
 ) -> MultiModalPretrainer:
