@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
+from tabimg.nn.dual_encoder import DualEncoder, required
 from tabimg.nn.fusion import FusionEncoder, image_tokens
 from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.tabular_transformer import TabularTransformer
 
 
-class CITabNet(nn.Module):
+class CITabNet(DualEncoder):
     """Hold the networks of one pre-training over cohorts, and route each modality.
 
     No weight belongs to a column or a cohort: what is known of those are the vectors of the
@@ -35,6 +36,11 @@ class CITabNet(nn.Module):
     matching_head : torch.nn.Module or None, default=None
         Maps the fused CLS token (B, D) to logits (B, 2).
     value_head : MaskedValueHead or None, default=None
+
+    Raises
+    ------
+    ValueError
+        If ``projections`` has another key.
     """
 
     def __init__(
@@ -52,8 +58,7 @@ class CITabNet(nn.Module):
         self.cells = cells
         self.transformer = transformer
         self.layouts = nn.ModuleList(layouts)
-        self.image_encoder = image_encoder
-        self.projections = nn.ModuleDict(dict(projections or {}))
+        self._set_photo_side(image_encoder, projections)
         self.fusion = fusion
         self.matching_head = matching_head
         self.value_head = value_head
@@ -111,49 +116,30 @@ class CITabNet(nn.Module):
 
     def image_tokens(self, pixels: Tensor) -> Tensor:
         """Encode images (B, 3, H, W), or embedding vectors (B, C), as tokens (B, S, C)."""
-        encoder = self._image_encoder()
-        feature_map: Any = getattr(encoder, "feature_map", None)
+        feature_map: Any = getattr(self.image_encoder, "feature_map", None)
         if pixels.ndim == 4 and feature_map is not None:
             return image_tokens(feature_map(pixels))
-        return encoder(pixels).unsqueeze(1)
+        return super().embed_image(pixels).unsqueeze(1)
 
     def embed_image(self, pixels: Tensor) -> Tensor:
         """Embed images as the mean of their tokens, (B, C)."""
         return self.image_tokens(pixels).mean(dim=1)
 
-    def project_table(self, cls: Tensor) -> Tensor:
-        """Project CLS tokens for the contrastive loss."""
-        return self.projections["table"](cls)
-
-    def project_image(self, embedding: Tensor) -> Tensor:
-        """Project image embeddings for the contrastive loss."""
-        return self.projections["image"](embedding)
-
     def fuse(self, tokens: Tensor, present: Tensor, image_tokens: Tensor) -> Tensor:
         """Fuse encoded rows (B, 1 + T, D) with image tokens (B, S, C): the fused CLS, (B, D)."""
-        if self.fusion is None:
-            raise RuntimeError("this network was built without a fusion encoder")
-        return self.fusion(tokens, present, image_tokens)
+        return required(self.fusion, "a fusion encoder")(tokens, present, image_tokens)
 
     def matching_logits(self, fused: Tensor) -> Tensor:
         """Tell matched from mismatched pairs by the fused CLS (B, D): logits (B, 2)."""
-        if self.matching_head is None:
-            raise RuntimeError("this network was built without a matching head")
-        return self.matching_head(fused)
+        return required(self.matching_head, "a matching head")(fused)
 
     def predict_cells(self, tokens: Tensor, cohort: int) -> tuple[Tensor, list[Tensor]]:
         """Predict all cells of encoded rows (B, 1 + T, D) of one cohort, see `MaskedValueHead`."""
-        if self.value_head is None:
-            raise RuntimeError("this network was built without a head that predicts cells")
+        head = required(self.value_head, "a head that predicts cells")
         layout: Any = self.layouts[cohort]
-        return self.value_head(tokens[:, 1 : 1 + len(layout.headers)], layout)
+        return head(tokens[:, 1 : 1 + len(layout.headers)], layout)
 
     def drop_image(self) -> None:
-        """Drop all that sees photos."""
-        self.image_encoder = self.fusion = self.matching_head = None
-        self.projections.clear()
-
-    def _image_encoder(self) -> nn.Module:
-        if self.image_encoder is None:
-            raise RuntimeError("this network was built without an image encoder")
-        return self.image_encoder
+        """Drop all that sees photos: the encoder, the projection heads, fusion and matching."""
+        super().drop_image()
+        self.fusion = self.matching_head = None

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from tabimg.nn.dual_encoder import DualEncoder, required
 from tabimg.nn.isolation import isolated
 
 
-class MultiModalNet(nn.Module):
+class MultiModalNet(DualEncoder):
     """Hold the networks of one pre-training and route each modality through its own.
 
     A training step calls the parts it needs: a batch may lack photos, and a prediction needs the
@@ -45,15 +46,9 @@ class MultiModalNet(nn.Module):
         mask_head: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        heads = dict(projections or {})
-        if not heads.keys() <= {"table", "image"}:
-            raise ValueError(
-                f'projections may have the keys "table" and "image", got {sorted(heads)}'
-            )
         self.row_embedding = row_embedding
         self.tabular_encoder = tabular_encoder
-        self.image_encoder = image_encoder
-        self.projections = nn.ModuleDict(heads)
+        self._set_photo_side(image_encoder, projections)
         self.mask_head = mask_head
 
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
@@ -76,37 +71,9 @@ class MultiModalNet(nn.Module):
         """
         return self.tabular_encoder(self.row_embedding(numeric, codes))
 
-    def embed_image(self, pixels: Tensor) -> Tensor:
-        """Embed normalised images (B, 3, H, W) as (B, d'); RuntimeError without an encoder."""
-        return _present(self.image_encoder, "image encoder")(pixels)
-
-    def project_table(self, embedding: Tensor) -> Tensor:
-        """Project table embeddings for the contrastive loss; RuntimeError without a head."""
-        return self._projection("table")(embedding)
-
-    def project_image(self, embedding: Tensor) -> Tensor:
-        """Project image embeddings for the contrastive loss; RuntimeError without a head."""
-        return self._projection("image")(embedding)
-
     def predict_cells(self, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Predict all cells from table embeddings; RuntimeError without a head."""
-        return _present(self.mask_head, "mask-prediction head")(embedding)
-
-    def drop_image(self) -> None:
-        """Drop the image encoder and both projection heads, which only pre-training needs."""
-        self.image_encoder = None
-        self.projections.clear()
-
-    def _projection(self, modality: str) -> nn.Module:
-        if modality not in self.projections:
-            raise RuntimeError(f"this network was built without a {modality} projection head")
-        return self.projections[modality]
-
-
-def _present(module: nn.Module | None, name: str) -> nn.Module:
-    if module is None:
-        raise RuntimeError(f"this network was built without a {name}")
-    return module
+        return required(self.mask_head, "a mask-prediction head")(embedding)
 
 
 def output_width(module: nn.Module, *example: Tensor) -> int:

@@ -144,6 +144,14 @@ class ImageRecipe:
         return torch.zeros(2, 3, size, size, dtype=torch.float32, device="cpu")
 
 
+def projection_heads(table_width: int, image_width: int, out_features: int) -> dict[str, nn.Module]:
+    """Build the heads of the contrastive loss, each with a hidden layer as wide as its input."""
+    return {
+        "table": ProjectionHead(table_width, table_width, out_features),
+        "image": ProjectionHead(image_width, image_width, out_features),
+    }
+
+
 @dataclass(frozen=True)
 class PretrainingRecipe:
     """The whole pre-training network; ``image`` is None where no photos are used."""
@@ -160,10 +168,7 @@ class PretrainingRecipe:
         if self.image is not None:
             image_encoder = self.image.build()
             image_width = self.image.width(image_encoder)
-            projections = {
-                "table": ProjectionHead(width, width, self.projection_dim),
-                "image": ProjectionHead(image_width, image_width, self.projection_dim),
-            }
+            projections = projection_heads(width, image_width, self.projection_dim)
         mask_head = MaskPredictionHead(width, self.table.n_numeric, self.table.cardinalities)
         return MultiModalNet(
             table.row_embedding, table.tabular_encoder, image_encoder, projections, mask_head

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from tabimg.nn import ProjectionHead
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, TokenForm
 from tabimg.nn.citab import CITabNet
 from tabimg.nn.fusion import FusionEncoder
@@ -20,7 +19,7 @@ from tabimg.nn.molin import Expert, PrototypeMixture
 from tabimg.nn.tabular_transformer import TabularTransformer
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_stored
-from tabimg.training.architectures import ImageRecipe
+from tabimg.training.architectures import ImageRecipe, projection_heads
 from tabimg.training.loaded_modules import check_recipe
 
 EXPERTS = get_args(Expert)
@@ -124,16 +123,12 @@ class CITabRecipe:
             return CITabNet(table.cells, table.transformer, [*table.layouts], value_head=value_head)
         image_encoder = self.image.build()
         image_width = self.image.width(image_encoder)
-        projections = {
-            "table": ProjectionHead(width, width, self.projection_dim),
-            "image": ProjectionHead(image_width, image_width, self.projection_dim),
-        }
         return CITabNet(
             table.cells,
             table.transformer,
             [*table.layouts],
             image_encoder,
-            projections,
+            projection_heads(width, image_width, self.projection_dim),
             FusionEncoder(width, image_width, self.table.n_heads, self.n_fusion_layers),
             nn.Linear(width, 2),
             value_head,

@@ -179,6 +179,7 @@ def test_parts_that_are_not_there_are_told() -> None:
     tokens, present = torch.zeros(1, 2, DIM), torch.ones(1, 1, dtype=torch.bool)
     for call, part in (
         (lambda: net.image_tokens(torch.zeros(1, 3, 8, 8)), "an image encoder"),
+        (lambda: net.project_table(tokens[:, 0]), "a projection head for the table"),
         (lambda: net.fuse(tokens, present, torch.zeros(1, 1, 4)), "a fusion encoder"),
         (lambda: net.matching_logits(torch.zeros(1, DIM)), "a matching head"),
         (lambda: net.predict_cells(tokens, 0), "a head that predicts cells"),

@@ -70,11 +70,11 @@ def test_absent_parts_raise_and_name_the_part():
     row_embedding = RowEmbedding(2, [True, False], [5])
     net = MultiModalNet(row_embedding, MLPEncoder(row_embedding.out_features, 12, width=8))
     embedding = net.embed_table(*table())
-    with pytest.raises(RuntimeError, match="image encoder"):
+    with pytest.raises(RuntimeError, match="without an image encoder"):
         net.embed_image(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(RuntimeError, match="table projection head"):
+    with pytest.raises(RuntimeError, match="projection head for the table"):
         net.project_table(embedding)
-    with pytest.raises(RuntimeError, match="image projection head"):
+    with pytest.raises(RuntimeError, match="projection head for the image"):
         net.project_image(embedding)
     with pytest.raises(RuntimeError, match="mask-prediction head"):
         net.predict_cells(embedding)

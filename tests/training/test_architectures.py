@@ -1,0 +1,71 @@
+"""Networks built from a seed: the names of their weights, and the weights themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from torch import nn
+
+from tabimg.nn import ResNet
+from tabimg.nn.isolation import isolated
+from tabimg.training.architectures import ImageRecipe, PretrainingRecipe, TableRecipe
+from tabimg.training.citab_architectures import CITabRecipe, CohortRecipe, ColumnVectors
+
+TINY = ImageRecipe(partial(ResNet, layers=(1, 1, 1, 1), width=4), 32)
+VECTORS = ImageRecipe("resnet18", 32, vector_width=5)
+
+
+def mt_cmtm(image: ImageRecipe | None) -> PretrainingRecipe:
+    return PretrainingRecipe(TableRecipe("resnet1d_cbam", 2, (True, False), (5,), 12), image, 6)
+
+
+def citab(image: ImageRecipe | None) -> CITabRecipe:
+    texts = np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)
+    table = CohortRecipe((ColumnVectors(texts[:3], (texts[3:],)),), 6, 8, 2, 1, 2, "mlp", "scale")
+    return CITabRecipe(table, image, 4, 1, reconstructs=True)
+
+
+def names_digest(net: nn.Module) -> str:
+    """Digest the names and shapes of all weights, in the order in which they are saved."""
+    names = [(name, tuple(weight.shape)) for name, weight in net.state_dict().items()]
+    return hashlib.sha256(str(names).encode()).hexdigest()[:16]
+
+
+def magnitude(net: nn.Module) -> float:
+    """Sum up all weights: what was drawn, but for how a processor rounds it."""
+    return sum(float(weight.double().abs().sum()) for weight in net.state_dict().values())
+
+
+# Saved weights have these names, and published results come from these draws: neither may change.
+@pytest.mark.parametrize(
+    ("recipe", "digest", "total"),
+    [
+        pytest.param(mt_cmtm(None), "243be00896408478", 12617.252895344856, id="mt_cmtm"),
+        pytest.param(mt_cmtm(TINY), "9a4726f8b7f12c54", 14887.790231054787, id="mt_cmtm-photos"),
+        pytest.param(mt_cmtm(VECTORS), "a70611bc7b287dac", 12712.41064928184, id="mt_cmtm-vectors"),
+        pytest.param(citab(None), "31332abf1e8c0227", 258.23285589799343, id="citab"),
+        pytest.param(citab(TINY), "bc2ca25f2ca768f6", 2676.2926733868085, id="citab-photos"),
+        pytest.param(citab(VECTORS), "39519825cb27a4f9", 491.8724549278668, id="citab-vectors"),
+    ],
+)
+def test_networks_of_a_seed_keep_their_names_and_their_draws(
+    recipe: PretrainingRecipe | CITabRecipe, digest: str, total: float
+) -> None:
+    with isolated(7):
+        net = recipe.build()
+    assert names_digest(net) == digest
+    assert magnitude(net) == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("make", [mt_cmtm, citab])
+def test_network_that_drops_its_photos_is_that_of_the_recipe_without_them(
+    make: Callable[[ImageRecipe | None], PretrainingRecipe | CITabRecipe],
+) -> None:
+    recipe = make(TINY)
+    net = recipe.build()
+    net.drop_image()
+    recipe.without_image().build().load_state_dict(net.state_dict())
