@@ -1,76 +1,22 @@
-"""Forty rows with photos, and estimators small enough to fit them in a tenth of a second."""
+"""Small forests and few folds, and fitted pretrainers of cohorts."""
 
 from __future__ import annotations
 
-import copy
-import os
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-from sklearn.frozen import FrozenEstimator
 
-from tabimg import (
-    CITabClassifier,
-    CITabPretrainer,
-    CITabRegressor,
-    MTCMTMClassifier,
-    MTCMTMRegressor,
-    MultiModalPretrainer,
-)
+from tabimg import CITabPretrainer
 from tabimg.estimators import base_finetuned
-from tabimg.nn.resnet import ResNet
-from tabimg.training import blending, finetuning, forest
+from tabimg.training import blending, finetuning
 from tabimg.training.tasks import Classification
-
-N_ROWS = 40
-N_TREES = 5
-PRETRAINER_PARAMS = {
-    "image_size": 32,
-    "image_encoder": partial(ResNet, layers=(1, 1, 1, 1), width=4),
-    "tabular_encoder": "mlp",
-    "embedding_dim": 8,
-    "projection_dim": 8,
-    "max_epochs": 1,
-    "batch_size": 16,
-    "random_state": 0,
-}
-FINETUNED_PARAMS = {
-    "tabular_encoder": "mlp",
-    "embedding_dim": 8,
-    "max_epochs": 2,
-    "batch_size": 16,
-    "random_state": 0,
-}
-CITAB_TABLE_PARAMS = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 2}
-CITAB_PARAMS = {
-    **CITAB_TABLE_PARAMS,
-    "image_size": 32,
-    "image_encoder": PRETRAINER_PARAMS["image_encoder"],
-    "n_fusion_layers": 1,
-    "projection_dim": 8,
-    "max_epochs": 1,
-    "batch_size": 16,
-    "random_state": 0,
-}
-CITAB_FINETUNED_PARAMS = {
-    **CITAB_TABLE_PARAMS,
-    "max_epochs": 2,
-    "batch_size": 16,
-    "random_state": 0,
-}
 
 
 @pytest.fixture(autouse=True)
-def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blend small forests: what is tested here holds for any number of trees."""
-    monkeypatch.setattr(forest, "TREES_AT_ONCE", N_TREES)
-    monkeypatch.setattr(forest, "N_TREES", N_TREES)
+def small_forests(few_trees: None) -> None:
+    """What is tested here holds for any number of trees."""
 
 
 @pytest.fixture
@@ -81,144 +27,10 @@ def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "N_FOLDS", 2)
 
 
-@pytest.fixture(scope="session")
-def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos ``00.png`` to ``39.png``, each of another colour."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for row in range(N_ROWS):
-        noise = rng.integers(0, 60, size=(40, 36, 3))
-        colour = rng.integers(0, 190, size=3)
-        Image.fromarray((noise + colour).astype(np.uint8)).save(folder / f"{row:02d}.png")
-    return folder
-
-
-@pytest.fixture
-def table() -> pd.DataFrame:
-    """Two numeric columns, one with missing cells, and a categorical one; no row repeats."""
-    rng = np.random.default_rng(1)
-    width = rng.normal(5.0, 2.0, N_ROWS)
-    width[[3, 17]] = np.nan
-    return pd.DataFrame(
-        {
-            "width": width,
-            "pressure": rng.integers(1, 1000, N_ROWS),
-            "support": pd.Series(rng.choice(["glass", "paper", "steel"], N_ROWS), dtype=object),
-        }
-    )
-
-
-@pytest.fixture
-def frame(table: pd.DataFrame, photo_folder: Path) -> pd.DataFrame:
-    """The table with the column ``photo`` of absolute paths."""
-    paths = [str(photo_folder / f"{row:02d}.png") for row in range(N_ROWS)]
-    return table.assign(photo=pd.Series(paths, dtype=object))
-
-
-@pytest.fixture
-def target(table: pd.DataFrame) -> np.ndarray:
-    """A number that the columns determine up to noise."""
-    noise = np.random.default_rng(2).normal(0.0, 0.1, N_ROWS)
-    support = table["support"].map({"glass": 0.0, "paper": 1.0, "steel": 3.0})
-    return (table["pressure"] / 300 + support + noise).to_numpy()
-
-
-@pytest.fixture
-def labels(target: np.ndarray) -> np.ndarray:
-    """Three classes of nearly equal size."""
-    return np.array(["high", "low", "middle"])[np.argsort(np.argsort(target)) * 3 // N_ROWS]
-
-
-@pytest.fixture(scope="session")
-def make_pretrainer() -> Callable[..., MultiModalPretrainer]:
-    """Make a small pretrainer for the column ``photo``; parameters can be replaced."""
-
-    def make(**params: Any) -> MultiModalPretrainer:
-        return MultiModalPretrainer(**{"image_column": "photo", **PRETRAINER_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_regressor() -> Callable[..., MTCMTMRegressor]:
-    """Make a small regressor, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> MTCMTMRegressor:
-        return MTCMTMRegressor(**{**FINETUNED_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_classifier() -> Callable[..., MTCMTMClassifier]:
-    """Make a small classifier, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> MTCMTMClassifier:
-        return MTCMTMClassifier(**{**FINETUNED_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_citab() -> Callable[..., CITabPretrainer]:
-    """Make a small pretrainer of cohorts for the column ``photo``."""
-
-    def make(**params: Any) -> CITabPretrainer:
-        return CITabPretrainer(**{"image_column": "photo", **CITAB_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_citab_classifier() -> Callable[..., CITabClassifier]:
-    """Make a small classifier, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> CITabClassifier:
-        return CITabClassifier(**{**CITAB_FINETUNED_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_citab_regressor() -> Callable[..., CITabRegressor]:
-    """Make a small regressor, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> CITabRegressor:
-        return CITabRegressor(**{**CITAB_FINETUNED_PARAMS, **params})
-
-    return make
-
-
-@pytest.fixture
-def cohorts(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The frame as two cohorts with one column in common, and others of related names."""
-    south = (
-        frame[24:]
-        .drop(columns="pressure")
-        .assign(mass=np.linspace(3.0, 9.0, 16), photo_grade="good")
-    )
-    south = south.rename(columns={"support": "SupportMaterial"})
-    return {"north": frame[:24], "south": south}
-
-
-@pytest.fixture
-def stacked(cohorts: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Both cohorts in one frame, with the column ``clinic``."""
-    frames = [frame.assign(clinic=name) for name, frame in cohorts.items()]
-    return pd.concat(frames, ignore_index=True)
-
-
-@pytest.fixture
-def with_vectors(stacked: pd.DataFrame) -> pd.DataFrame:
-    """The stacked frame with embedding vectors in place of photos, which train faster."""
-    vectors = np.random.default_rng(7).standard_normal((N_ROWS, 6))
-    return stacked.assign(photo=pd.Series(list(vectors), dtype=object))
-
-
 @pytest.fixture
 def vectors(frame: pd.DataFrame, target: np.ndarray) -> pd.DataFrame:
     """The frame with vectors in place of photos, which show the target."""
-    noise = np.random.default_rng(8).standard_normal((N_ROWS, 5))
+    noise = np.random.default_rng(8).standard_normal((len(frame), 5))
     shown = np.column_stack([target, noise])
     return frame.assign(photo=pd.Series(list(shown), dtype=object))
 
@@ -237,84 +49,3 @@ def citab_of_one(
 ) -> CITabPretrainer:
     """A pretrainer fitted on one cohort, with vectors in place of photos."""
     return make_citab().fit(vectors)
-
-
-@pytest.fixture
-def fitted(
-    frame: pd.DataFrame, make_pretrainer: Callable[..., MultiModalPretrainer]
-) -> MultiModalPretrainer:
-    """A pretrainer fitted on the frame."""
-    return make_pretrainer().fit(frame)
-
-
-@pytest.fixture
-def frozen(fitted: MultiModalPretrainer) -> FrozenEstimator:
-    """The fitted pretrainer, frozen."""
-    return FrozenEstimator(fitted)
-
-
-@pytest.fixture(scope="session")
-def weights() -> Callable[[Any], dict[str, np.ndarray]]:
-    """Copy all weights of a fitted pretrainer or fine-tuned estimator."""
-
-    def collect(estimator: Any) -> dict[str, np.ndarray]:
-        models = [member.model for member in getattr(estimator, "members_", [])]
-        return {
-            f"{number}.{name}": copy.deepcopy(array)
-            for number, arrays in enumerate(map(arrays_of, models or [estimator.network_]))
-            for name, array in arrays.items()
-        }
-
-    def arrays_of(model: Any) -> dict[str, np.ndarray]:
-        """Give the arrays of a network, or of the plain models that a blend holds beside it."""
-        found = getattr(getattr(model, "module", model), "arrays", None)
-        if found is None:
-            found = {k: v for k, v in vars(model).items() if isinstance(v, np.ndarray)}
-        assert found
-        return found
-
-    return collect
-
-
-@pytest.fixture(scope="session")
-def assert_equal_weights() -> Callable[..., None]:
-    """Compare two sets of weights bit by bit."""
-
-    def check(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
-        assert first.keys() == second.keys()
-        assert [k for k in first if not np.array_equal(first[k], second[k])] == []
-
-    return check
-
-
-@pytest.fixture
-def photo_log(tmp_path: Path) -> PhotoLog:
-    """An image loader that writes down what it reads, in this and in other processes."""
-    return PhotoLog(tmp_path / "photos-read.txt")
-
-
-class PhotoLog:
-    """What an image loader has read; ``loader`` is handed to the estimators."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # A function made here travels to other processes by value: they cannot import this file.
-        self.loader = _make_loader(path)
-
-    def entries(self) -> list[tuple[int, str]]:
-        """Process id and file name of each photo read, in order."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
-        return [(int(pid), name) for pid, name in (line.split() for line in lines)]
-
-    def names(self) -> list[str]:
-        """File name of each photo read, in order."""
-        return [name for _, name in self.entries()]
-
-
-def _make_loader(log: Path) -> Callable[[str], Any]:
-    def load(path: str) -> Any:
-        with open(log, "a") as file:
-            file.write(f"{os.getpid()} {Path(path).name}\n")
-        return Image.open(path)
-
-    return load

@@ -1,4 +1,4 @@
-"""What a user hands in as cohorts, in any shape, comes out as the same cohorts."""
+"""What a pretrainer of cohorts trains on: the rows of all of them, in order, with photos."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import polars as pl
 import pytest
 
 from tabimg import CITabPretrainer, Unlabeled
-from tabimg.estimators.cohort_material import gather_cohorts, group_numbers, own_columns
+from tabimg.estimators.cohort_material import gather_cohorts, group_numbers
 from tabimg.image import ImageReadError
-from tabimg.inputs.cohort_names import CohortColumn
 from tabimg.inputs.cohorts import split
-from tabimg.inputs.image_roots import UNNAMED, image_root_of
 
 Make = Callable[..., CITabPretrainer]
 Frames = dict[str, pd.DataFrame]
@@ -25,86 +23,6 @@ Frames = dict[str, pd.DataFrame]
 def gather(pretrainer: CITabPretrainer, X: Any, unlabeled: Any = None, **given: Any) -> Any:
     weight, paths = given.get("sample_weight"), given.get("image_paths")
     return gather_cohorts(pretrainer, X, weight, paths, unlabeled, reset=True)
-
-
-# --- splitting -----------------------------------------------------------------------------------
-
-
-def test_stacked_frame_and_mapping_split_alike(cohorts: Frames, stacked: pd.DataFrame) -> None:
-    ours = split(stacked, "clinic", "photo", None)
-    theirs = split(cohorts, "clinic", "photo", None)
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.cohort == other.cohort
-        assert one.places.tolist() == other.places.tolist()
-        assert one.image_cells == other.image_cells
-        table = own_columns(one.table, several=True).reset_index(drop=True)
-        assert list(table.columns) == sorted(other.table.columns)
-        pd.testing.assert_frame_equal(
-            table, other.table[table.columns].reset_index(drop=True), check_dtype=False
-        )
-
-
-def test_rows_of_a_mixed_frame_keep_their_place(stacked: pd.DataFrame) -> None:
-    order = np.random.default_rng(0).permutation(len(stacked))
-    mixed = stacked.iloc[order]
-    for cohort in split(mixed, "clinic", "photo", None):
-        assert (mixed["clinic"].iloc[cohort.places] == cohort.cohort).all()
-        assert cohort.image_cells == [mixed["photo"].iloc[cohort.places].tolist()]
-        np.testing.assert_array_equal(cohort.table["width"], mixed["width"].iloc[cohort.places])
-
-
-def test_frame_without_cohorts_is_one(frame: pd.DataFrame) -> None:
-    for column in (None, "clinic"):
-        (cohort,) = split(frame, column, "photo", None)
-        assert cohort.cohort == UNNAMED and cohort.table.shape == (40, 3)
-
-
-def test_image_paths_are_split_with_their_rows(stacked: pd.DataFrame) -> None:
-    mixed = stacked.drop(columns="photo")[::-1]
-    paths = [f"{row}.png" for row in range(40)]
-    for cohort in split(mixed, "clinic", None, None, paths):
-        assert cohort.image_cells == [[paths[row] for row in cohort.places]]
-
-
-def test_frames_of_a_mapping_may_still_have_the_cohort_column(stacked: pd.DataFrame) -> None:
-    parts = split(dict(iter(stacked.groupby("clinic"))), "clinic", "photo", None)
-    assert [part.cohort for part in parts] == ["north", "south"]
-    assert not any("clinic" in part.table.columns for part in parts)
-
-
-@pytest.mark.parametrize("names", [[1, 2], [1.0, 2.0], np.array([1, 2]), [True, 2]])
-def test_numbered_cohorts_have_one_name_in_any_dtype(names: Any, frame: pd.DataFrame) -> None:
-    column = pd.Series(np.repeat(np.asarray(names), 20))
-    parts = split(frame.assign(clinic=column), "clinic", "photo", None)
-    assert [part.cohort for part in parts] == [1, 2]
-    assert [type(part.cohort) for part in parts] == [int, int]
-
-
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
-def test_row_without_a_cohort_is_named(missing: Any, stacked: pd.DataFrame) -> None:
-    clinics = stacked["clinic"].astype(object)
-    clinics[[5, 9]] = missing
-    with pytest.raises(ValueError, match=r"2 rows have no cohort in column 'clinic'.*row 5"):
-        CohortColumn("clinic", list(clinics)).names()
-
-
-@pytest.mark.parametrize("name", [None, np.nan, ""])
-def test_mapping_without_a_name_is_refused(name: Any, frame: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="give it a name"):
-        split({"a": frame, name: frame}, None, "photo", None)
-
-
-def test_what_is_no_mapping_of_frames_is_refused(frame: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="without any cohort"):
-        split({}, None, None, None)
-    with pytest.raises(TypeError, match="cohort 'a' must be a DataFrame, got ndarray"):
-        split({"a": np.zeros((3, 2))}, None, None, None)
-    with pytest.raises(TypeError, match="list of frames: give a mapping"):
-        split([frame, frame], None, None, None)
-    with pytest.raises(ValueError, match=r"two cohorts are named '1\.5'"):
-        split({1.5: frame, "1.5": frame}, None, None, None)
-    with pytest.raises(ValueError, match="image_paths goes with one frame"):
-        split({"a": frame}, None, None, None, ["x.png"])
 
 
 def test_long_names_of_cohorts_are_cut(cohorts: Frames, make_citab: Make) -> None:
@@ -123,16 +41,6 @@ def test_long_names_of_cohorts_are_cut(cohorts: Frames, make_citab: Make) -> Non
         with pytest.raises(ValueError, match=r"cohort|'odd', row 0") as caught:
             fitted.transform(wrong)
         assert len(str(caught.value)) < 1600
-
-
-def test_polars_frames_split_as_pandas_frames_do(stacked: pd.DataFrame) -> None:
-    ours = split(pl.from_pandas(stacked), "clinic", "photo", None)
-    for one, other in zip(ours, split(stacked, "clinic", "photo", None), strict=True):
-        assert one.cohort == other.cohort and one.image_cells == other.image_cells
-        assert own_columns(one.table, True).columns == list(own_columns(other.table, True).columns)
-
-
-# --- what is trained on --------------------------------------------------------------------------
 
 
 def test_rows_stay_in_the_order_in_which_they_came(stacked: pd.DataFrame, make_citab: Make) -> None:
@@ -291,16 +199,6 @@ def test_each_cohort_has_its_own_folder(
     np.testing.assert_array_equal(by_root.transform_images(relative), expected)
     absolute = cohorts["south"]["photo"].tolist()
     np.testing.assert_array_equal(by_root.transform_images(absolute), expected[24:])
-
-
-def test_cohort_without_a_folder_needs_absolute_paths() -> None:
-    roots = {"north": "photos", "east": None}
-    assert image_root_of(roots, "north", [["a.png"]]) == "photos"
-    assert image_root_of(roots, "east", [["a.png"]]) is None
-    assert image_root_of(roots, "south", [["/a.png", None, "", np.zeros(3)]]) is None
-    with pytest.raises(ValueError, match=r"no folder for cohort 'south', only for \['north', 'ea"):
-        image_root_of(roots, "south", [["/a.png", ["/b.png", "c.png"]]])
-    assert image_root_of("all", "south", [["c.png"]]) == "all"
 
 
 def test_photos_come_in_the_order_of_the_rows(stacked: pd.DataFrame, make_citab: Make) -> None:
