@@ -6,17 +6,17 @@ import contextlib
 import errno
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tabimg.locks import lock
+
 LOCK_NAME = "lock"
 POLL_SECONDS = 0.05
 # A holder that writes nothing for so long has been stopped, or its machine has gone.
 STALLED_SECONDS = 120.0
-BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 
 
 @contextmanager
@@ -70,28 +70,16 @@ def _take(path: Path) -> int | None:
             raise OSError(errno.EEXIST, f"{path.name!r} in it is no plain file: remove it")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
-        _lock(descriptor)
+        lock(descriptor)
         # The last holder may have removed the file between the two lines above.
         if os.path.samestat(os.stat(path), os.fstat(descriptor)):
             return descriptor
-    except FileNotFoundError:
+    except (BlockingIOError, FileNotFoundError):
         pass
-    except OSError as error:
-        if error.errno not in BUSY:
-            return descriptor
+    except OSError:  # a file system without locks
+        return descriptor
     os.close(descriptor)
     return None
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_stalled(folder: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import importlib
 import os
 import re
 import stat
@@ -13,10 +12,8 @@ import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
 
-# Windows has no such locks: nothing is swept there.
-fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+from tabimg.locks import open_locked
 
 # Two folders swap names in the kernel, so that at no moment either name is free.
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
@@ -48,14 +45,15 @@ def scratch_beside(target: Path, names: Collection[str]) -> Iterator[Path]:
 
 
 def sweep(target: Path, names: Collection[str]) -> None:
-    """Remove what killed writers left beside a target; those of living writers stay."""
-    if fcntl is None:
-        return
+    """Remove what killed writers left beside a target; those of living writers stay.
+
+    Where folders cannot be locked, as on Windows, all of it stays.
+    """
     ours = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{32}}")
     for path in target.parent.iterdir():
         if ours.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError):
-                lock = _lock(path)
+                lock = open_locked(path)
                 remove_folder(path, names)
                 os.close(lock)
 
@@ -120,27 +118,16 @@ def _locked_folder(target: Path) -> tuple[Path, int | None]:
         path = target.parent / f".{target.name}-{uuid.uuid4().hex}"
         path.mkdir()
         try:
-            lock = None if fcntl is None else _lock(path)
+            lock = open_locked(path)
         except FileNotFoundError:
             continue  # swept away between the two steps
         except BlockingIOError:
             continue  # about to be
         except OSError:
-            return path, None  # a file system without locks: nobody can sweep there either
-        if lock is None or path.exists():
+            return path, None  # no locks here: nobody can sweep either
+        if path.exists():
             return path, lock
         os.close(lock)
-
-
-def _lock(folder: Path) -> int:
-    """Lock a folder, or raise BlockingIOError where a living process has."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(number)
-        raise
-    return number
 
 
 def _swap(one: Path, other: Path) -> bool:

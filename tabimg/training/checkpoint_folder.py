@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tabimg.locks import lock, open_locked
 from tabimg.messages import warn
 from tabimg.serialization import read_directory, write_directory
-
-if sys.platform != "win32":
-    import fcntl
 
 HEADER = "fit"
 LOCK = "lock"
@@ -86,10 +84,10 @@ class FitFolder:
         path = directory / f"fit-{uuid.uuid4().hex}"
         path.mkdir()
         (path / LOCK).touch()
-        lock = _hold(path)
-        assert lock is not None  # it is new, and nobody else looks around
+        handle = _hold(path)
+        assert handle is not None  # it is new, and nobody else looks around
         write_directory(path / HEADER, {"identity": dict(identity), "seed": seed})
-        return cls(path, seed, False, lock)
+        return cls(path, seed, False, handle)
 
     def stage(self, fingerprint: str) -> Path:
         """Give the place of one stage's checkpoint, which may be there already."""
@@ -145,16 +143,16 @@ def _examine(entry: Path, identity: Identity) -> FitFolder | str:
     if not (entry / LOCK).is_file():
         return "no checkpoint of this version of tabimg"
     try:
-        lock = _hold(entry)
+        handle = _hold(entry)
     except OSError as error:  # somebody else's
         return f"cannot be opened ({error.strerror})"
-    if lock is None:
+    if handle is None:
         return ""  # somebody works there
     found = _read_header(entry, identity)
     if isinstance(found, int):
         _sweep(entry)
-        return FitFolder(entry, found, True, lock)
-    os.close(lock)
+        return FitFolder(entry, found, True, handle)
+    os.close(handle)
     return found
 
 
@@ -176,29 +174,27 @@ def _read_header(entry: Path, identity: Identity) -> int | str:
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
     """Let nobody else begin, take over or remove a fit here meanwhile."""
-    if sys.platform == "win32":
-        yield
-        return
-    handle = os.open(directory, os.O_RDONLY)
+    handle = None
+    with suppress(OSError):  # a system without locks on folders
+        handle = open_locked(directory, wait=True)
     try:
-        with suppress(OSError):  # a file system without locks on folders
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
 
 
 def _hold(folder: Path) -> int | None:
     """Lock a fit's folder until this process ends; None if another one has it."""
     handle = os.open(folder / LOCK, os.O_RDWR)
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        except OSError:  # a file system without locks
-            pass
+    try:
+        if sys.platform != "win32":  # where `_alone_in` keeps nobody out either
+            lock(handle)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except OSError:  # a file system without locks
+        pass
     return handle
 
 

@@ -78,6 +78,6 @@ def test_folder_without_right_to_write_is_an_error_where_the_lock_is_needed(
 def test_file_system_without_locks_lets_everybody_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_lock", refuse(errno.ENOSYS))
+    monkeypatch.setattr(module, "lock", refuse(errno.ENOSYS))
     with folder_lock(tmp_path, needed=True) as held:
         assert held
