@@ -15,9 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
 from tabimg.evaluation.bagged_models import EXTRA_MODELS
-from tabimg.evaluation.inner_folds import inner_folds
 from tabimg.evaluation.metrics import check_task
-from tabimg.evaluation.problem import FittedModel, Problem
+from tabimg.evaluation.problem import FittedModel, Problem, inner_folds
 from tabimg.evaluation.tuned_models import CORE_MODELS
 from tabimg.inputs.checks import check_fit_rows
 from tabimg.inputs.containers import as_target

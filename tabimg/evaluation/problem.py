@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from sklearn.utils import _safe_indexing
+import pandas as pd
+from sklearn.utils import _safe_indexing, check_consistent_length
 
 from tabimg.evaluation.metrics import spread_probabilities
-from tabimg.training.splits import Split
+from tabimg.training.splits import Split, dealt_folds, related_rows
 
 Settings = dict[str, Any]
+N_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,19 @@ class FittedModel(Protocol):
     def predict(self, table: Any) -> np.ndarray:
         """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
         ...
+
+
+def inner_folds(target: np.ndarray, groups: Any, seed: int, n_classes: int) -> list[Split]:
+    """Give the folds on which baselines are tuned and compared; see `dealt_folds`.
+
+    ``groups`` may be of any values. A missing one, or None for all, makes a row one of its own.
+    """
+    if groups is None:
+        group = np.arange(len(target))
+    else:
+        check_consistent_length(target, groups)
+        group = related_rows(pd.factorize(np.asarray(groups, dtype=object))[0])
+    return dealt_folds(target, group, N_FOLDS, seed, n_classes)
 
 
 def predict_all_classes(model: Any, matrix: Any, n_classes: int) -> np.ndarray:

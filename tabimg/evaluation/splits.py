@@ -1,4 +1,4 @@
-"""Which rows are trained on, which are labelled and which are tested."""
+"""The folds and label budgets of a study: which rows are trained on, labelled and tested."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from tabimg.messages import bounded_errors, shorten
 from tabimg.training.runtime import derive_seed
-from tabimg.training.splits import grouped_folds
-
-MIN_LABELS_PER_CLASS = 2
+from tabimg.training.splits import grouped_folds, labelled_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,51 +99,6 @@ def outer_folds(
     return folds
 
 
-def labelled_rows(
-    train: np.ndarray,
-    groups: np.ndarray,
-    classes: np.ndarray | None,
-    fraction: float,
-    seed: int,
-) -> np.ndarray:
-    """Draw the training rows whose label may be used.
-
-    Whole groups are drawn, classes in proportion, until ``fraction`` of the rows is reached, and
-    at least two rows of each class (two rows in regression) or all that it has. Draws with one
-    seed are nested: a larger fraction keeps the rows of a smaller one.
-
-    Parameters
-    ----------
-    train : int array of shape (n_train,)
-    groups : int array of shape (n_rows,)
-    classes : int array of shape (n_rows,), or None
-    fraction : float in (0, 1]
-    seed : int
-
-    Returns
-    -------
-    int array
-        Row positions, sorted. Where groups have several rows it may hold up to one group more
-        than asked for.
-    """
-    names, group = np.unique(groups[train], return_inverse=True)
-    label = np.zeros(len(train), dtype=np.int64) if classes is None else classes[train]
-    place = np.random.default_rng(seed).permutation(len(names))
-    indispensable = _hold_first_of_class(group, label, place)
-    # Along this order any beginning holds two rows a class, then the classes in proportion.
-    stratum = _main_class(group, label)
-    order = np.lexsort([place, ~indispensable])
-    urgency = (_count_before(stratum[order]) + 0.5) / np.bincount(stratum)[stratum[order]]
-    urgency[indispensable[order]] = -1.0
-    order = order[np.lexsort([place[order], urgency])]
-
-    rows_so_far = np.cumsum(np.bincount(group)[order])
-    n_wanted = round(fraction * len(train))
-    n_groups = int(np.searchsorted(rows_so_far, n_wanted)) + 1 if n_wanted else 0
-    drawn = order[: max(n_groups, int(indispensable.sum()))]
-    return np.sort(train[np.isin(group, drawn)])
-
-
 def plan_budgets(
     folds: Sequence[Fold],
     groups: np.ndarray,
@@ -225,24 +177,3 @@ def _draws_of(fraction: float, n_draws: int | Mapping[float, int]) -> int:
             f"{shorten(n_draws)}"
         )
     return int(wanted)
-
-
-def _hold_first_of_class(group: np.ndarray, label: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Tell the groups that hold the first rows of a class, groups taken in random order."""
-    rows = np.argsort(place[group], kind="stable")
-    is_first = _count_before(label[rows]) < MIN_LABELS_PER_CLASS
-    found = np.zeros(len(place), dtype=bool)
-    found[group[rows[is_first]]] = True
-    return found
-
-
-def _main_class(group: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Give the most frequent class of each group; group numbers count from 0."""
-    counts = pd.DataFrame({"group": group, "label": label}).groupby(["group", "label"]).size()
-    frequent_first = counts.sort_values(ascending=False, kind="stable").reset_index()
-    return frequent_first.drop_duplicates("group").sort_values("group")["label"].to_numpy()
-
-
-def _count_before(values: np.ndarray) -> np.ndarray:
-    """Count, at each position, the equal values before it."""
-    return pd.Series(values).groupby(values).cumcount().to_numpy()

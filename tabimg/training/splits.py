@@ -1,22 +1,20 @@
-"""Validation rows, split off so that related rows stay on one side."""
+"""Who is trained on, who is held out and whose label is used; related rows stay together."""
 
 from __future__ import annotations
 
 import warnings
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import (
-    GroupKFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-)
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
 from tabimg.messages import shorten
 from tabimg.training.runtime import derive_seed, own_warning_filters
 
 Split = tuple[np.ndarray, np.ndarray]
+MIN_LABELS_PER_CLASS = 2
 
 
 def related_rows(*ids: np.ndarray | None) -> np.ndarray:
@@ -62,10 +60,7 @@ def check_validation_fraction(fraction: float | None) -> None:
 
 
 def validation_split(
-    groups: np.ndarray,
-    fraction: float | None,
-    seed: int,
-    classes: np.ndarray | None = None,
+    groups: np.ndarray, fraction: float | None, seed: int, classes: np.ndarray | None = None
 ) -> Split | None:
     """Split off validation rows by group.
 
@@ -89,12 +84,8 @@ def validation_split(
     if fraction is None:
         return None
     rng = np.random.default_rng([seed, 101])
-    names, group = np.unique(groups, return_inverse=True)
-    if classes is None:
-        strata = np.zeros(len(names), dtype=np.int64)
-    else:
-        strata = _most_frequent(group, classes)
-    chosen = _draw_groups(strata, fraction, rng)
+    _, group = np.unique(groups, return_inverse=True)
+    chosen = _draw_groups(_strata(group, classes), fraction, rng)
     in_valid = np.isin(group, chosen)
     if classes is not None:
         in_valid = _give_back_lost_classes(in_valid, group, classes)
@@ -132,6 +123,91 @@ def grouped_folds(
     return [(train, valid) for train, valid in splits if len(train) and len(valid)]
 
 
+def dealt_folds(
+    target: np.ndarray, groups: np.ndarray, n_folds: int, seed: int, n_classes: int
+) -> list[Split]:
+    """Folds of few rows: groups are sorted by their target and dealt out in turn.
+
+    Parameters
+    ----------
+    target : array of shape (n_rows,)
+        Class numbers, or numbers for regression.
+    groups : int array of shape (n_rows,)
+        Numbers from 0. Rows of one group never cross a split.
+    n_folds, seed : int
+    n_classes : int
+        0 for regression.
+
+    Returns
+    -------
+    list of (train, valid)
+        At most ``n_folds``; empty where no row can be held out.
+
+    Notes
+    -----
+    Groups are sorted by their most frequent class, or by blocks of the mean target. Other than
+    `grouped_folds` this also makes five folds of two rows a class, so that few labels are tuned on
+    with four fifths of them instead of one half. A class whose rows are all in one group is never
+    held out: nothing could have learned it.
+    """
+    if n_classes:
+        stratum = _strata_of_classes(groups, target)
+    else:
+        stratum = _strata_of_numbers(groups, target, n_folds)
+    free = np.flatnonzero(stratum >= 0)
+    order = free[_by_stratum(stratum[free], np.random.default_rng([seed, 103]))]
+    fold_of_group = np.full(len(stratum), -1)
+    fold_of_group[order] = np.arange(len(order)) % n_folds
+    fold = fold_of_group[groups]
+    splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
+    # One class, or no row at all, is nothing to learn from.
+    enough = 2 if n_classes else 1
+    return [(t, v) for t, v in splits if len(v) and len(np.unique(target[t])) >= enough]
+
+
+def labelled_rows(
+    train: np.ndarray, groups: np.ndarray, classes: np.ndarray | None, fraction: float, seed: int
+) -> np.ndarray:
+    """Draw the training rows whose label may be used.
+
+    Whole groups are drawn, classes in proportion, until ``fraction`` of the rows is reached, and
+    at least two rows of each class (two rows in regression) or all that it has. Draws with one
+    seed are nested: a larger fraction keeps the rows of a smaller one.
+
+    Parameters
+    ----------
+    train : int array of shape (n_train,)
+    groups : int array of shape (n_rows,)
+    classes : int array of shape (n_rows,), or None
+    fraction : float in (0, 1]
+    seed : int
+
+    Returns
+    -------
+    int array
+        Row positions, sorted. Where groups have several rows it may hold up to one group more
+        than asked for.
+    """
+    names, group = np.unique(groups[train], return_inverse=True)
+    label = np.zeros(len(train), dtype=np.int64) if classes is None else classes[train]
+    place = np.random.default_rng(seed).permutation(len(names))
+    # The groups that hold the first rows of a class, groups taken in random order.
+    rows = np.argsort(place[group], kind="stable")
+    is_first = _count_before(label[rows]) < MIN_LABELS_PER_CLASS
+    indispensable = np.isin(np.arange(len(names)), group[rows[is_first]])
+    # Along this order any beginning holds these, then the classes in proportion.
+    order = np.lexsort([place, ~indispensable])
+    urgency = _urgency(_strata(group, label)[order])
+    urgency[indispensable[order]] = -1.0
+    order = order[np.lexsort([place[order], urgency])]
+
+    rows_so_far = np.cumsum(np.bincount(group)[order])
+    n_wanted = round(fraction * len(train))
+    n_groups = int(np.searchsorted(rows_so_far, n_wanted)) + 1 if n_wanted else 0
+    drawn = order[: max(n_groups, int(indispensable.sum()))]
+    return np.sort(train[np.isin(group, drawn)])
+
+
 def _stratified_group_folds(
     classes: np.ndarray, groups: np.ndarray, n_folds: int, random_state: int
 ) -> list[Split]:
@@ -156,27 +232,16 @@ def _shuffled_group_folds(groups: np.ndarray, n_folds: int, random_state: int) -
     return list(GroupKFold(n_folds).split(groups, groups=shuffled))
 
 
-def _most_frequent(group: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Give the most frequent class of each group; group numbers count from 0."""
-    _, label = np.unique(classes, return_inverse=True)
-    counts = coo_array((np.ones(len(group)), (group, label))).tocsr()
-    return np.asarray(counts.argmax(axis=1)).ravel()
-
-
-def _draw_groups(strata: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+def _draw_groups(stratum: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Draw groups for validation, in proportion to the strata; one of each stays in training."""
-    n_wanted = max(1, min(round(fraction * len(strata)), len(strata) // 2))
-    order = rng.permutation(len(strata))
-    order = order[np.argsort(strata[order], kind="stable")]
-    _, first, size = np.unique(strata[order], return_index=True, return_counts=True)
-    rank = np.arange(len(order)) - np.repeat(first, size)
-    sizes = np.repeat(size, size)
-    # Where the share of its stratum that is drawn before it is smallest, a group is drawn first;
-    # ties are broken at random, so that with few places not the first strata take them all.
-    urgency = (rank + 0.5) / sizes
-    drawable = np.flatnonzero(rank < sizes - 1)
-    by_urgency = np.lexsort([rng.random(len(drawable)), urgency[drawable]])
-    return order[drawable[by_urgency[:n_wanted]]]
+    n_wanted = max(1, min(round(fraction * len(stratum)), len(stratum) // 2))
+    order = _by_stratum(stratum, rng)
+    sorted_strata = stratum[order]
+    is_last = np.append(sorted_strata[1:] != sorted_strata[:-1], True)
+    drawable = order[~is_last]
+    # Ties are broken at random, so that with few places not the first strata take them all.
+    urgency = _urgency(sorted_strata)[~is_last]
+    return drawable[np.lexsort([rng.random(len(drawable)), urgency])[:n_wanted]]
 
 
 def _give_back_lost_classes(
@@ -188,3 +253,49 @@ def _give_back_lost_classes(
         if not np.isin(lost, classes[~in_valid]):
             in_valid[group == group[classes == lost][0]] = False
     return in_valid
+
+
+def _strata(group: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Number the most frequent class of each group, the first of equals; groups count from 0."""
+    if classes is None:
+        classes = np.zeros(len(group), dtype=np.int64)
+    names, label = np.unique(classes, return_inverse=True)
+    pairs, count = np.unique(group * len(names) + label, return_counts=True)
+    frequent_first = pairs[np.argsort(-count, kind="stable")]
+    _, place = np.unique(frequent_first // len(names), return_index=True)
+    return frequent_first[place] % len(names)
+
+
+def _strata_of_classes(group: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Give `_strata`, and -1 for a group that holds all rows of a class."""
+    stratum = _strata(group, classes)
+    holders = pd.Series(group).groupby(classes).agg(["first", "nunique"])
+    stratum[holders["first"][holders["nunique"] == 1]] = -1
+    return stratum
+
+
+def _strata_of_numbers(group: np.ndarray, numbers: np.ndarray, size: int) -> np.ndarray:
+    """Number blocks of so many groups by the groups' mean; -1 where there is one group only."""
+    # Plain sums round otherwise than pandas', and could deal groups out anew under kept results.
+    means = pd.Series(numbers).groupby(group).mean().to_numpy()
+    rank = np.argsort(np.argsort(means, kind="stable"))
+    return rank // size if len(means) > 1 else np.array([-1])
+
+
+def _by_stratum(stratum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Order places by stratum, at random within each."""
+    order = rng.permutation(len(stratum))
+    return order[np.argsort(stratum[order], kind="stable")]
+
+
+def _urgency(stratum: np.ndarray) -> np.ndarray:
+    """Say what share of its stratum stands before each place.
+
+    Taken the smallest first, any beginning holds the strata in proportion.
+    """
+    return (_count_before(stratum) + 0.5) / np.bincount(stratum)[stratum]
+
+
+def _count_before(values: np.ndarray) -> np.ndarray:
+    """Count, at each place, the equal values before it."""
+    return pd.Series(values).groupby(values).cumcount().to_numpy()

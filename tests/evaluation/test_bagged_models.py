@@ -18,8 +18,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from tabimg.evaluation import bagged_models
 from tabimg.evaluation.bagged_models import EXTRA_MODELS, PlainView
 from tabimg.evaluation.baselines import EXTRA_BASELINES, make_baseline
-from tabimg.evaluation.inner_folds import inner_folds
-from tabimg.evaluation.problem import Problem
+from tabimg.evaluation.problem import Problem, inner_folds
 
 SHORT = {"realmlp": {"n_epochs": 40}, "tabm": {"n_epochs": 8}, "catboost": {"n_estimators": 20}}
 

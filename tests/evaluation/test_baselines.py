@@ -16,8 +16,7 @@ from threadpoolctl import threadpool_info
 
 from tabimg.evaluation import baselines, tuned_models
 from tabimg.evaluation.baselines import CORE_BASELINES, make_baseline
-from tabimg.evaluation.inner_folds import inner_folds
-from tabimg.evaluation.problem import Problem
+from tabimg.evaluation.problem import Problem, inner_folds
 from tabimg.evaluation.tuned_models import CORE_MODELS, SmoothedForest
 from tabimg.table import TableCodec
 

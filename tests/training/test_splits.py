@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tabimg.training.splits import (
     check_validation_fraction,
+    dealt_folds,
     grouped_folds,
+    labelled_rows,
     related_rows,
     validation_split,
 )
@@ -179,3 +185,54 @@ def test_grouped_folds_class_of_one_row_is_never_validated() -> None:
     folds = grouped_folds(np.arange(19), 3, 0, classes)
     assert len(folds) == 3
     assert all(18 in train for train, _ in folds)
+
+
+def rows_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Groups, classes and numbers of 90 rows."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 40, 90), rng.integers(0, 6, 90), rng.normal(size=90).round(1)
+
+
+def grouped(groups: np.ndarray, classes: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    # By group and class scikit-learn's rule differs between versions.
+    return grouped_folds(groups, 3, seed), grouped_folds(np.arange(90), 5, seed, classes)
+
+
+def dealt(groups: np.ndarray, classes: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    group = related_rows(groups)
+    return dealt_folds(classes, group, 5, seed, 6), dealt_folds(numbers, group, 5, seed, 0)
+
+
+def validated(groups: np.ndarray, classes: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    return [validation_split(groups, 0.3, seed, labels) for labels in (None, classes)]
+
+
+def labelled(groups: np.ndarray, classes: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    train = np.arange(10, 90)
+    return [
+        labelled_rows(train, groups, labels, fraction, seed)
+        for labels in (None, classes)
+        for fraction in (0.05, 0.3, 1.0)
+    ]
+
+
+def written(rows: Any) -> Any:
+    """Turn nested arrays into nested lists."""
+    if isinstance(rows, np.ndarray):
+        return rows.tolist()
+    return None if rows is None else [written(part) for part in rows]
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        (grouped, "01f52d09303d6c28"),
+        (dealt, "01ff726a1fe80c80"),
+        (validated, "5b41f10dbcf0bb5f"),
+        (labelled, "e384d385f0c65d22"),
+    ],
+)
+def test_splits_of_a_seed_stay_what_they_were(split: Callable[..., Any], expected: str) -> None:
+    # Saved studies and interrupted fits go on with the same rows.
+    parts = [written(split(*rows_of(seed), seed)) for seed in range(20)]
+    assert hashlib.sha256(repr(parts).encode()).hexdigest()[:16] == expected

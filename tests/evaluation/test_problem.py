@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabimg.evaluation.inner_folds import N_FOLDS, inner_folds
+from tabimg.evaluation.problem import N_FOLDS, inner_folds
 
 
 def assert_parts_rows(folds: list, n_rows: int) -> np.ndarray:
