@@ -1,4 +1,4 @@
-"""What the package asks of files: space before it is used, and errors that say where it lacks."""
+"""Files: disk space checked before it is used, and errors that name the folder and the size."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _CANNOT_RESERVE = {errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 def writing_to(
     folder: str | os.PathLike[str], n_bytes: int, advice: str = "give another folder"
 ) -> Iterator[None]:
-    """Let an OSError inside name the folder that was written to, and the size that was wanted.
+    """Make an OSError inside name the folder being written to, and the size needed.
 
     Parameters
     ----------
     folder : path
     n_bytes : int
-        What is to be written in all.
+        The total to be written.
     advice : str, default="give another folder"
-        What can be done where there is no space left; follows ``"Free some space, or "``.
+        What to do if there is no space left; follows ``"Free some space, or "``.
 
     Raises
     ------
     OSError
-        Of the same ``errno``, and hence of the same class, as the one inside.
+        With the same ``errno``, and hence of the same class, as the one inside.
 
     Examples
     --------
@@ -53,9 +53,9 @@ def writing_to(
 
 
 def allocate(file: IO[bytes], n_bytes: int) -> None:
-    """Reserve the space of a new file, so that a full disk is met before the work, not after it.
+    """Reserve the space of a new file, so that a full disk shows before the work, not after it.
 
-    Where space cannot be reserved it is at least asked for, if the system answers that.
+    If space cannot be reserved, it is at least checked, where the system allows that.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def allocate(file: IO[bytes], n_bytes: int) -> None:
 
 
 def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a plain file for reading, and nothing that could wait, answer or lead elsewhere.
+    """Open a regular file for reading, and nothing that could block, respond or lead elsewhere.
 
     Raises
     ------
@@ -92,14 +92,14 @@ def open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
         As `open`.
     """
     if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise ValueError("it is no plain file")
-    # Another process may exchange the file meanwhile: these hold then. Windows lacks the first two.
+        raise ValueError("it is not a regular file")
+    # Guards against another process replacing the file meanwhile. Windows lacks the first two.
     flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     file = os.fdopen(os.open(path, os.O_RDONLY | flags), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
-    raise ValueError("it is no plain file")
+    raise ValueError("it is not a regular file")
 
 
 def _free(folder: str | os.PathLike[str]) -> str:

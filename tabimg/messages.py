@@ -1,4 +1,4 @@
-"""What is said to users: values cut to a bounded length, warnings that point to their own line."""
+"""Messages for users: values cut to a bounded length, warnings that point to the user's line."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["bounded_errors", "import_hint", "join", "listing", "shorten", "warn"
 # Long enough for a path or a date, short enough for a line with some words around it.
 VALUE_LENGTH = 80
 LISTED = 5
-# A whole message, and what a list may take of it.
+# A whole message, and the most that a list may take up of it.
 MESSAGE_LENGTH = 800
 LISTING_LENGTH = 600
-# Shorter than this, a line of a message that is cut says nothing.
+# A line of a message that is cut shorter than this says nothing.
 LINE_LENGTH = 75
-# Packages whose lines are not the user's: ours, and those that pass calls on.
+# Packages whose lines are not the user's: this one, and those that pass calls on.
 _NOT_THE_USERS = {"concurrent", "contextlib", "joblib", "sklearn", "skorch", "tabimg"}
 _LINE_BREAK = re.compile(r"\s*\n\s*")
 
 
 def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
-    """Write a value for a message, as `repr` does but never long.
+    """Write a value for a message, as `repr` does, but never at length.
 
     Parameters
     ----------
@@ -69,13 +69,13 @@ def shorten(value: Any, length: int = VALUE_LENGTH) -> str:
 
 
 def listing(values: Collection[Any], most: int = LISTED) -> str:
-    """Write the first values of a collection and the number of the others.
+    """Write the first values of a collection and how many are left out.
 
     Parameters
     ----------
     values : collection
     most : int, default=5
-        Fewer are written where they are long.
+        Fewer are written if they are long.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def listing(values: Collection[Any], most: int = LISTED) -> str:
 
 
 def join(texts: Iterable[str], total: int, separator: str = ", ") -> str:
-    """Join texts as long as they fit, at least one, and write how many of all are left out.
+    """Join as many texts as fit, at least one, and write how many are left out.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def join(texts: Iterable[str], total: int, separator: str = ", ") -> str:
 
 @contextlib.contextmanager
 def bounded_errors() -> Iterator[None]:
-    """Cut the messages of errors that another library raises, for it writes values in full.
+    """Cut the messages of another library's errors, which may write values in full.
 
     Lines are cut in the middle, and only where the whole message is longer than `MESSAGE_LENGTH`.
     """
@@ -140,7 +140,7 @@ def import_hint(need: str, install: str) -> Iterator[None]:
     need : str
         What needs which package.
     install : str
-        What pip is asked for.
+        What to pass to ``pip install``.
 
     Raises
     ------
@@ -158,9 +158,9 @@ def import_hint(need: str, install: str) -> Iterator[None]:
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, and point to the line of the user's that led here.
+    """Warn, and point to the user's line that led here.
 
-    That is the innermost one outside of the package and of the libraries that pass calls on.
+    That is the innermost one outside the package and the libraries that pass calls on.
     """
     level, frame = 2, sys._getframe(1)
     while _package_of(frame) in _NOT_THE_USERS and frame.f_back is not None:

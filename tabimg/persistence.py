@@ -53,12 +53,12 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
         If the estimator is of another class.
     sklearn.exceptions.NotFittedError
     FileExistsError
-        If the directory holds something else than a saved estimator.
+        If the directory holds anything other than a saved estimator.
 
     Notes
     -----
-    Functions and foreign objects among the parameters (an encoder factory of your own, an image
-    loader, a callback) are saved by their qualified name only and are handed to `load`.
+    Functions and foreign objects among the parameters (your own encoder factory, an image loader, a
+    callback) are saved by qualified name only; pass them to `load`.
     """
     found = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     if not isinstance(found, SAVED):
@@ -78,7 +78,7 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
     directory : path
     custom : mapping of str to object, optional
         The functions and foreign objects of the saved estimator, by qualified name, e.g.
-        ``{"my_module.my_encoder": my_encoder}``. The error message names those that are needed.
+        ``{"my_module.my_encoder": my_encoder}``. The error message names those that are missing.
 
     Returns
     -------
@@ -94,11 +94,11 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
     Notes
     -----
     Nothing is unpickled: only classes of this package are built, and only its own encoders and code
-    that the caller hands over are run, here and in prediction. What was read is checked, down to a
-    prediction of made-up rows, so that a file that somebody has altered is refused here.
+    that the caller passes are run, here and in prediction. Everything read is checked, down to a
+    prediction for made-up rows, so that a tampered file is refused here.
 
-    ``cache_dir`` comes back as None: using an estimator is not to write where a file says. A
-    `SentenceEncoder` of a local folder is read only if ``custom`` hands over one, as
+    ``cache_dir`` comes back as None: using an estimator must not write where a file says. A
+    `SentenceEncoder` of a local folder is read only if ``custom`` provides one, as
     ``{"tabimg.headers.sentence_encoder.SentenceEncoder": SentenceEncoder(folder)}``.
     """
     loaded = read_directory(directory, custom)

@@ -86,7 +86,7 @@ def test_regular_file_is_opened_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
     os.mkfifo(tmp_path / "pipe")
     for name in ("folder", "link", "pipe"):
-        with pytest.raises(ValueError, match="no plain file"):
+        with pytest.raises(ValueError, match="not a regular file"):
             open_regular(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "absent")

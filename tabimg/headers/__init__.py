@@ -1,4 +1,4 @@
-"""Column headers by their meaning: names, abbreviations, texts as vectors, new columns."""
+"""What column headers mean: names, abbreviations, texts as vectors, new columns."""
 
 from __future__ import annotations
 

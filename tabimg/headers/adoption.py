@@ -1,4 +1,4 @@
-"""Tables whose columns were not all there in fit: read by what their headers mean."""
+"""Tables with columns that were not there in fit: read by what their headers mean."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Adopted:
     Parameters
     ----------
     codec : TableCodec
-        Of the columns that the cohort is known to have, then of new ones with a cell.
+        Of the cohort's known columns, then of new ones with an observed cell.
     encoded : EncodedTable
     nearest : dict of str or int to (str, float)
-        For each column that the known table lacks: the known header that it is nearest to, and
-        their cosine similarity. Numbers are scaled as that column's.
+        For each column that the known table lacks: the nearest known header, and the cosine
+        similarity of the two. Numbers are scaled like those of that column.
     """
 
     codec: TableCodec
@@ -39,7 +39,7 @@ class Adopted:
 
 
 def texts_of(codec: TableCodec, descriptions: Descriptions) -> dict[str | int, str]:
-    """Give the text of each column's header."""
+    """Return the text of each column's header."""
     names = codec.schema.names
     return dict(zip(names, header_texts(names, described(names, descriptions)), strict=True))
 
@@ -59,7 +59,7 @@ class KnownColumn:
         Of its header.
     kind : ColumnKind
     scaling : tuple of 4 float, or None
-        Of a column of numbers or dates, see `RobustScaling`; None of one of categories.
+        For a column of numbers or dates, see `RobustScaling`; None for categories.
     """
 
     text: str
@@ -67,7 +67,7 @@ class KnownColumn:
     scaling: tuple[float, ...] | None
 
     def is_like(self, column: RawColumn) -> bool:
-        """Tell whether cells mean the same sort of thing: dates are no numbers."""
+        """Return whether cells mean the same sort of thing: dates are not numbers."""
         return self.kind is column.kind or (self.kind.is_discrete and column.kind.is_discrete)
 
 
@@ -94,12 +94,12 @@ def adopt(
     Parameters
     ----------
     columns : sequence of RawColumn
-        As read from a table. New ones without any cell are left out; known ones that are not there
-        are missing.
+        As read from a table. New ones without an observed cell are left out; known ones that are
+        absent become missing.
     own : TableCodec or None
-        Of the cohort that the rows belong to, where it is known.
+        Of the cohort that the rows belong to, if known.
     others : sequence of TableCodec
-        Of the other cohorts that are known.
+        Of the other known cohorts.
     descriptions : mapping of column name to str, or None
     vectors : TextVectors
         Learns the texts that are new.
@@ -110,21 +110,21 @@ def adopt(
 
     Notes
     -----
-    A number can only be scaled as some known column is, for nothing of a row may depend on the
-    rows beside it: as its own column, or as the one whose header is nearest. Categories need no
-    such help; each is its text.
+    A row's encoding may not depend on the rows around it, so a number can only be scaled like a
+    known column: its own, or the one with the nearest header. Categories need no such help: each
+    is its text.
 
     Raises
     ------
     ValueError
-        If no cell of an unknown cohort is observed, a column is of another kind than its own cohort
-        has it, or numbers or dates meet no known column of their sort.
+        If no cell of an unknown cohort is observed, a column is of another kind than in its own
+        cohort, or there is no known column of numbers or dates to scale one by.
     """
     old, new = _own_and_new(columns, own)
     if not old and not new:
         raise ValueError("every cell of these rows is missing: there is nothing to embed")
     names = [column.name for column in (*old, *new)]
-    # Known columns come first and are complete, so that their headers read as they did in fit.
+    # Known columns come first and complete, so that their headers read as they did in fit.
     texts = header_texts(names, described(names, descriptions))[len(old) :]
     known = known_columns([*([] if own is None else [own]), *others], descriptions)
     found = [_nearest(c, text, known, vectors) for c, text in zip(new, texts, strict=True)]
@@ -142,7 +142,7 @@ def adopt(
 def _own_and_new(
     columns: Sequence[RawColumn], own: TableCodec | None
 ) -> tuple[list[RawColumn], list[RawColumn]]:
-    """Part the columns that a cohort has, in its own order, from those that it did not have."""
+    """Separate a cohort's known columns, in its own order, from new ones."""
     given = {column.name: column for column in columns}
     old = []
     if own is not None:
@@ -161,7 +161,7 @@ def _nearest(
     alike = [each for each in known if each.is_like(column)]
     if not alike and column.kind.is_continuous:
         raise ValueError(
-            f"column {shorten(column.name)} is {column.kind.value}, and no such column was there "
+            f"column {shorten(column.name)} is {column.kind.value}, and there was no such column "
             "in fit: there is nothing to scale it by. Leave it out, or turn it into categories"
         )
     if not alike:
@@ -178,7 +178,7 @@ def _build(
     scalings: Mapping[str | int, tuple[float, ...] | None],
     own: TableCodec | None,
 ) -> TableCodec:
-    """Make a codec from scalings, and from the categories that are there."""
+    """Make a codec from scalings and the categories that occur."""
     continuous = [scalings[column.name] for column in columns if column.kind.is_continuous]
     numbers = np.array(continuous, dtype=np.float64).reshape(-1, 4)
     categories = [_categories(c, own) for c in columns if c.kind.is_discrete]
@@ -206,7 +206,7 @@ def _categories(column: RawColumn, own: TableCodec | None) -> list[str]:
 def nearest_known(
     texts: Mapping[str | int, str], known: Sequence[str], vectors: TextVectors
 ) -> dict[str | int, tuple[str, float]]:
-    """Find what the columns of a table that known tables lack are taken for.
+    """Find which known columns the new columns of a table are taken for.
 
     Parameters
     ----------
@@ -220,8 +220,8 @@ def nearest_known(
     Returns
     -------
     dict of column name to (str, float)
-        The nearest known header and the cosine similarity, of each column whose own header is not
-        known.
+        The nearest known header and the cosine similarity, for each column whose own header is
+        unknown.
     """
     new = {name: text for name, text in texts.items() if text not in known}
     found = nearest_headers(list(new.values()), known, vectors)

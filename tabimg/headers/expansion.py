@@ -10,7 +10,7 @@ from tabimg.headers.names import normalise_header
 from tabimg.messages import shorten
 
 DEFAULT_TABLE = "default"
-# "h b a 1 c": normalisation parts an abbreviation into no more words than this.
+# "h b a 1 c": normalisation splits an abbreviation into no more words than this.
 _LONGEST_RUN = 5
 
 
@@ -21,12 +21,12 @@ class AbbreviationTable:
     ----------
     meanings : mapping of str to str
         Abbreviation to what it stands for, both in any spelling. Of two spellings of one
-        abbreviation ("hr", "HR") the later counts.
+        abbreviation ("hr", "HR") the later one counts.
 
     Raises
     ------
     TypeError
-        A key or a value is no string.
+        A key or a value is not a string.
     ValueError
         A key or a value holds neither letter nor digit.
     """
@@ -40,9 +40,9 @@ class AbbreviationTable:
     def expand(self, text: str) -> str:
         """Replace every abbreviation in a text by what it stands for.
 
-        Words are matched whole, never parts of them. Normalisation may have parted an abbreviation
-        ("HbA1c" is "hb a 1 c", "B.P." is "b p"), so a run of up to five words is matched too, the
-        longest first. What was put in is not expanded again.
+        Only whole words are matched. Normalisation may have split an abbreviation ("HbA1c" is
+        "hb a 1 c", "B.P." is "b p"), so runs of up to five words are matched too, the longest
+        first. An expansion is not expanded again.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class AbbreviationTable:
         return " ".join(result)
 
     def _longest_match(self, words: Sequence[str], start: int) -> tuple[int, Sequence[str]]:
-        """Where the match ends, and what takes its place; a word that matches nothing stays."""
+        """Return where the match ends, and its replacement; a word that matches nothing stays."""
         for stop in range(min(start + _LONGEST_RUN, len(words)), start, -1):
             found = self._words.get("".join(words[start:stop]))
             if found is not None:
@@ -89,7 +89,7 @@ def plain_texts(texts: list[str], abbreviations: str | Mapping[str, str] | None)
 
 
 def checked_abbreviations(given: Any) -> str | dict[str, str] | None:
-    """Check what was given as an encoder's abbreviations.
+    """Check the ``abbreviations`` parameter of an encoder.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import pandas as pd
 from tabimg.messages import shorten
 from tabimg.table.columns import describe, plain_name
 
-# Signs that carry meaning are spelled: "<=50K" and ">50K" must not end as the same words.
+# Signs that carry meaning are spelled out: "<=50K" and ">50K" must not become the same words.
 _SIGNS = {
     "'": "",
     "’": "",
@@ -46,21 +46,21 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 def normalise_header(name: Hashable) -> str:
     """Write a column's name, or any short text, as plain lower-case words.
 
-    camelCase and snake_case are parted into words, digits from letters; accents are removed and
+    camelCase and snake_case are split into words, and digits from letters; accents are removed and
     compatible characters unified (NFKD, casefold); signs that carry meaning (``% # + - < > =``
-    ...) are spelled; all other punctuation separates words. Letters of any script are kept.
+    ...) are spelled out; all other punctuation separates words. Letters of any script are kept.
 
     Parameters
     ----------
     name : hashable
-        None and NaN are empty; the parts of a tuple stand one after the other; anything else is
-        taken as `str` gives it.
+        None and NaN are empty; the parts of a tuple are joined; anything else is converted by
+        `str`.
 
     Returns
     -------
     str
-        Words with one space between them. Empty where the name holds neither letter nor digit nor
-        a spelled sign. A normalised text is its own normal form.
+        Words separated by single spaces. Empty if the name holds no letter, no digit and no sign
+        that is spelled out. Normalising twice changes nothing.
 
     Examples
     --------
@@ -78,23 +78,23 @@ def normalise_header(name: Hashable) -> str:
 def header_texts(
     names: Sequence[Hashable], descriptions: Mapping[Any, str] | None = None
 ) -> list[str]:
-    """Give the text that stands for each column of one table.
+    """Return the text that stands for each column of one table.
 
-    A header is all that is known of what a column means, so every column needs one, and no two of
-    a table may read the same: repeated ones are numbered, "age", "age 2", in the table's order.
-    Names repeat where they have one normal form, such as "heart_rate" and "HeartRate".
+    A header is all that is known about a column's meaning, so every column needs one, and no two
+    of a table may read the same: repeated ones are numbered, "age", "age 2", in the table's order.
+    Names with one normal form, such as "heart_rate" and "HeartRate", count as repeated.
 
     Parameters
     ----------
     names : sequence of hashable
         Names of the columns of one table. Numbers are taken as text.
     descriptions : mapping of column name to str, optional
-        What is to be read in place of a column's name; columns of one name share it.
+        What to read in place of a column's name; columns of one name share it.
 
     Returns
     -------
     list of str
-        One a column, all different, not normalised.
+        One per column, all different, not normalised.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def header_texts(
     for position, (name, text) in enumerate(zip(names, texts, strict=True)):
         if not text:
             raise ValueError(
-                f"{describe(plain_name(name))} at position {position} has no name, and the name "
+                f"{describe(plain_name(name))} at position {position} has no name, and its name "
                 "is all that is known of what a column means. Rename it, or describe it with "
                 f"column_descriptions={{{shorten(name)}: ...}}."
             )
@@ -122,7 +122,7 @@ def header_texts(
 
 
 def check_descriptions(names: Sequence[Hashable], descriptions: Mapping[Any, str] | None) -> None:
-    """Reject descriptions of columns that are not there, and those that say nothing.
+    """Reject descriptions of columns that do not exist, and blank descriptions.
 
     Parameters
     ----------
@@ -133,9 +133,9 @@ def check_descriptions(names: Sequence[Hashable], descriptions: Mapping[Any, str
     Raises
     ------
     TypeError
-        ``descriptions`` is no mapping, or a description no string.
+        ``descriptions`` is not a mapping, or a description is not a string.
     ValueError
-        A description is blank, or its column is not there; the message names the nearest ones.
+        A description is blank, or there is no such column; the message names the nearest ones.
     """
     if descriptions is None:
         return
@@ -173,7 +173,7 @@ def _text(name: Any) -> str:
 
 
 def _part_words(text: str) -> str:
-    """Put spaces where a word starts, and in place of what is neither letter nor digit."""
+    """Put spaces where a word starts, and in place of all but letters and digits."""
     parts: list[str] = []
     for position, character in enumerate(text):
         if not character.isalnum() and not _is_mark(character):
@@ -185,12 +185,12 @@ def _part_words(text: str) -> str:
 
 
 def _is_mark(character: str) -> bool:
-    """Tell vowel signs of scripts that write them apart, such as Hindi's."""
+    """Return whether a character is a separate vowel sign, as in Hindi."""
     return unicodedata.category(character).startswith("M")
 
 
 def _starts(previous: str, character: str, following: str) -> bool:
-    """Whether a new word starts: "a1", "1a", "aB", and before "Bc" in "ABc"."""
+    """Return whether a new word starts: "a1", "1a", "aB", and before "Bc" in "ABc"."""
     if previous.isdigit() != character.isdigit():
         return True
     return character.isupper() and (not previous.isupper() or following.islower())
@@ -214,5 +214,5 @@ def _numbered(texts: list[str]) -> list[str]:
 
 
 def _key(text: str) -> str:
-    """What two texts have in common that read the same; signs alone are compared as they are."""
+    """Return what texts that read the same have in common; signs alone are compared as is."""
     return normalise_header(text) or text

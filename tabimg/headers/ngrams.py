@@ -1,4 +1,4 @@
-"""Hashed character n-grams: the text encoder that needs nothing."""
+"""Hashed character n-grams: the text encoder without dependencies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tabimg.messages import shorten
 
 @dataclass(frozen=True)
 class NgramEncoder:
-    """Hashed character n-grams: works offline, has no weights, learns nothing.
+    """Hashed character n-grams: works offline, has no weights, is not fitted.
 
     A text is normalised (`normalise_header`), its abbreviations are expanded, and it is described
     by the character n-grams within its words, each padded with a space on both sides, and by its
@@ -34,21 +34,21 @@ class NgramEncoder:
     abbreviations : "default", mapping of str to str, or None, default="default"
         What abbreviations stand for: ``ABBREVIATIONS``, a table of your own, or none. Extend the
         default as ``{**ABBREVIATIONS, "eoa": "effective orifice area"}``; of two spellings of one
-        abbreviation the later counts.
+        abbreviation the later one counts.
 
     Raises
     ------
     TypeError, ValueError
-        A parameter is out of range, or an abbreviation or its meaning no text.
+        A parameter is out of range, or an abbreviation or its meaning is not text.
 
     Notes
     -----
-    Fitted encoders (skrub's StringEncoder, the Gap encoder) would change their vectors with the
-    tables that they were fitted on; hashing (Weinberger et al., arXiv 0902.2206) gives columns that
-    come later the same space.
+    The vectors of fitted encoders (skrub's StringEncoder, the Gap encoder) depend on the tables
+    that they were fitted on; hashing (Weinberger et al., arXiv 0902.2206) maps later columns into
+    the same space.
 
-    The pairs tell apart what has the same words in another order, such as the stages T1N2 and T2N1.
-    Texts that differ in case, accents or punctuation alone get one vector.
+    The pairs distinguish texts with the same words in another order, such as the stages T1N2 and
+    T2N1. Texts that differ in case, accents or punctuation alone get the same vector.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class NgramEncoder:
         Returns
         -------
         ndarray of shape (len(texts), n_features), dtype float32
-            Rows of length 1; of zeros where a text holds neither letter nor digit.
+            Rows of length 1; zeros for a text without letters and digits.
         """
         vectorizer = HashingVectorizer(
             analyzer=self._features(), n_features=self.n_features, dtype=np.float32
@@ -85,13 +85,13 @@ class NgramEncoder:
         return vectorizer.transform(plain_texts(texts, self.abbreviations)).toarray()
 
     def _features(self) -> Callable[[str], list[str]]:
-        """Give the function that lists a text's n-grams and pairs of words."""
+        """Return the function that lists a text's n-grams and pairs of words."""
         grams = HashingVectorizer(
             analyzer="char_wb", ngram_range=self.ngram_range, lowercase=False
         ).build_analyzer()
 
         def features(text: str) -> list[str]:
-            # A line break stands in no n-gram, so no pair is taken for one.
+            # No n-gram contains a line break, so no pair is taken for one.
             return [*grams(text), *map("\n".join, pairwise(text.split()))]
 
         return features

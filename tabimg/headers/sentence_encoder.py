@@ -1,4 +1,4 @@
-"""Sentence models as text encoders: an optional extra, loaded when first asked."""
+"""Sentence models as text encoders: an optional extra, loaded at the first call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from tabimg.headers.expansion import DEFAULT_TABLE, checked_abbreviations, plain_texts
 from tabimg.messages import import_hint, shorten
 
-# Major versions of sentence-transformers that import whatever class a local model names.
+# Major versions of sentence-transformers that import any class that a local model names.
 OUTDATED = ("0", "1", "2", "3", "4", "5")
 
 
@@ -22,7 +22,7 @@ class SentenceEncoder:
     """A sentence-transformers model, by name or from a local folder.
 
     Needs the extra ``text``: ``pip install 'tabimg[text]'``. Nothing is loaded before the first
-    call. A folder is read without a look at the network; a name is looked up in the local cache of
+    call. A folder is read without network access; a name is looked up in the local cache of
     models and downloaded if it is not there. Weights are read as safetensors only and on the CPU,
     and no code that comes with a model is run. An estimator that was saved with a folder is loaded
     only with an encoder handed over: ``load(directory, custom={...})``.
@@ -37,7 +37,7 @@ class SentenceEncoder:
     Raises
     ------
     TypeError, ValueError
-        ``model`` is no path, or the abbreviations are no table.
+        ``model`` is not a path, or the abbreviations are not a table.
 
     Notes
     -----
@@ -73,7 +73,7 @@ class SentenceEncoder:
         ImportError
             sentence-transformers is not installed, or older than 6.0.
         FileNotFoundError
-            ``model`` is a Path, and no folder is there.
+            ``model`` is a Path, and there is no such folder.
         """
         plain = plain_texts(texts, self.abbreviations)
         vectors = self._loaded().encode(plain, convert_to_numpy=True, show_progress_bar=False)
@@ -99,7 +99,7 @@ def _load_sentence_model(model: str | Path) -> Any:
     version = getattr(sentence_transformers, "__version__", "")
     if version.partition(".")[0] in OUTDATED:
         raise ImportError(
-            f"sentence-transformers {version} runs code that a model's folder brings along; 6.0 "
+            f"sentence-transformers {version} runs code that a model's folder contains; 6.0 "
             "does not: pip install --upgrade 'tabimg[text]'."
         )
     is_folder = os.path.isdir(model)

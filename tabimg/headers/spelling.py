@@ -14,8 +14,8 @@ from tabimg.table.codec import TableCodec
 from tabimg.table.columns import ColumnKind, RawColumn
 from tabimg.table.frames import read_columns
 
-# Texts that are written in another way alone, such as in capitals. Nothing less will do: opposites
-# such as "typical" and "atypical" are nearer than many a synonym.
+# Texts that differ in spelling only, such as in case. A lower bound would not do: opposites such
+# as "typical" and "atypical" are nearer than many synonyms.
 SAME_READING = 0.99
 
 
@@ -27,8 +27,8 @@ def extend_categories(
 ) -> TableCodec:
     """Add the categories that known codecs have of columns with an equal header.
 
-    Few labelled rows show few categories; those of the pre-training have a meaning as well. Other
-    spellings of a category that is there are left to `respell`.
+    A few labelled rows show only some categories; those of the pre-training are known as well.
+    Other spellings of a category that is there are left to `respell`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def extend_categories(
 def respell(
     table: Any, codec: TableCodec, vectors: TextVectors
 ) -> tuple[list[RawColumn], dict[str | int, dict[str, str]]]:
-    """Read a table, with each unknown category that is a known one, written otherwise, as that one.
+    """Read a table, replacing each other spelling of a known category by that category.
 
     Parameters
     ----------

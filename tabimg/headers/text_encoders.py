@@ -1,4 +1,4 @@
-"""Text encoders: which one a user meant, and what it must return."""
+"""Text encoders: which one a user means, and what it must return."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
     ----------
     encoder : "ngrams", str, pathlib.Path or callable
         "ngrams" is `NgramEncoder` with its defaults. Any other str, and a Path, names a
-        sentence-transformers model or its folder (`SentenceEncoder`). Anything callable is taken as
-        it is: an encoder, or a function of yours that maps a list of str to an array (n, d).
+        sentence-transformers model or its folder (`SentenceEncoder`). A callable is taken as it is:
+        an encoder, or your own function that maps a list of str to an array (n, d).
 
     Returns
     -------
@@ -36,9 +36,9 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
     Raises
     ------
     TypeError
-        Something else, or a class in place of an instance of it.
+        Something else, or a class in place of an instance.
     ValueError
-        A misspelt "ngrams": it is not taken for a model to be downloaded.
+        A misspelt "ngrams", which is not taken for a model to download.
     """
     if isinstance(encoder, type):
         raise TypeError(
@@ -78,22 +78,22 @@ def encode_texts(encoder: TextEncoder, texts: list[str]) -> np.ndarray:
     Raises
     ------
     TypeError
-        The encoder returned no numbers.
+        The encoder did not return numbers.
     ValueError
-        It returned another shape than one row a text, no column, or NaN or infinity; the message
-        names the text.
+        It did not return one row per text, or no column, or NaN or infinity; the message names the
+        text.
     """
     returned = encoder(list(texts))
     try:
         vectors = np.asarray(returned, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            "The header encoder must return a dense array (n, d) of numbers, one row a text; got "
+            "The header encoder must return a dense array (n, d) of numbers, one row per text; got "
             f"{type(returned).__name__!r} ({error})."
         ) from error
     if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.shape[1] == 0:
         raise ValueError(
-            "The header encoder must return an array (n, d), one row a text; for "
+            "The header encoder must return an array (n, d), one row per text; for "
             f"{len(texts)} texts it returned the shape {vectors.shape}."
         )
     broken = ~np.isfinite(vectors).all(axis=1)

@@ -13,10 +13,10 @@ from tabimg.messages import shorten
 
 
 class TextVectors:
-    """Vectors of RMS 1 for texts, through an encoder that sees every distinct text once.
+    """Vectors of RMS 1 for texts; the encoder sees every distinct text once.
 
-    Texts without a vector yet are encoded in one call and kept from then on. A saved model keeps
-    the vectors it used: rebuilt from them it never asks the encoder for a known text.
+    New texts are encoded in one call, and their vectors are kept. A saved model keeps the vectors
+    it used: once rebuilt, it never asks the encoder for a known text.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ class TextVectors:
     -----
     Root mean square 1 is the scale at which a header survives the product with a cell's value.
 
-    An encoder may have nothing to say of a text, and return zeros: the n-grams of "" or "?" are
-    such. The text then gets a direction of its own, signs drawn by a hash of the text (SHAKE-256),
-    nearly orthogonal to every other vector: it stands for itself alone, as a bare column index
-    would, and is neither NaN nor lost.
+    An encoder may return zeros for a text, as n-grams do for "" or "?". The text then gets a
+    direction of its own, with signs drawn by a hash of the text (SHAKE-256), nearly orthogonal to
+    every other vector: it stands for itself alone, as a bare column index would, and is neither NaN
+    nor lost.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class TextVectors:
         self._vectors = _checked_vectors(texts, vectors)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """Give the vectors of texts, encoding those that are new.
+        """Return the vectors of texts, encoding those that are new.
 
         Parameters
         ----------
@@ -72,12 +72,12 @@ class TextVectors:
         Returns
         -------
         ndarray of shape (len(texts), d), dtype float32
-            Rows of root mean square 1. d is 0 where no text was ever encoded.
+            Rows of root mean square 1. d is 0 if no text was ever encoded.
 
         Raises
         ------
         TypeError
-            A text is no string.
+            A text is not a string.
         TypeError, ValueError
             See `encode_texts`; or the encoder changed the width of its vectors.
         """
@@ -101,7 +101,7 @@ class TextVectors:
 
     @property
     def texts(self) -> list[str]:
-        """The known texts, in the order in which they came."""
+        """The known texts, in order of arrival."""
         return list(self._rows)
 
     @property
@@ -111,11 +111,11 @@ class TextVectors:
 
     @property
     def width(self) -> int:
-        """Width d of the vectors; 0 where no text was ever encoded."""
+        """Width d of the vectors; 0 if no text was ever encoded."""
         return self._vectors.shape[1]
 
     def copy(self) -> TextVectors:
-        """Return vectors that may learn new texts without these knowing."""
+        """Return a copy, which learns new texts independently."""
         return TextVectors(self.encoder, self.texts, self._vectors)
 
     def to_state(self) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class TextVectors:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> TextVectors:
-        """Rebuild the vectors from :meth:`to_state`, bit by bit.
+        """Rebuild the vectors from :meth:`to_state`, bit for bit.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class TextVectors:
 def nearest_headers(
     unknown: Sequence[str], known: Sequence[str], vectors: TextVectors, n: int = 1
 ) -> dict[str, list[tuple[str, float]]]:
-    """Find what a model would take unknown headers for.
+    """Find which known headers a model would take unknown ones for.
 
     Parameters
     ----------
@@ -146,13 +146,13 @@ def nearest_headers(
     vectors : TextVectors
         Encodes what is new to it.
     n : int, default=1
-        How many known headers to give for each unknown one, at most.
+        The most known headers to return for each unknown one.
 
     Returns
     -------
     dict of str to list of (str, float)
         For each distinct unknown header the nearest distinct known ones, nearest first, with
-        their cosine similarity in [-1, 1]; of equally near ones the first known.
+        their cosine similarity in [-1, 1]; ties go to the one known first.
 
     Raises
     ------
@@ -174,8 +174,8 @@ def nearest_headers(
 
 
 def _scaled(vectors: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-    """Scale float64 vectors (n, d) to RMS 1; those of zeros become directions of their own."""
-    # The largest entry goes first: the square of a very small one would be zero.
+    """Scale float64 vectors (n, d) to RMS 1; zeros become directions of their own."""
+    # First divided by the largest entry: the square of a very small one would be zero.
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     silent = largest == 0.0
     vectors = vectors / np.where(silent, 1.0, largest)
@@ -197,7 +197,7 @@ def _checked_vectors(texts: Sequence[str], vectors: np.ndarray | None) -> np.nda
     vectors = np.asarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise ValueError(
-            f"vectors must have one row a text: {len(texts)} texts, shape {vectors.shape}."
+            f"vectors must have one row per text: {len(texts)} texts, shape {vectors.shape}."
         )
     if len(set(texts)) != len(texts):
         raise ValueError("texts must be distinct: one of them is given twice.")

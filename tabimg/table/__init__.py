@@ -1,4 +1,4 @@
-"""Tables in numbers: schema, codec and corruption. Knows no network and no image."""
+"""Tables as numbers: schema, codec and corruption. Knows nothing of networks or images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
     "read_columns",
 ]
 
-# They have a room of their own now.
+# Moved to a room of their own.
 _IN_HEADERS = {
     "ABBREVIATIONS",
     "NgramEncoder",

@@ -20,7 +20,7 @@ BOOLEAN_CATEGORIES = ("False", "True")
 
 
 class Vocabulary:
-    """Keys to codes: 0 = unknown, 1 = missing, 2 and up = the categories in the order given.
+    """Keys to codes: 0 = unknown, 1 = missing, 2 and up = the categories in the given order.
 
     Parameters
     ----------

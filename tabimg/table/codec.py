@@ -21,7 +21,7 @@ __all__ = ["MAX_CATEGORIES", "EncodedTable", "TableCodec"]
 
 _CONTINUOUS = (ColumnKind.NUMERIC, ColumnKind.DATETIME)
 _DISCRETE = (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)
-_LARGEST_DAY = 1e8  # datetime64 in microseconds ends a little further out
+_LARGEST_DAY = 1e8  # datetime64 in microseconds reaches a little further
 
 
 class TableCodec:
@@ -30,7 +30,7 @@ class TableCodec:
     Numeric and datetime columns are scaled (:class:`~tabimg.table.scaling.RobustScaling`);
     categorical and boolean columns become codes (:class:`~tabimg.table.categories.Vocabulary`).
     Everything is learned from the rows given to :meth:`fit`. Columns without an observed cell
-    there are carried as nothing.
+    there are ignored.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class TableCodec:
         return EncodedTable(self._scaling.transform(matrix), codes)
 
     def _numeric_matrix(self, X: Any) -> np.ndarray | None:
-        """Return the numeric columns in one go where table and schema hold nothing but numbers."""
+        """Return the numeric columns in one go if table and schema hold nothing but numbers."""
         if len(self._categorical_positions) or ColumnKind.DATETIME in self.schema.kinds:
             return None
         matrix = numeric_matrix(X)

@@ -1,4 +1,4 @@
-"""Tables of several cohorts, each with columns of its own, as rows of one encoded table."""
+"""Tables of several cohorts, each with its own columns, as rows of one encoded table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CohortCodec", "CohortTable"]
 
 @dataclass(frozen=True, eq=False)
 class CohortTable:
-    """Rows of several cohorts below each other, each with the cells of its own columns.
+    """Stacked rows of several cohorts, each with the cells of its own columns.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class CohortTable:
     codes : ndarray of shape (n_rows, Q), dtype int64
         The same for categorical cells, then the code of a missing cell.
     cohorts : ndarray of shape (n_rows,), dtype int64
-        Place of the row's cohort in the codec's ``names``.
+        Position of the row's cohort in the codec's ``names``.
     """
 
     numeric: np.ndarray
@@ -79,14 +79,14 @@ class CohortCodec:
         ----------
         names : sequence of str or int
         tables : sequence of tables
-            One a cohort, as in `TableCodec.fit`.
+            One per cohort, as in `TableCodec.fit`.
         categorical : sequence of str or int, default=()
             Columns that are categories in each cohort that has them.
 
         Raises
         ------
         TypeError, ValueError
-            As `TableCodec.fit`, or a column's name stands twice; the message names the cohort where
+            As `TableCodec.fit`, or a column's name occurs twice; the message names the cohort if
             there are several.
         """
         several = len(names) > 1
@@ -96,18 +96,18 @@ class CohortCodec:
         )
 
     def find(self, name: str | int) -> TableCodec | None:
-        """Give the codec of a cohort; None where it is not known."""
+        """Return the codec of a cohort; None if the cohort is unknown."""
         return self.codecs[self.names.index(name)] if name in self.names else None
 
     def encode(self, names: Sequence[str | int], tables: Sequence[Any]) -> CohortTable:
-        """Encode tables of known cohorts below each other.
+        """Encode tables of known cohorts and stack their rows.
 
-        Columns may come in any order, and beside others without any cell.
+        Columns may come in any order; further columns are allowed if they hold no observed cell.
 
         Raises
         ------
         ValueError
-            If a cohort is not known, lacks columns or has new ones, or as `TableCodec.encode`.
+            If a cohort is unknown, lacks columns or has new ones, or as `TableCodec.encode`.
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
@@ -140,7 +140,7 @@ def _fit_one(
 
 
 def require_distinct(names: Sequence[str | int]) -> None:
-    """Check that no column's name stands twice."""
+    """Check that no column's name occurs twice."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"there is more than one column named {shorten(twice)}: rename one")
@@ -170,7 +170,7 @@ def _known_columns(name: str | int, codec: TableCodec, table: Any) -> list[RawCo
 
 
 def _stacked(parts: Sequence[np.ndarray], filling: Any) -> np.ndarray:
-    """Put matrices of different widths below each other."""
+    """Stack matrices of different widths."""
     width = max(part.shape[1] for part in parts)
     whole = np.full((sum(map(len, parts)), width), filling, dtype=parts[0].dtype)
     start = 0

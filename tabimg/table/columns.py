@@ -1,4 +1,4 @@
-"""The common currency of the table code: one column, read and typed."""
+"""What the table code passes around: one column, read and typed."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class RawColumn:
     name : str or int
         Column name, or the position for tables without names.
     kind : ColumnKind
-        What the cells are. ``EMPTY`` where no cell gives a hint of its type.
+        What the cells are. ``EMPTY`` if no cell gives a hint of its type.
     values : ndarray of shape (n_rows,)
         float64 with NaN for a missing cell (numeric, datetime, empty), or object holding str keys
         with None for a missing cell (categorical, boolean). A datetime is the number of days
         since 1970-01-01 UTC; a duration and a time of day are numeric, in days.
     cells : ndarray of shape (n_rows,), dtype object, or None, default=None
-        The cells as they came, where their types differ: for messages.
+        The original cells, if their types differ: for messages.
     """
 
     name: str | int
@@ -68,7 +68,7 @@ class RawColumn:
         return np.isnan(self.values)
 
     def all_missing(self) -> bool:
-        """Return whether no cell is observed."""
+        """Return whether all cells are missing."""
         return self.kind is ColumnKind.EMPTY or bool(self.missing().all())
 
 

@@ -37,7 +37,7 @@ class Corruption(ABC):
 
     Each observed cell is masked with probability ``mask_rate``, independently; a row in which no
     cell was masked gets one, uniformly among its observed cells. Missing and unknown cells are
-    never masked, nor is a column of which the training rows show no value.
+    never masked, nor are columns without an observed cell in the training rows.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Corruption(ABC):
         Parameters
         ----------
         batch : EncodedTable of n_rows rows
-            Of the training rows' columns.
+            With the training rows' columns.
         rng : numpy.random.Generator
             The only source of randomness.
 
@@ -98,7 +98,7 @@ class Corruption(ABC):
         """
         self._check_columns(batch)
         numeric_observed, code_observed = batch.observed()
-        # A column that the training rows never show has nothing to learn from.
+        # A column that no training row shows has no marginal to draw from.
         maskable = np.hstack(
             [numeric_observed & self._numeric_seen, code_observed & self._code_seen]
         )
@@ -157,7 +157,7 @@ class MarginalCorruption(Corruption):
 
 
 class ConstantCorruption(Corruption):
-    """A masked cell becomes a constant of its column; for comparison with the marginal.
+    """A masked cell becomes a constant of its column; a baseline for the marginal.
 
     Parameters
     ----------
@@ -206,12 +206,12 @@ def mean_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
 
 
 def zero_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
-    """Replace numbers by the scaled 0, categories by the unknown one: networks see only zeros."""
+    """Replace numbers by the scaled 0, categories by the unknown one: networks see zeros only."""
     return ConstantCorruption(training, mask_rate, 0.0, UNKNOWN)
 
 
 def token_corruption(training: EncodedTable, mask_rate: float) -> Corruption:
-    """Make cells missing, for networks that learn a token of missing cells for every column."""
+    """Make cells missing, for networks that learn a missing-cell token for every column."""
     return ConstantCorruption(training, mask_rate, np.nan, MISSING)
 
 
@@ -236,7 +236,7 @@ def _draw_mask(maskable: np.ndarray, rate: float, rng: np.random.Generator) -> n
     mask = (rng.random(maskable.shape) < rate) & maskable
     bare = np.flatnonzero(maskable.any(axis=1) & ~mask.any(axis=1))
     if len(bare):
-        # The largest of equally distributed scores falls on each maskable cell equally often.
+        # Scores are identically distributed: the largest falls on each maskable cell equally often.
         scores = np.where(maskable[bare], rng.random((len(bare), maskable.shape[1])), -1.0)
         mask[bare, scores.argmax(axis=1)] = True
     return mask

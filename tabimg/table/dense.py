@@ -1,4 +1,4 @@
-"""The dense matrix of an encoded table, for models that want plain numbers."""
+"""An encoded table as a dense matrix, for models that take plain numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def dense_matrix(
     -------
     ndarray of shape (n_rows, m), dtype float32
         The numeric columns (missing = 0), their missing indicators, then for each categorical
-        column the one-hot of its categories and its missing indicator. An unknown cell is all 0.
+        column the one-hot code of its categories and its missing indicator. An unknown cell is
+        all 0.
     """
     missing = np.isnan(table.numeric)
     parts = [

@@ -1,4 +1,4 @@
-"""A table in numbers."""
+"""A table as numbers."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class EncodedTable:
 
     @staticmethod
     def concat(tables: Sequence[EncodedTable]) -> EncodedTable:
-        """Return the rows of all tables, one below the other.
+        """Stack the rows of several tables.
 
         Parameters
         ----------
         tables : sequence of EncodedTable
-            At least one, all of the same columns.
+            At least one, all with the same columns.
 
         Raises
         ------
@@ -94,11 +94,10 @@ class EncodedTable:
         Returns
         -------
         ndarray of shape (n_rows,), dtype int64
-            Two rows have the same id if and only if they are identical; a missing cell equals a
-            missing cell. Ids count from 0 in order of first appearance, so they compare rows of
-            one table, not of two.
+            Two rows have the same id if and only if they are identical; missing cells are equal.
+            Ids count from 0 in order of first appearance, so they compare rows of one table only.
         """
-        # One bit pattern a value: NaN has many, zero has two.
+        # One bit pattern per value: NaN has many, zero has two.
         numeric = np.where(np.isnan(self.numeric), np.float32(np.nan), self.numeric + 0.0)
         packed = np.hstack(
             [

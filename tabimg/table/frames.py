@@ -1,6 +1,6 @@
 """Read any table a user may hold into typed columns.
 
-Every source ends as one numpy array a column, and the array's dtype decides: that is why pandas,
+Every source ends up as one numpy array per column, and its dtype decides: that is why pandas,
 Polars, bare arrays and lists of rows give the same numbers.
 """
 
@@ -34,12 +34,12 @@ def read_columns(X: Any) -> list[RawColumn]:
     Returns
     -------
     list of RawColumn
-        In the table's order. Names are positions where the table has none.
+        In the table's order. If the table has no names, they are positions.
 
     Raises
     ------
     TypeError
-        The object is no table, or a cell is not a scalar.
+        The object is not a table, or a cell is not a scalar.
     ValueError
         The table is not two-dimensional, has no column, or holds complex or infinite values.
     """
@@ -63,7 +63,7 @@ def read_columns(X: Any) -> list[RawColumn]:
 
 
 def numeric_matrix(X: Any) -> np.ndarray | None:
-    """Return the table as one float64 matrix where that needs no work on single columns.
+    """Return the table as one float64 matrix if no column needs separate treatment.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def numeric_matrix(X: Any) -> np.ndarray | None:
     Returns
     -------
     ndarray of shape (n_rows, n_columns), dtype float64, or None
-        None where the table is anything but a 2-D real array or a pandas frame of plain real
+        None if the table is anything but a 2-D real array or a pandas frame of plain real
         columns; :func:`read_columns` reads those. May share memory with ``X``.
 
     Raises
@@ -132,7 +132,7 @@ def _as_array(X: Any) -> np.ndarray:
 
 
 def not_two_dimensional(shape: tuple[int, ...]) -> ValueError:
-    """Make the error of an array of another shape than a table has."""
+    """Make the error for an array that is not shaped like a table."""
     return ValueError(
         f"Expected 2D array, got {len(shape)}D array instead (shape={shape}). Reshape your data: "
         "array.reshape(-1, 1) for a single column, array.reshape(1, -1) for a single row; for a "
@@ -191,14 +191,14 @@ def _read_series(name: str | int, series: pd.Series) -> RawColumn:
 
 
 def _array_of_series(series: pd.Series) -> np.ndarray:
-    """Give a column as numpy array: of a dtype of numpy's own where there is a fitting one."""
+    """Return a column as a numpy array, of a native dtype if one fits."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         return series.to_numpy()
     if isinstance(dtype, pd.DatetimeTZDtype):
         return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
     if isinstance(dtype, pd.PeriodDtype):
-        # Read as objects, a period outside the range is named by its row.
+        # Read as objects, so that a period out of range is reported with its row.
         with suppress(ValueError, OverflowError):
             return series.dt.to_timestamp(how="start").to_numpy()
     if isinstance(dtype, pd.SparseDtype):
@@ -214,7 +214,7 @@ def _is_arrow_dictionary(dtype: Any) -> bool:
 
 @contextmanager
 def _extracting(name: str | int, dtype: Any) -> Iterator[None]:
-    """Name the column that its library cannot turn into an array, whatever its error."""
+    """Name the column that its library cannot turn into an array, whatever the error."""
     try:
         yield
     except Exception as error:
@@ -227,7 +227,7 @@ def _extracting(name: str | int, dtype: Any) -> Iterator[None]:
 def _read_pandas_category(name: str | int, series: pd.Series) -> RawColumn:
     """Read the few categories instead of the many cells."""
     categories = series.cat.categories.to_numpy(dtype=object)
-    # The text beside the categories keeps numbers and bools categorical, as the dtype says.
+    # The extra text keeps categories that are numbers or bools categorical, as the dtype says.
     keys = read_objects(name, object_array([*categories, ""], len(categories) + 1)).values.copy()
     keys[-1] = None  # code -1 is a missing cell
     codes = series.cat.codes.to_numpy()

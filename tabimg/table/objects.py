@@ -1,4 +1,4 @@
-"""Columns of Python objects: what they hold, decided by the types of their cells."""
+"""Columns of Python objects: what they hold, judged by the types of their cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INSTANTS = (dt.date, np.datetime64, pd.Period)
 _TIMES = (dt.time,)
 _NUMBERS = (numbers.Real, Decimal)
 _NAMES = (str, bytes, os.PathLike, Enum, uuid.UUID, pd.Interval)
-# np.timedelta64 also counts as an integer: durations are asked for before numbers.
+# np.timedelta64 also counts as an integer: check for durations before numbers.
 _SCALARS = (*_BOOLEANS, *_DURATIONS, *_INSTANTS, *_TIMES, *_NUMBERS, *_NAMES)
 
 # What the cells of a column of each kind may be.
@@ -52,7 +52,7 @@ def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
     Returns
     -------
     RawColumn
-        Boolean, numeric or datetime where every observed cell is of that type, categorical
+        Boolean, numeric or datetime if every observed cell is of that type, categorical
         otherwise. Strings are never parsed as numbers or dates.
 
     Raises
@@ -60,8 +60,8 @@ def read_objects(name: str | int, values: np.ndarray) -> RawColumn:
     TypeError
         A cell is not a scalar (a list, a dict, an image ...).
     ValueError
-        A cell is complex, infinite, or of a value that its type should not have, such as a date
-        that its time zone moves out of the calendar.
+        A cell is complex, infinite, or invalid for its type, such as a date that its time zone
+        moves out of the calendar.
     """
     missing = missing_cells(describe(name), values)
     cells = values[~missing].tolist() if missing.any() else values.tolist()
@@ -93,7 +93,7 @@ def strays(cells: np.ndarray, kind: ColumnKind) -> np.ndarray:
     Returns
     -------
     int64 array
-        Their rows; missing cells suit every kind, and every cell suits a categorical column.
+        Their rows; missing cells fit every kind, and every cell fits a categorical column.
     """
     held = _HELD.get(kind, (object,))
     suits = np.fromiter((isinstance(cell, held) for cell in cells), dtype=bool, count=len(cells))
@@ -120,7 +120,7 @@ def refuse_infinite(name: str | int, values: np.ndarray) -> None:
 
 
 def missing_cells(where: str, values: np.ndarray) -> np.ndarray:
-    """Tell which cells are missing, as `pandas.isna` does; some objects cannot even be asked.
+    """Return which cells are missing, as `pandas.isna` does; some objects fail even that.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def read_instants(name: str | int, values: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        A cell is more than the 292,000 years from 1970 that microseconds reach.
+        A cell is more than 292,000 years from 1970, beyond the reach of microseconds.
     """
     instants, far = _in_microseconds(values)
     if far.any():
@@ -166,7 +166,7 @@ def read_instants(name: str | int, values: np.ndarray) -> np.ndarray:
 
 
 def unreadable(where: str, row: int, cell: Any, reason: object) -> ValueError:
-    """Make the error of a cell that cannot be read, in what the message calls ``where``."""
+    """Make the error for a cell that cannot be read, in what the message calls ``where``."""
     return ValueError(
         f"{where}, row {row}: {shorten(cell)} cannot be read "
         f"({shorten(str(reason) or type(reason).__name__)}). Correct the cell, or make it missing."
@@ -204,7 +204,7 @@ def _guarded(
     cells: list[Any],
     missing: np.ndarray,
 ) -> np.ndarray:
-    """Convert cells, and name the one that cannot be: cells are anybody's objects."""
+    """Convert cells, and name the one that fails: cells may be any objects."""
     try:
         return convert(cells)
     except Exception:
@@ -213,7 +213,7 @@ def _guarded(
 
 
 def first_failing(convert: Callable[[Any], Any], cells: list[Any]) -> tuple[int, Exception]:
-    """Find the first of some cells, of which one cannot be converted, and its error."""
+    """Find the first cell that cannot be converted, and its error; there must be one."""
     for position, cell in enumerate(cells):
         try:
             convert(cell)
@@ -277,7 +277,7 @@ def _float_or_infinity(cell: Any) -> float:
 
 
 def _in_microseconds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Convert datetime64 or timedelta64 values, and tell which of them do not fit."""
+    """Convert datetime64 or timedelta64 values, and return which of them do not fit."""
     dtype = f"{values.dtype.kind}8[us]"
     try:
         instants = values.astype(dtype)
@@ -288,7 +288,7 @@ def _in_microseconds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return instants, far
     if np.datetime_data(values.dtype)[0] not in _COARSE_UNITS:
         return instants, np.zeros(len(values), dtype=bool)
-    # numpy before 2.5 wraps around without a word.
+    # numpy before 2.5 wraps around silently.
     return instants, (instants.astype(values.dtype) != values) & ~np.isnat(values)
 
 

@@ -10,10 +10,10 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-# Operating systems take no path that is longer; a longer cell is a report, or an encoded photo.
+# Operating systems take no longer paths; a longer cell is a report, or an encoded photo.
 LONGEST_PATH = 4096
-# Each pattern is tried from one place, or fails at once at most places: the work grows with the
-# length of a cell alone.
+# Each pattern is tried at one position, or fails at once at most positions: the work grows
+# linearly with the length of a cell.
 _IMAGE_EXTENSIONS = (
     r"avif|bmp|dcm|gif|heic|heif|jfif|jp2|jpe|jpeg|jpg|"
     r"nii|nii\.gz|pgm|png|pnm|ppm|svs|tga|tiff?|webp"
@@ -24,7 +24,7 @@ _LETTER = re.compile(r"[^.\s]")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://\S+", re.IGNORECASE)
 _IMAGE_IN_ADDRESS = re.compile(rf"\.(?:{_IMAGE_EXTENSIONS})(?:[?#]|$)", re.IGNORECASE)
 _DATA_URI = re.compile(r"data:image/", re.IGNORECASE)
-# An extension begins with a letter: "1/2.5" is no path.
+# An extension begins with a letter: "1/2.5" is not a path.
 _FILE_IN_FOLDER = re.compile(r"[\\/][^\\/]*\.[A-Za-z][A-Za-z0-9]{0,4}$")
 _LOOKED_AT = 1000
 
@@ -39,14 +39,14 @@ def looks_like_file_paths(values: Iterable[object]) -> bool:
     ----------
     values : iterable of object
         The cells of one column (or of ``y``). Missing cells do not count; of the others the first
-        1,000 are looked at.
+        1,000 are checked.
 
     Returns
     -------
     bool
-        True where more than half of the cells are path objects, or strings of at most 4,096
+        True if more than half of the cells are path objects, or strings of at most 4,096
         characters that end in the extension of an image file, or that hold a folder separator and
-        end in any extension, or that are the address of an image; data URIs have any length.
+        end in any extension, or that are the address of an image; data URIs may have any length.
     """
     observed = list(islice((v for v in values if not _is_missing(v)), _LOOKED_AT))
     paths = sum(_is_path(value) for value in observed)

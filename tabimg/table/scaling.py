@@ -1,4 +1,4 @@
-"""Numbers of any size to numbers a network can use, and back."""
+"""From numbers of any magnitude to numbers a network can use, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NORMAL_IQR = 1.349
 _LARGEST = 1e150
 # float32 cannot tell ratios above this from 1: decoded tails end at about 9,000 scales.
 _LARGEST_RATIO = 1.0 - 1e-7
-# Rows a block: temporaries stay in the processor's cache.
+# Rows per block: temporaries stay in the processor's cache.
 _BLOCK_ROWS = 8192
 
 
@@ -51,7 +51,7 @@ class RobustScaling:
         Parameters
         ----------
         matrix : ndarray of shape (n_rows, n_columns), dtype float64
-            NaN = missing; at least one observed cell a column.
+            NaN = missing; at least one observed cell per column.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class RobustScaling:
     def inverse(self, encoded: np.ndarray) -> np.ndarray:
         """Decode; the inverse of :meth:`transform` up to float32 rounding.
 
-        Rounding weighs more the further out a value lies: about 1e-6 of the scale in the bulk,
+        Rounding matters more the further out a value lies: about 1e-6 of the scale in the bulk,
         0.5 % of the value at 1,000 scales. Values beyond 9,000 scales decode to about that bound.
 
         Parameters
@@ -109,7 +109,7 @@ class RobustScaling:
 def _smooth_clip(
     values: np.ndarray, median: np.ndarray | float, scale: np.ndarray | float
 ) -> np.ndarray:
-    # Two ends of the float64 range may differ by more than it holds: infinity is clipped again.
+    # The two ends of the float64 range differ by more than it holds: infinity is clipped below.
     with np.errstate(over="ignore"):
         z = np.subtract(values, median)
         z /= scale
@@ -125,7 +125,7 @@ def _smooth_clip(
 def _fit_column(column: np.ndarray) -> tuple[float, float, float, float]:
     """Return the median, scale, clip mean and clip standard deviation of one column."""
     observed = column[~np.isnan(column)]
-    # By a power of two (exact) into [-1, 1]: no difference or square leaves float64's range.
+    # Scaled by a power of two (exact) into [-1, 1]: no difference or square leaves the range.
     exponent = int(np.frexp(np.abs(observed).max())[1])
     unit = np.ldexp(observed, -exponent)
     lower, median, upper = np.quantile(unit, (0.25, 0.5, 0.75))

@@ -26,8 +26,8 @@ class TableSchema:
     names : tuple of str or int
         Column names in order; they may repeat.
     kinds : tuple of ColumnKind
-        One a column. ``EMPTY`` columns had no observed cell in the training rows and are carried
-        as nothing.
+        One per column. ``EMPTY`` columns had no observed cell in the training rows and are
+        ignored.
     """
 
     names: tuple[str | int, ...]
@@ -55,7 +55,8 @@ class TableSchema:
         -----
         UserWarning
             Columns without any observed cell, by name: they are ignored from here on. A column of
-            categories most of whose cells are numbers, dates or bools, with the first that is not.
+            categories most of whose cells are numbers, dates or bools, with the first that is not
+            one.
         """
         if not columns:
             raise ValueError("Found a table with 0 feature(s) while a minimum of 1 is required.")
@@ -99,7 +100,7 @@ class TableSchema:
         Returns
         -------
         list of RawColumn
-            One a fitted column, each of the fitted kind.
+            One per fitted column, each of the fitted kind.
 
         Raises
         ------
@@ -113,7 +114,7 @@ class TableSchema:
     def check_names(self, names: Sequence[str | int]) -> None:
         """Raise ValueError where the number of columns, or their names, differ from the fit's.
 
-        Names are compared only where both tables have them (positions stand in for no names).
+        Names are compared only where both tables have them (positions stand in for missing names).
 
         Parameters
         ----------
@@ -166,7 +167,7 @@ def as_categories(column: RawColumn) -> RawColumn:
     """
     if column.kind is ColumnKind.DATETIME:
         raise ValueError(
-            f"{describe(column.name)} holds dates, which are no categories: turn them into text"
+            f"{describe(column.name)} holds dates, which are not categories: turn them into text"
         )
     if column.all_missing() or column.kind is ColumnKind.CATEGORICAL:
         return RawColumn(column.name, column.kind, column.values)
@@ -174,7 +175,7 @@ def as_categories(column: RawColumn) -> RawColumn:
 
 
 def first_misfit(column: RawColumn, kind: ColumnKind) -> tuple[int, object]:
-    """Find the cell for which a column is not of a kind.
+    """Find the cell that keeps a column from being of a kind.
 
     Parameters
     ----------
@@ -186,8 +187,8 @@ def first_misfit(column: RawColumn, kind: ColumnKind) -> tuple[int, object]:
     -------
     row : int
     cell : object
-        As it came, or as it is read: the first that does not fit, or the first there is where each
-        of them would fit alone.
+        As it came, or as it was read: the first that does not fit, or the first of all if each
+        would fit on its own.
     """
     if column.cells is not None and len(rows := strays(column.cells, kind)):
         return int(rows[0]), column.cells[rows[0]]
@@ -214,7 +215,7 @@ def _how(now: ColumnKind, kind: ColumnKind) -> str:
 
 
 def _looks_of_most(column: RawColumn) -> str | None:
-    """Say what a column of mixed cells looks like but for a few of them."""
+    """Say what a column of mixed cells looks like, apart from a few of them."""
     if column.cells is None:
         return None
     n_cells = int((~column.missing()).sum())

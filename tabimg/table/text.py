@@ -8,42 +8,41 @@ from itertools import islice
 
 from tabimg.messages import shorten
 
-# Nowhere do two parts of a pattern share a run of blanks: the work would grow with its square.
+# No two parts of a pattern may share a run of blanks: the work would grow with its square.
 _NUMBER = re.compile(r"\s*[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?\s*(?:%\s*)?")
 _DATE = re.compile(
     r"\s*(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})"
     r"(?:[T ]\d{1,2}:\d{2}(?:.*\S)?)?\s*"
 )
 _CODE = re.compile(r"\d+")
-# What people write where they know nothing.
+# What people write for an unknown value.
 _UNKNOWN = re.compile(
     r"\s*(?:(?:[?.*#-]+|n\.?/?a\.?|nan|null|none|nil|unk|unknown|missing)\s*)?", re.IGNORECASE
 )
 _LOOKED_AT = 1000
-# Of a number, a date or a mark; longer text is a report, or an encoded file.
+# Longest number, date or mark; longer text is a report, or an encoded file.
 _LONGEST = 1000
 _MOST = 0.9
 _FEW_CELLS = 20
 
 
 def suspicion(values: Iterable[str | None]) -> str | None:
-    """Say what the text of a column looks like, where that is not a set of categories.
+    """Say what the text of a column looks like, if that is not a set of categories.
 
     Used to warn a user; it never changes what a column is.
 
     Parameters
     ----------
     values : iterable of str or None
-        The keys of a categorical column; of those that are not missing the first 1,000 are looked
-        at.
+        The keys of a categorical column; the first 1,000 that are not missing are checked.
 
     Returns
     -------
     str or None
-        The looks, the first cell that looks otherwise, with its row, and the remedy; None where
-        nothing is suspicious, with fewer than 20 cells always. Text of digits alone is taken for
-        codes, such as postal codes, on purpose, unless there is a mark for unknown cells, such as
-        ``"?"``, among them.
+        What it looks like, the first cell that does not, with its row, and the remedy; None if
+        nothing is suspicious, and always with fewer than 20 cells. Text of digits alone is taken
+        for codes, such as postal codes, on purpose, unless a mark for unknown cells, such as
+        ``"?"``, is among them.
     """
     rows = ((row, value) for row, value in enumerate(values) if value is not None)
     observed = list(islice(rows, _LOOKED_AT))
@@ -61,28 +60,28 @@ def suspicion(values: Iterable[str | None]) -> str | None:
             f"codes, turn the column into numbers, {_WAYS['numeric']}"
         )
     if len({value for _, value in observed}) > _MOST * len(observed):
-        return "has another text in almost every row: drop it if it names the rows"
+        return "has a different text in almost every row: drop it if it names the rows"
     return None
 
 
 def remedy(kind: str) -> str:
-    """Say how a column of text becomes one of numbers or dates, or how unknown cells are written.
+    """Say how text is turned into numbers or dates, or how unknown cells are written.
 
     Parameters
     ----------
     kind : str
-        As the values of `ColumnKind`.
+        One of the values of `ColumnKind`.
     """
     return _WAYS.get(kind, "None for instance")
 
 
 def reads_as(kind: str, text: str) -> bool:
-    """Tell whether a text is the written form of a number, a date or a bool.
+    """Return whether a text is the written form of a number, a date or a bool.
 
     Parameters
     ----------
     kind : str
-        As the values of `ColumnKind`.
+        One of the values of `ColumnKind`.
     text : str
     """
     pattern = _PATTERNS.get(kind)

@@ -113,13 +113,13 @@ def test_dates_are_scaled_as_dates_and_numbers_as_numbers(own: TableCodec) -> No
     assert adopted.nearest["visit weight"][0] == "weight_kg"
     dates = pd.DataFrame({"weight date": pd.to_datetime(["2020-02-15"])})
     assert run(dates, None, own).nearest["weight date"][0] == "visit"
-    with pytest.raises(ValueError, match=r"'weight date' is datetime, and no such column"):
+    with pytest.raises(ValueError, match=r"'weight date' is datetime, and there was no such"):
         run(dates, None, TableCodec().fit(FITTED[["weight_kg", "sex"]]))
 
 
 def test_number_without_any_known_number_is_refused(own: TableCodec) -> None:
     words = TableCodec().fit(FITTED[["sex"]])
-    with pytest.raises(ValueError, match=r"'bmi' is numeric, and no such column"):
+    with pytest.raises(ValueError, match=r"'bmi' is numeric, and there was no such column"):
         run(pd.DataFrame({"bmi": [20.0]}), None, words)
     adopted = run(pd.DataFrame({"gender": ["female"]}), None, TableCodec().fit(FITTED[["visit"]]))
     assert adopted.nearest == {"gender": ("", 0.0)}
