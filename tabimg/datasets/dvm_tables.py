@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from tabimg.datasets.table_file import read_csv
+
 SIZES = ["Wheelbase", "Height", "Width", "Length"]
 NUMERIC = [
     *SIZES, "Adv_year", "Adv_month", "Reg_year", "Runned_Miles", "Price", "Seat_num", "Door_num",
@@ -154,9 +156,9 @@ def _as_numbers(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 def _read_table(folder: Path, file: str, columns: list[str]) -> pd.DataFrame:
     """Read some columns of a table as text."""
     # Some tables have blanks around the names: " Genmodel_ID".
-    table = pd.read_csv(
-        _find_table(folder, file), usecols=lambda name: name.strip() in columns, dtype=str
-    ).rename(columns=str.strip)
+    path, remedy = _find_table(folder, file), "Unpack the tables of the DVM-CAR set anew."
+    table = read_csv(path, str, remedy, wanted=lambda name: name.strip() in columns)
+    table = table.rename(columns=str.strip)
     missing = [name for name in columns if name not in table]
     if missing:
         raise ValueError(

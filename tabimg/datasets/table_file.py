@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ READERS = {
     (".html", ".htm"): "read_html",
 }
 MOST_LISTED = 2000
+READ_IT_YOURSELF = (
+    "Read it yourself, for example with pandas.read_csv(path, sep=..., encoding=...), and pass the "
+    "frame."
+)
 
 
 def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
@@ -74,18 +79,48 @@ def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
         )
     if not path.is_file():
         raise FileNotFoundError(f"table: there is no file {shown}.{near_entries(path.absolute())}")
+    if name.endswith(CSV_SUFFIXES):
+        return read_csv(path, dict.fromkeys(text_columns, str), READ_IT_YOURSELF)
+    with _readable(path, READ_IT_YOURSELF), import_hint("Reading Parquet needs pyarrow", "pyarrow"):
+        return pd.read_parquet(path)
+
+
+def read_csv(
+    path: Path, dtype: Any, remedy: str, wanted: Callable[[Any], bool] | None = None
+) -> pd.DataFrame:
+    """Read a CSV file that is there.
+
+    Parameters
+    ----------
+    path : Path
+    dtype : type, or mapping of column label to type
+        As of `pandas.read_csv`.
+    remedy : str
+        What to do about a file that cannot be read.
+    wanted : callable, optional
+        Tells by its label whether a column is read; None reads all.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    """
+    with _readable(path, remedy):
+        # Types are inferred from whole columns, not from blocks of rows.
+        return pd.read_csv(path, dtype=dtype, usecols=wanted, low_memory=False)
+
+
+@contextlib.contextmanager
+def _readable(path: Path, remedy: str) -> Iterator[None]:
+    """Name the file that a parser fails on, and say what to do."""
+    shown = shorten(str(path))
     try:
-        if name.endswith(CSV_SUFFIXES):
-            # Types are inferred from whole columns, not from blocks of rows.
-            return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), low_memory=False)
-        with import_hint("Reading Parquet needs pyarrow", "pyarrow"):
-            return pd.read_parquet(path)
+        yield
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"table: {shown} is empty.") from error
     except ValueError as error:  # of the parsers, pyarrow's among them, and of the text's encoding
         raise ValueError(
-            f"table: {shown} cannot be read ({shorten(str(error))}). Read it yourself, for example "
-            "with pandas.read_csv(path, sep=..., encoding=...), and pass the frame."
+            f"table: {shown} cannot be read ({shorten(str(error))}). {remedy}"
         ) from error
 
 

@@ -22,6 +22,7 @@ from sklearn.model_selection import ParameterGrid
 from tabimg.evaluation.problem import Problem, Settings, over_all_classes, predict_all_classes
 from tabimg.table import TableCodec
 from tabimg.training.runtime import own_warning_filters
+from tabimg.training.tasks import Classification
 
 STRENGTHS = [1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0]
 N_TREES = 200
@@ -72,8 +73,7 @@ class SmoothedForest(RandomForestClassifier):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the mean vote, the even one included; (n_rows, n_classes)."""
         votes = super().predict_proba(X)
-        n_trees = len(self.estimators_)
-        return (n_trees * votes + 1.0 / votes.shape[1]) / (n_trees + 1)
+        return Classification(votes.shape[1]).smoothed(votes, len(self.estimators_))
 
 
 def make_linear(problem: Problem, view: View, strength: float) -> Any:

@@ -365,6 +365,17 @@ def test_missing_column_raises_and_is_named_with_its_table(
         load(tmp_path)
 
 
+def test_damaged_table_raises_and_is_named(replica, tmp_path):
+    replica.write(tmp_path)
+    path = tmp_path / "tables_V2.0" / "Price_table.csv"
+    path.write_bytes(b"\xff\xfe\x00" + path.read_bytes())
+    with pytest.raises(ValueError, match=r"Price_table\.csv' cannot be read .*Unpack the tables"):
+        load(tmp_path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"Price_table\.csv' is empty"):
+        load(tmp_path)
+
+
 def test_table_in_two_places_raises_and_names_both(replica, tmp_path):
     replica.write(tmp_path, "tables_V1.0")
     replica.write(tmp_path, "tables_V2.0")
