@@ -39,6 +39,7 @@ from tabimg.evaluation.methods import Method, Prototypes, baseline_methods, own_
 from tabimg.nn.resnet import ResNet
 
 SECONDS = ["pretrain_seconds", "fit_seconds"]
+NO_PHOTOS = "ignore:1 photos are listed by several rows"
 
 
 class Study:
@@ -411,7 +412,7 @@ def test_shuffled_photos_pretrains_on_other_pairs_of_the_same_rows(
     assert (true["photo"] != shuffled["photo"]).mean() > 0.8
 
 
-@pytest.mark.filterwarnings("ignore:1 photos are listed by several rows")
+@pytest.mark.filterwarnings(NO_PHOTOS)
 def test_scratch_and_masked_only_open_no_photo(
     frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any]
 ) -> None:
@@ -419,6 +420,36 @@ def test_scratch_and_masked_only_open_no_photo(
     assert len(study.run(study.built_in("scratch", "masked_only"))) == 12
     with pytest.raises(FileNotFoundError, match=r"rows 0, .* of X.*missing\.png"):
         study.run(study.built_in("mt_cmtm"))
+
+
+@pytest.mark.filterwarnings(NO_PHOTOS)
+@pytest.mark.parametrize(
+    ("weights", "wants_photos"),
+    [
+        ({"lambda_itc": 0.0, "lambda_itm": 0.0, "lambda_mtr": 1.0}, False),
+        ({"lambda_itc": 1.0, "lambda_itm": 0.0}, True),
+        ({"lambda_itc": 0.0, "lambda_itm": 1.0}, True),
+    ],
+)
+def test_pretrainer_itself_tells_whether_photos_must_be_there(
+    frame: pd.DataFrame,
+    amount: np.ndarray,
+    small: dict[str, Any],
+    weights: dict[str, float],
+    wants_photos: bool,
+) -> None:
+    study = Study(frame.assign(photo="missing.png"), amount, small)
+    study.protocol = Protocol((1.0,), 2, 1, 1, 0, folds=[0])
+    pretrainer = CITabPretrainer(
+        image_size=32, image_encoder=small_resnet, max_epochs=1, dim=8, n_heads=2, n_layers=1
+    ).set_params(**weights)
+    pair = (pretrainer, CITabRegressor(finetune="frozen"))
+    methods = own_methods({"citab": pair}, study.data, None)
+    if wants_photos:
+        with pytest.raises(FileNotFoundError, match=r"missing\.png"):
+            study.run(methods)
+    else:
+        assert study.run(methods)["r2"].notna().all()
 
 
 SLOW_STUDY = """
