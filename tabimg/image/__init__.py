@@ -1,4 +1,4 @@
-"""Photos: which row has which, decoding, the decoded cache, augmentation. Knows no table."""
+"""Photos: which row has which, decoding, the cache, augmentation. Knows nothing of tables."""
 
 from tabimg.image.augment import Augmentation, Augmenter, plain, stored_size
 from tabimg.image.cache import ImageCache, build_image_cache, image_fingerprint

@@ -18,7 +18,7 @@ MAX_CROP_RATIO = 4 / 3
 # Standard deviation of the blur as a share of the image's side: 0.1 to 2 pixels at 128.
 BLUR_SIGMA = (0.1 / 128, 2.0 / 128)
 # Small chunks stay in the processor's cache and below the allocator's mmap threshold (16 images are
-# 1.7 times as fast as 64); an accelerator wants few large ones.
+# 1.7 times as fast as 64); an accelerator prefers a few large ones.
 CPU_CHUNK = 16
 ACCELERATOR_CHUNK = 512
 
@@ -48,7 +48,7 @@ class Augmentation:
         Brightness, contrast and saturation are each multiplied by a factor from
         [1 - color_jitter, 1 + color_jitter]. In [0, 1].
     grayscale : float or bool, default=0.2
-        Probability that the colours are taken away.
+        Probability of turning the image grey.
     blur : float or bool, default=0.5
         Probability of a Gaussian blur, with a standard deviation of 0.1 to 2 pixels for images of
         128 pixels, and in proportion for others.
@@ -150,7 +150,7 @@ class Augmenter:
             On any device. About :func:`stored_size` high and wide: much larger ones would alias
             under the crop.
         generator : torch.Generator
-            On any device. The same state gives bit-equal results on the same machine. It moves on
+            On any device. The same state gives bit-equal results on the same machine. It advances
             by the same amount whatever is switched on.
 
         Returns
@@ -198,7 +198,7 @@ class Augmenter:
 
 
 def plain(pixels: Tensor, size: int) -> Tensor:
-    """Resize and normalise without any random change: what images get at prediction.
+    """Resize and normalise without any random change, as for prediction.
 
     Parameters
     ----------
@@ -210,8 +210,8 @@ def plain(pixels: Tensor, size: int) -> Tensor:
     Returns
     -------
     Tensor of shape (B, 3, size, size), dtype float32
-        Resized whole (bilinear, antialiased), normalised with ImageNet's mean and standard
-        deviation.
+        The whole image resized (bilinear, antialiased), normalised with ImageNet's mean and
+        standard deviation.
     """
     _check_pixels(pixels)
     _check_size(size)
@@ -221,7 +221,7 @@ def plain(pixels: Tensor, size: int) -> Tensor:
 def stored_size(image_size: int) -> int:
     """Side in pixels at which images are stored for a target size: 9/8 of it, rounded up.
 
-    A little more than the target, so that a crop need not be enlarged much.
+    A little more than the target, so that crops need little enlargement.
     """
     return -(-image_size * 9 // 8)
 

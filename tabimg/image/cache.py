@@ -28,16 +28,16 @@ MAX_PROBLEMS_LISTED = 5
 class ImageCache:
     """Decoded images. Made by :func:`build_image_cache`.
 
-    Never pickles: it may stand on memory maps. Use it as a context manager, or call
-    :meth:`close`, to let the memory or the temporary file go at once.
+    It cannot be pickled, since it may hold memory maps. Use it as a context manager, or call
+    :meth:`close`, to release the memory or the temporary file at once.
 
     Parameters
     ----------
     stores : list of ndarray of shape (k, size, size, 3), dtype uint8
         Images, in memory or mapped. At least one, which may be empty.
     store, row : ndarray of shape (u,), dtype int64
-        Where image i of :class:`RowImages` lies: row ``row[i]`` of ``stores[store[i]]``. -1 where
-        it was never decoded or could not be.
+        Where image i of :class:`RowImages` lies: row ``row[i]`` of ``stores[store[i]]``. -1 if it
+        was not or could not be decoded.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class ImageCache:
 
     @property
     def pixels(self) -> np.ndarray:
-        """All images, shape (u, size, size, 3), dtype uint8; zeros where there is none.
+        """All images, shape (u, size, size, 3), dtype uint8; zeros where one is missing.
 
         A copy, unless they lie in one place and in this order.
         """
@@ -98,14 +98,14 @@ class ImageCache:
         """
         ids = np.asarray(ids, dtype=np.int64)
         if len(ids) and (ids.min() < 0 or not self.readable[ids].all()):
-            raise IndexError("an image was asked for that the cache does not hold")
+            raise IndexError("the cache does not hold an image that was asked for")
         batch = np.empty((len(ids), *self._stores[0].shape[1:]), dtype=np.uint8)
         if not len(ids):
             return batch
         if len(self._stores) == 1:
             # The ids are checked above; the default mode would copy everything twice.
             return np.take(self._stores[0], self._row[ids], axis=0, out=batch, mode="clip")
-        # One by one: numpy would copy what it takes from several arrays twice. Plain views, for
+        # One by one: numpy would copy what it takes from several arrays twice. Plain views, since
         # those of memory maps are slow to make.
         stores = [held.view(np.ndarray) for held in self._stores]
         places = zip(self._store[ids].tolist(), self._row[ids].tolist(), strict=True)
@@ -114,7 +114,7 @@ class ImageCache:
         return batch
 
     def close(self) -> None:
-        """Let the images go. Closing twice does no harm."""
+        """Release the images. Closing twice does no harm."""
         self._stores = [self._stores[0][:0].copy()]
         self._store, self._row, self.readable = self._store[:0], self._row[:0], self.readable[:0]
 
@@ -143,17 +143,17 @@ def build_image_cache(
     max_pixels : int, default=100_000_000
         See :func:`~tabimg.image.reader.read_image`.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
-        What to do with an image that cannot be read: stop, or take it away from its rows and say so
-        in one warning, or take it away silently. When nothing at all can be read, it is an error.
+        What to do with an image that cannot be read: stop, or drop it from its rows with one
+        warning for all, or drop it silently. If no image at all can be read, it is an error.
     n_jobs : int, default=None
         Number of decode threads: None is 1 (unless in a ``joblib.parallel_config``), -1 all
         processors.
     cache_dir : str or Path, default=None
         Folder that keeps the decoded images for later runs, each once. A file whose path, size or
         modification time changed is decoded again, and so is everything for another ``size`` or
-        ``loader``. PIL images, and loaders that are no plain function and cannot be
-        pickled, are not kept. None keeps nothing. Runs may share it; no other program may change
-        a file there while one is mapped.
+        ``loader``. PIL images are not kept, nor are the images of a loader that is neither a plain
+        function nor picklable. None keeps nothing. Runs may share the folder; no other program may
+        change a file there while it is mapped.
     memory_limit : int, default=2**29
         Bytes. More pixels than this go to a memory-mapped file: in ``cache_dir``, or in the
         system's temporary folder.
@@ -170,10 +170,10 @@ def build_image_cache(
     ------
     ImageReadError
         If an image cannot be read under "raise", or none at all; names the rows, the path and the
-        cause. Missing files are found before the first is opened, unless there is a ``loader``:
-        what it opens may be no files.
+        cause. Missing files are found before the first is opened, unless there is a ``loader``,
+        which may open something other than files.
     OSError
-        If the disk has no room, or ``cache_dir`` cannot be written to. It stays as it was.
+        If the disk is full, or ``cache_dir`` cannot be written to. The folder stays as it was.
     ValueError
         If a parameter is out of range, or the images are embedding vectors.
     """
@@ -190,7 +190,7 @@ def build_image_cache(
         more = len(problems) - MAX_PROBLEMS_LISTED
         listed = problems[:MAX_PROBLEMS_LISTED] + ([f"and {more} more"] if more > 0 else [])
         warn(
-            "not all that lies in cache_dir can be used; photos that are not found there are "
+            "not everything in cache_dir can be used; photos that are not found there are "
             "decoded again:\n" + "\n".join(listed)
         )
     if decoder.failures:
@@ -204,7 +204,7 @@ def _build(
     cache_dir: str | os.PathLike[str] | None,
     memory_limit: int,
 ) -> tuple[ImageCache, list[str]]:
-    """Build a cache; give also what is to be said of `cache_dir`."""
+    """Build a cache; return also what to report about `cache_dir`."""
     used = np.setdiff1d(images.ids, list(decoder.failures)).tolist()
     parent = None if cache_dir is None else os.path.expanduser(cache_dir)
     places, problems = _find_kept(images, used, decoder, parent)
@@ -222,7 +222,7 @@ def _build(
 def _find_kept(
     images: RowImages, used: list[int], decoder: Decoder, cache_dir: str | None
 ) -> tuple[dict[int, Place], list[str]]:
-    """Find images in `cache_dir`, and add those that can be kept and are not there."""
+    """Find images in `cache_dir`, and add those that can be kept and are not there yet."""
     key = loader_key(decoder.loader)
     sources = {index: images.sources[index] for index in used}
     if cache_dir is None or key is None:

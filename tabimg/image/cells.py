@@ -1,4 +1,4 @@
-"""Take the cells of image columns apart and give equal images one id."""
+"""Read the cells of image columns and give equal images one id."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tabimg.image.reader import ImageSource
 from tabimg.image.row_names import RowNames
 from tabimg.messages import shorten
 
-# What str() makes of missing cells, as in a column after astype(str).
+# What str() turns missing cells into, as in a column after astype(str).
 MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
-# A scheme has two letters at least: "C:\\photos" is a path.
+# A scheme has at least two letters: "C:\\photos" is a path.
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", re.IGNORECASE)
 
 
 def is_blank(cell: Any) -> bool:
-    """Tell whether an image cell holds no image.
+    """Return whether an image cell holds no image.
 
-    The one rule for it: None, NaN, ``pd.NA`` and NaT, text that is empty, blank or what ``str``
-    makes of a missing cell, and a list or array of nothing else.
+    The rule, for the whole package: None, NaN, ``pd.NA`` and NaT, text that is empty, blank or what
+    ``str`` turns a missing cell into, and a list or array of nothing else.
     """
     if isinstance(cell, str):
         return not cell.strip() or cell.strip() in MISSING_TEXTS
@@ -60,7 +60,7 @@ class CellCollector:
     sources : list of str, bytes or PIL.Image.Image
         Different images so far, in order of appearance.
     given : list of str
-        How the first cell with each source names it; empty where it is no path.
+        How the first cell with each source names it; empty if that is not a path.
     vectors : list of ndarray of shape (d,), dtype float32
         Different embedding vectors so far; one of the two lists stays empty.
     ids : list of int
@@ -81,7 +81,7 @@ class CellCollector:
         self._absolute: dict[str, str] = {}
 
     def add_row(self, row: int, cells: Iterable[object]) -> None:
-        """Add one row, given its cells; raises TypeError or ValueError that names ``row``."""
+        """Add one row, given its cells; raise a TypeError or ValueError that names ``row``."""
         before = len(self.ids)
         for cell in cells:
             for item in self._items(cell, row):
@@ -96,7 +96,7 @@ class CellCollector:
         ids: np.ndarray,
         counts: np.ndarray,
     ) -> None:
-        """Add the rows of a finished set: its images, what they were called, ids and counts.
+        """Add the rows of a finished set: its images, their names, ids and counts.
 
         Only images that a row lists are carried over.
         """
@@ -134,12 +134,12 @@ class CellCollector:
                 f"{self.names.describe([row])} holds an embedding vector, but earlier rows hold "
                 "images: the cells of the image columns are all images or all vectors"
             )
-        # One zero: 0.0 and -0.0 are the same number and must give the same bytes.
+        # A single zero: 0.0 and -0.0 are the same number and must give the same bytes.
         vector = item.astype(np.float32) + np.float32(0)
         if not np.isfinite(vector).all():
             raise ValueError(
                 f"{self.names.describe([row])}: the embedding vector holds values that are NaN, "
-                "infinite or beyond float32; give an empty cell (None) where there is no embedding"
+                "infinite or beyond float32; leave the cell empty (None) if there is no embedding"
             )
         if self.vectors and len(vector) != len(self.vectors[0]):
             raise ValueError(
@@ -203,7 +203,7 @@ class CellCollector:
 
 
 def _joined(root: str, path: str) -> str:
-    """Give the place of a photo; an address stays as it is, for a loader to fetch."""
+    """Return the full path of a photo; an address stays as it is, for a loader to fetch."""
     if is_address(path):
         return path
     if is_address(root):
@@ -212,7 +212,7 @@ def _joined(root: str, path: str) -> str:
 
 
 def _as_vector(cell: Any) -> np.ndarray | None:
-    """Read numbers as a 1-D vector; None where the cell is no such thing."""
+    """Read numbers as a 1-D vector; None if the cell is something else."""
     if isinstance(cell, (list, tuple)) and not all(
         isinstance(item, (int, float, np.number)) for item in cell
     ):

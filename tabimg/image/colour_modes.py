@@ -27,12 +27,12 @@ def rgb_converter(image: Image.Image) -> Converter:
     Parameters
     ----------
     image : PIL.Image.Image
-        Loaded, of any mode.
+        Loaded; of any mode.
 
     Returns
     -------
     callable
-        From a PIL image to a new one of the same size. Does not change what it is given.
+        From a PIL image to a new one of the same size; the input is not changed.
 
     Raises
     ------
@@ -48,20 +48,20 @@ def rgb_converter(image: Image.Image) -> Converter:
 
 
 def array_to_image(array: np.ndarray) -> Image.Image:
-    """Make an 8-bit image of the array that an image loader returned.
+    """Turn the array that an image loader returned into an 8-bit image.
 
-    ========================================  ====================================
+    ========================================  =============================================
     values                                    become
-    ========================================  ====================================
+    ========================================  =============================================
     uint8                                     themselves
     bool                                      0 and 255
     floats, all in [0, 1]                     255 times the value, rounded
     integers or floats, all in [0, 255]       themselves, rounded
-    all others                                the image's own range, as 0 to 255
-    ========================================  ====================================
+    all others                                scaled from the image's own range to 0 to 255
+    ========================================  =============================================
 
-    The last rule makes each image fill the whole range: a loader that wants values to be
-    comparable between images returns uint8, or floats in [0, 1]. A constant image becomes 0. A
+    The last rule makes each image fill the whole range: for values that are comparable between
+    images, a loader should return uint8, or floats in [0, 1]. A constant image becomes 0. A
     fourth channel is opacity, over a white background.
 
     Parameters
@@ -77,7 +77,7 @@ def array_to_image(array: np.ndarray) -> Image.Image:
     Raises
     ------
     ValueError
-        If the shape or the type is another one, or a value is not finite.
+        If the shape or the type is none of these, or a value is not finite.
     """
     shape = array.shape
     if array.ndim == 3 and shape[2] == 1:

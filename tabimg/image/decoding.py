@@ -13,14 +13,14 @@ from tabimg.image.sources import RowImages
 from tabimg.messages import warn
 
 POLICIES = ("raise", "warn", "skip")
-# Images handed to the decode threads at once: bounds the queue, the delay of a stop and the memory.
+# Images passed to the decode threads at once: bounds the queue, the delay of a stop and the memory.
 BLOCK = 256
 BLOCK_BYTES = 2**26
 MAX_IMAGES_LISTED = 20
 
 
 class NoReadableImageError(ImageReadError):
-    """Not one of several images can be read; ``cause`` is the whole message."""
+    """None of several images can be read; ``cause`` is the whole message."""
 
     def __str__(self) -> str:
         return self.cause
@@ -37,12 +37,12 @@ class Decoder:
     images, size, loader, max_pixels, on_bad_image, n_jobs, progress
         See :func:`~tabimg.image.cache.build_image_cache`.
     failures : dict of int to ImageReadError
-        By id: what is known to be unreadable before.
+        By id: images already known to be unreadable.
 
     Attributes
     ----------
     failures
-        With what failed since; nothing does under "raise".
+        Including those that failed since; under "raise" there are none.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_us
     Raises
     ------
     NoReadableImageError
-        If not a single one could be: that is a wrong folder or format, not a bad file.
+        If no image could be read: that is a wrong folder or format, not a bad file.
     """
     in_order = [failures[index] for index in sorted(failures)]
     lines = [f"{each.where}: {each.source}: {each.cause}" for each in in_order[:MAX_IMAGES_LISTED]]
@@ -131,7 +131,7 @@ def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_us
     if len(failures) == n_used:
         first = in_order[0]
         raise NoReadableImageError(
-            f"none of the {n_used} photos can be read, which is an error under each "
+            f"none of the {n_used} photos can be read, which is an error under any "
             f"on_bad_image:\n{listed}",
             first.source,
             first.rows,

@@ -40,7 +40,7 @@ def source_key(source: ImageSource) -> bytes:
 
 
 def path_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Write a path as the operating system does, or else, for no file has it, in any way."""
+    """Encode a path as the operating system does, or in any way if no file can have it."""
     try:
         return os.fsencode(path)
     except UnicodeEncodeError:
@@ -57,7 +57,7 @@ def path_key(path: bytes) -> bytes:
 
 
 def loader_key(loader: ImageLoader | None) -> bytes | None:
-    """Key of an image loader, or None where no key can be had that holds in another process.
+    """Key of an image loader, or None if there is no key that holds in another process.
 
     A plain function is keyed by its module, name and compiled code; anything else by its pickle.
     A function that closes over values, or that cannot be pickled, has no key.
@@ -83,7 +83,7 @@ def loader_key(loader: ImageLoader | None) -> bytes | None:
         return _digest(b"function", name.encode(), code.co_code, described.encode())
     try:
         return _digest(b"pickle", pickle.dumps(loader))
-    except Exception:  # objects refuse to be pickled with any class of error
+    except Exception:  # objects may refuse to be pickled with any class of error
         return None
 
 
@@ -97,7 +97,7 @@ def image_fingerprint(images: RowImages) -> str:
     Returns
     -------
     str
-        Hex digest. It stays the same as long as the rows list the same images and no file changed
+        Hex digest. It stays the same as long as the rows list the same images and no file changes
         its size or modification time; images that no row lists do not count.
     """
     used, renumbered = np.unique(images.ids, return_inverse=True)
@@ -106,7 +106,7 @@ def image_fingerprint(images: RowImages) -> str:
         keys = [source_key(images.sources[index]) for index in used.tolist()]
     else:
         keys = [_digest(b"vector", images.vectors[index].tobytes()) for index in used.tolist()]
-    # The order of ids is the order of appearance in another set, so it must not count.
+    # Ids may be in the order of appearance in another set, so their order must not count.
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))

@@ -1,4 +1,4 @@
-"""Who may change a folder that several runs share: one at a time, and nobody after a kill."""
+"""A lock on a folder that several runs share: one holder at a time, none after a kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tabimg.locks import lock
 
 LOCK_NAME = "lock"
 POLL_SECONDS = 0.05
-# A holder that writes nothing for so long has been stopped, or its machine has gone.
+# A holder that writes nothing for this long has been stopped, or its machine is gone.
 STALLED_SECONDS = 120.0
 
 
@@ -23,8 +23,8 @@ STALLED_SECONDS = 120.0
 def folder_lock(folder: Path, *, needed: bool) -> Iterator[bool]:
     """Hold the lock of a folder.
 
-    The operating system lets go of it when a run is killed. File systems without locks grant it
-    to everybody, so its holder must not do lasting harm to another.
+    The operating system releases it when a run is killed. File systems without locks grant it to
+    everybody, so its holder must do no lasting harm to another.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def folder_lock(folder: Path, *, needed: bool) -> Iterator[bool]:
     Raises
     ------
     OSError
-        If it is needed, and the folder cannot be written to.
+        If the lock is needed, and the folder cannot be written to.
     """
     path = folder / LOCK_NAME
     try:
@@ -58,7 +58,7 @@ def folder_lock(folder: Path, *, needed: bool) -> Iterator[bool]:
     try:
         yield True
     finally:
-        # While it is locked, so that nobody else's file is removed.
+        # While still locked, so that nobody else's file is removed.
         with contextlib.suppress(OSError):
             path.unlink()
         os.close(descriptor)
@@ -67,7 +67,7 @@ def folder_lock(folder: Path, *, needed: bool) -> Iterator[bool]:
 def _take(path: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise OSError(errno.EEXIST, f"{path.name!r} in it is no plain file: remove it")
+            raise OSError(errno.EEXIST, f"{path.name!r} in it is not a regular file: remove it")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         lock(descriptor)

@@ -27,14 +27,14 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF"),
     *("HEIF", "JXL"),
 )
-# Every scan of a progressive JPEG is a pass over the whole picture. Usual encoders write ten.
+# Every scan of a progressive JPEG is a pass over the whole picture. Common encoders write ten.
 MAX_SCANS = 100
 START_OF_SCAN = b"\xff\xda"
 HEADER_BYTES = 32
 WEBP_SIGNATURE_BYTES = 16
-# Places and sides are numbers of 16 bits, so that no picture ends further right or below.
+# Positions and sides are 16-bit numbers, so no picture extends further right or down.
 GIF_BEYOND_ALL = (2**17, 2**17)
-# Errors by which a plugin of Pillow says that a file is not one of its own.
+# Errors by which a Pillow plugin says that a file is not of its format.
 NOT_MINE = (SyntaxError, IndexError, TypeError, struct.error)
 
 
@@ -45,9 +45,9 @@ def decode(file: BinaryIO, draft_size: int, max_pixels: int) -> tuple[Image.Imag
     ----------
     file : binary file, seekable, at its start
     draft_size : int
-        JPEG may be decoded at a reduced scale, with at least this height and width.
+        JPEG may be decoded at a reduced scale, of at least this height and width.
     max_pixels : int
-        The most pixels that a picture may have.
+        The largest number of pixels that a picture may have.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def decode(file: BinaryIO, draft_size: int, max_pixels: int) -> tuple[Image.Imag
 
 def _accepts(name: str, header: bytes) -> bool:
     _, accept = Image.OPEN.get(name, (None, None))
-    # A text says that Pillow was built without the format.
+    # A str means that Pillow was built without the format.
     return accept is not None and accept(header[:16]) is True
 
 
@@ -108,7 +108,7 @@ def _open(names: list[str], file: BinaryIO) -> ImageFile:
 
 
 def _check_webp(header: bytes, file: BinaryIO, max_pixels: int) -> None:
-    """Look at size and length first: the decoder takes memory for the picture when it is opened."""
+    """Check size and length first: opening the decoder already allocates memory for the picture."""
     if len(header) < 30:
         raise RefusedImage(TRUNCATED)
     kind = header[12:16]
@@ -126,7 +126,7 @@ def _check_webp(header: bytes, file: BinaryIO, max_pixels: int) -> None:
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
-    """The first picture of a file alone, with no look at the resolution that EXIF gives."""
+    """Only the first picture of a file, ignoring the resolution in its EXIF data."""
 
     _scans = 0
 
@@ -144,10 +144,10 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
 
 
 class _Gif(GifImagePlugin.GifImageFile):
-    """The first picture alone: what becomes of it under the second one does not matter.
+    """Only the first picture: how the second one is drawn over it does not matter.
 
-    Pillow would compare what the second one leaves, and a picture that is larger than the screen
-    that the file names, with the pixel limit of the process.
+    Pillow would compare the region of the second one, and a picture larger than the screen that the
+    file declares, with the pixel limit of the process.
     """
 
     _seeking = False
@@ -176,9 +176,9 @@ class _Gif(GifImagePlugin.GifImageFile):
 
 
 class _Avif(AvifImagePlugin.AvifImageFile):
-    """A file opened with no look at its EXIF, of which Pillow warns where fields are damaged.
+    """A file opened without reading its EXIF data, about whose damaged fields Pillow would warn.
 
-    The orientation is that of the picture itself, which Pillow too puts before that of EXIF.
+    The orientation is that of the picture itself, which takes precedence in Pillow as well.
     """
 
     def _open(self) -> None:
@@ -194,9 +194,9 @@ class _Avif(AvifImagePlugin.AvifImageFile):
 
 
 class _WebPBytes(io.BytesIO):
-    """Gives fewer bytes of the header than asked for, which Pillow then reads no size from.
+    """Returns fewer bytes of the header than asked for, so that Pillow reads no size from it.
 
-    Pillow would compare the size with the pixel limit of the process; ours has been looked at.
+    Pillow would compare the size with the pixel limit of the process; ours was checked before.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:

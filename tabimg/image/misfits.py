@@ -1,4 +1,4 @@
-"""What an image cell holds that is neither a path nor an image, and what to make of it."""
+"""Image cells that hold neither a path nor an image: what it is, and what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from tabimg.messages import shorten
 
-# File systems take no longer name, and systems no longer path.
+# File systems take no longer names, and operating systems no longer paths.
 LONGEST_NAME = 255
 LONGEST_PATH = 4096
 # Longer than paths are in practice: without a space or a dot it is an encoded file.
@@ -29,52 +29,52 @@ _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _SEPARATOR = re.compile(r"[;|,\n\t]")
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 _PHOTO_SUFFIX = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?|jp2|avif|hei[cf])$", re.IGNORECASE)
-# What people write where there is nothing.
+# What people write for an empty cell.
 _MARKS = frozenset(
     ("n/a", "na", "n.a.", "#n/a", "null", "none", "nil", "unknown", "missing", "-", "--", "?", "[]")
 )
 
 
 def explain_text(text: str) -> str:
-    """Say what a text is that is no path, and what to do.
+    """Say what a text that is not a path is, and what to do.
 
     Parameters
     ----------
     text : str
-        Of a cell whose file is not there.
+        Of a cell whose file does not exist.
 
     Returns
     -------
     str
-        A sentence; empty for what may be a path.
+        A sentence; empty if the text may be a path.
     """
     encoding = _encoding_of(text.strip(), len(text) > LONG)
     if encoding is not None:
         name, remedy = encoding
-        return f"This is {name} text, no path: decode it, {remedy}; bytes are taken as photos."
+        return f"This is {name} text, not a path: decode it, {remedy}; bytes are taken as photos."
     if text[:2] in ("b'", 'b"') and text.rstrip()[2:].endswith(text[1]):
         return (
-            "This is what str() makes of bytes, no path: give the bytes themselves, or bring them "
-            "back, ast.literal_eval(cell); bytes are taken as photos."
+            "This is what str() makes of bytes, not a path: give the bytes themselves, or restore "
+            "them, ast.literal_eval(cell); bytes are taken as photos."
         )
     paths = _paths_in(text)
     if paths:
         return (
-            "Several paths stand in one text: make it a list in the cell, such as "
+            "Several paths are in one text: make it a list in the cell, such as "
             f"{[path[:N_PARTS] for path in paths[:2]]}."
         )
     if text.strip().casefold() in _MARKS:
         return f"{shorten(text)} is read as a path: a cell without a photo is empty (None)."
     if len(text) > LONGEST_PATH or max(map(len, re.split(r"[\\/]", text))) > LONGEST_NAME:
         return (
-            "A cell holds text, no path, because no file has a name that long: image_column= is "
+            "A cell holds text, not a path, because no file has a name that long: image_column= is "
             "for columns of paths, bytes or images."
         )
     return ""
 
 
 def explain_bytes(data: bytes) -> str:
-    """Say what bytes are that hold a photo written out as text; empty for any others."""
+    """Say what bytes that hold a photo encoded as text are; empty for any others."""
     try:
         text = data[:LONGEST_PATH].decode("ascii")
     except UnicodeDecodeError:
@@ -91,7 +91,7 @@ def explain_bytes(data: bytes) -> str:
 
 
 def explain_object(cell: Any) -> str:
-    """Say what should stand in place of an object that is none of the types of image cells."""
+    """Say what to give in place of an object that is of none of the types of image cells."""
     if isinstance(cell, (Number, np.bool_)):
         return (
             "A number names no file: make it a path (f'{number:04d}.jpg'), or let "
@@ -104,11 +104,11 @@ def explain_object(cell: Any) -> str:
             "f'{cell}.jpg'."
         )
     if isinstance(cell, dict):
-        return "Take its path or its bytes out: cell['bytes']."
+        return "Extract its path or its bytes: cell['bytes']."
     if isinstance(cell, (set, frozenset)):
         return "A set has no order: make it a list, sorted(cell)."
     if hasattr(cell, "getvalue"):
-        return "Take its bytes out: cell.getvalue()."
+        return "Extract its bytes: cell.getvalue()."
     if hasattr(cell, "read"):
         return "Give the path of the file, or its bytes: cell.read() where it is open as 'rb'."
     if hasattr(cell, "__array__"):
@@ -117,7 +117,7 @@ def explain_object(cell: Any) -> str:
 
 
 def _encoding_of(text: str, is_long: bool) -> tuple[str, str] | None:
-    """Tell an encoded file: the name of the encoding, and how it is decoded."""
+    """Recognise an encoded file: the name of the encoding, and how to decode it."""
     digits = _HEX.fullmatch(text)
     if digits is not None and (is_long or digits[2].lower().startswith(_HEX_HEADS)):
         return "hexadecimal", f"bytes.fromhex(cell{'[2:]' if digits[1] else ''})"
@@ -128,7 +128,7 @@ def _encoding_of(text: str, is_long: bool) -> tuple[str, str] | None:
 
 
 def _paths_in(text: str) -> list[str]:
-    """List the first paths of a text that joins several, or writes a list; else nothing."""
+    """List the first paths of a text that joins several, or is a written-out list; else nothing."""
     head = text[: N_PARTS * LONGEST_NAME].strip()
     is_list = head[:1] in ("[", "(") or head.startswith("array(")
     quoted = [one or other for one, other in _QUOTED.findall(head)] if is_list else []
@@ -136,6 +136,6 @@ def _paths_in(text: str) -> list[str]:
     parts = [part for part in parts if part][:N_PARTS]
     if (len(parts) > 1 or is_list) and all(map(_SUFFIX.search, parts)):
         return parts
-    # Names have blanks themselves: only what cannot be one name is taken apart at them.
+    # Names may contain blanks: a text is only split at them if it cannot be one name.
     words = head.split()[:N_PARTS]
     return words if len(words) > 1 and all(map(_PHOTO_SUFFIX.search, words)) else []

@@ -15,12 +15,12 @@ from tabimg.image.sources import RowImages
 
 N_NAMED = 3
 NOT_THERE = "does not exist"
-# What systems say of names that no file can have; of other errors the reader tells more.
+# What systems report for names that no file can have; the reader says more of other errors.
 _NO_SUCH_NAME = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
 
 class MissingImagesError(ImageReadError, FileNotFoundError):
-    """Files that rows list are not there; ``cause`` is the whole message."""
+    """Files that rows list do not exist; ``cause`` is the whole message."""
 
     def __str__(self) -> str:
         return self.cause
@@ -33,18 +33,18 @@ def look_for_files(images: RowImages, on_bad_image: str | None) -> dict[int, Ima
     ----------
     images : RowImages
     on_bad_image : {"raise", "warn", "skip"} or None
-        None raises, where the caller has neither such a parameter nor ``image_loader``, so that
-        the message names none.
+        None is "raise" for callers that have neither such a parameter nor ``image_loader``: the
+        message names neither.
 
     Returns
     -------
     dict of int to ImageReadError
-        What is not there, by id.
+        What is missing, by id.
 
     Raises
     ------
     MissingImagesError
-        If a file is not there under "raise" or None, or none is under any ``on_bad_image``.
+        If a file is missing under "raise" or None, or all files are under any ``on_bad_image``.
     """
     used, first = np.unique(images.ids, return_index=True)
     absent: dict[int, str] = {}
@@ -62,7 +62,7 @@ def look_for_files(images: RowImages, on_bad_image: str | None) -> dict[int, Ima
 
 
 def _absence(path: str) -> str | None:
-    """Say why a path leads to no file, or None where there is something to be opened."""
+    """Say why a path leads to no file; None if there is something to open."""
     if is_address(path):
         return "is an address, not a file"
     try:
@@ -99,10 +99,10 @@ def _message(images: RowImages, absent: dict[int, str], n_used: int, has_policy:
 
 def _advice(all_missing: bool, has_policy: bool) -> str:
     if not has_policy:
-        return "Mend the paths, or give rows without a photo an empty cell (None)."
+        return "Correct the paths, or leave the cells of rows without a photo empty (None)."
     if all_missing:
-        return "With all photos missing, on_bad_image='warn' and 'skip' raise as well."
+        return "If all photos are missing, on_bad_image='warn' and 'skip' raise as well."
     return (
-        "Mend the paths, give these rows an empty cell (None), or set on_bad_image='warn' or "
+        "Correct the paths, leave these rows' cells empty (None), or set on_bad_image='warn' or "
         "'skip' to go on without these photos."
     )

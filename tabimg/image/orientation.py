@@ -1,4 +1,4 @@
-"""Which way up a photo is, read from metadata of which the rest may be damaged."""
+"""Which way up a photo is, read from metadata that may otherwise be damaged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def orientation_of(image: Image.Image) -> int:
     """Read the orientation of a loaded image, whose metadata may have been edited; 1 if unknown."""
     try:
         return _valid(image.getexif().get(ORIENTATION))
-    except Exception:  # damaged metadata raise nearly every class
+    except Exception:  # damaged metadata raise nearly any class of error
         return stored_orientation(image.info)
 
 
@@ -42,7 +42,7 @@ def tag_orientation(tags: Mapping[Any, Any]) -> int:
     """Read the orientation from the tags of a TIFF file; 1 if unknown."""
     try:
         return _valid(tags.get(ORIENTATION))
-    except Exception:  # as above: tags are decoded when they are asked for
+    except Exception:  # as above: tags are decoded on access
         return 1
 
 
@@ -58,7 +58,7 @@ def stored_orientation(info: Mapping[Any, Any]) -> int:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """Read the orientation from EXIF data, looking at no other field; 1 if there is none."""
+    """Read the orientation from EXIF data, and no other field; 1 if there is none."""
     tiff = exif.removeprefix(EXIF_PREFIX)
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
@@ -70,13 +70,13 @@ def exif_orientation(exif: bytes) -> int:
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, place)
             if tag == ORIENTATION:
                 return _valid(value) if kind == SHORT else 1
-    except struct.error:  # the data end early
+    except struct.error:  # the data end too early
         pass
     return 1
 
 
 def exif_of(orientation: int) -> bytes:
-    """Write EXIF data of an orientation alone."""
+    """Write EXIF data that hold an orientation alone."""
     return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, SHORT, 1, orientation, 0, 0)
 
 

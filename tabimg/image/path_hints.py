@@ -1,4 +1,4 @@
-"""Guess why the paths of photos lead nowhere. The work is bounded: no folder is walked through."""
+"""Guess why the paths of photos lead nowhere. The work is bounded: no folder is walked."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 def explain(
     given: Sequence[str], paths: Sequence[str], *, all_missing: bool, has_loader: bool = True
 ) -> str:
-    """Say what is probably wrong with paths of missing files, and what to do.
+    """Say what is probably wrong with the paths of missing files, and what to do.
 
     Parameters
     ----------
     given : sequence of str
-        What the cells hold; ``""`` where it is not known.
+        What the cells hold; ``""`` if unknown.
     paths : sequence of str
-        Where it was looked for.
+        Where the files were expected.
     all_missing : bool
-        No photo is there: image_root may be another folder.
+        Whether no photo was found: image_root may be the wrong folder.
     has_loader : bool, default=True
         Whether the caller has a parameter ``image_loader`` that a hint may name.
 
     Returns
     -------
     str
-        A sentence or two; empty where nothing can be said.
+        A sentence or two; empty if there is nothing to say.
     """
     given, paths = given[:N_LOOKED_AT], paths[:N_LOOKED_AT]
     address = next(filter(is_address, paths), None)
@@ -59,7 +59,7 @@ def explain(
 
 
 def near_name(path: str) -> str:
-    """Show a file of the same folder whose name is nearly that of a missing one, in brackets."""
+    """Show a file in the same folder with a similar name to a missing one, in parentheses."""
     folder, wanted = os.path.split(path)
     if len(wanted) > LONGEST_NAME:
         return ""
@@ -73,7 +73,7 @@ def near_name(path: str) -> str:
     alike = [name for name in names if _normal(name) == normal]
     alike = alike or [name for name in names if _stem(_normal(name)) == _stem(normal)]
     if not alike and len(wanted) < N_SUBFOLDERS:
-        # Numbered files differ in one digit and are others.
+        # Numbered files differ in one digit only, and are not the same.
         rivals = [name for name in names if _numbers(name) == _numbers(wanted)]
         alike = difflib.get_close_matches(wanted, rivals[:N_LOOKED_AT], n=1)
     if not alike:
@@ -99,13 +99,13 @@ def _explain_address(address: str, has_loader: bool) -> str:
 
 
 def _explain_text(given: str, path: str, has_loader: bool) -> str:
-    """Recognise text that is no path, or that of another system."""
+    """Recognise text that is not a path, or is one of another operating system."""
     hint = explain_text(given or path)
     if hint:
         return hint
     if "\\" in given and os.sep != "\\":
         return (
-            "Paths are written with backslashes, which divide folders on Windows alone: "
+            "Paths are written with backslashes, which separate folders on Windows only: "
             r"replace them, frame[column].str.replace('\\', '/', regex=False)."
         )
     if os.path.isdir(path):
@@ -113,7 +113,7 @@ def _explain_text(given: str, path: str, has_loader: bool) -> str:
         return f"To take the photos of a folder, list them in the cell{loader}."
     if not os.path.splitext(given)[1] and near_name(path):
         return (
-            "Names without a suffix are no paths: add it, or let "
+            "Names without a suffix are not paths: add it, or let "
             "tabimg.datasets.load_paired(..., key_column=...) find the photos of these names."
         )
     return ""
@@ -130,7 +130,7 @@ def _explain_root(root: str) -> str:
 
 
 def _find_elsewhere(root: str, given: Sequence[str], all_missing: bool) -> str:
-    """Find the folder that relative paths do start from, or what they have too much."""
+    """Find the folder that relative paths really start from, or a part they have in excess."""
     may_be_there = [each for each in given if 0 < len(each) <= LONGEST_PATH]
     relative = [each for each in may_be_there if not os.path.isabs(each)]
     found = {folder: _count(folder, relative) for folder in _other_roots(root)}
@@ -159,14 +159,14 @@ def _explain_folder(path: str) -> str:
 
 
 def _first_gone(folder: str) -> str:
-    """Give the first folder that does not exist on the way to one that does not."""
+    """Return the first folder that does not exist on the way to a missing one."""
     while not os.path.exists(os.path.dirname(folder)):
         folder = os.path.dirname(folder)
     return folder
 
 
 def _root_of(given: str, path: str) -> str | None:
-    """Give the folder that a relative path was put after."""
+    """Return the folder that a relative path was joined to."""
     if not given or os.path.isabs(given) or is_address(path):
         return None
     tail = os.sep + os.path.normpath(given)

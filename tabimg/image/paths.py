@@ -1,4 +1,4 @@
-"""Open the files of photos: regular ones only, and without waiting for anybody."""
+"""Open the files of photos: regular ones only, and without blocking."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ KINDS = {
 
 
 def path_status(path: str) -> os.stat_result | None:
-    """Give the status of what a path leads to, through links, without opening it.
+    """Return the status of what a path leads to, through links, without opening it.
 
     Returns
     -------
     os.stat_result or None
-        None where nothing is to be seen. That includes names which no file can have: too long, with
-        a NUL, or with a lone surrogate.
+        None if nothing is found. That includes names that no file can have: too long, with a NUL,
+        or with a lone surrogate.
     """
     try:
         return os.stat(path)
@@ -33,7 +33,7 @@ def path_status(path: str) -> os.stat_result | None:
 
 
 def why_no_file(path: str, folders: bool = False) -> str | None:
-    """Say why a path is no photo's file; None where it is one.
+    """Say why a path cannot be opened as a photo's file; None if it can.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ def open_regular(path: str) -> BinaryIO:
     OSError
         If the file cannot be opened.
     """
-    # Already opening a device may have an effect, so it is looked at first.
+    # Opening a device may already have an effect, so it is checked first.
     reason = why_no_file(path)
     if reason is not None:
         raise RefusedImage(reason)
-    # Without waiting for the other end of a pipe, should the path lead to one by now.
+    # Without waiting for the other end of a pipe, in case the path leads to one by now.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,6 +1,6 @@
 """Many images of one size in one file, written piece by piece and read through a memory map.
 
-Nothing is ever written through a map: on a full disk that ends the process.
+Nothing is ever written through a map: on a full disk that would kill the process.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def write_pixels(
     Parameters
     ----------
     file : binary file
-        New, empty, and open for reading and writing without a buffer: what waits in one is written
-        when the file is closed, and fails there.
+        New, empty, and open for reading and writing without a buffer: buffered data would only be
+        written, and fail, when the file is closed.
     images : iterable of ndarray of shape (size, size, 3), dtype uint8
     n_most : int
-        Upper bound of their number: space is reserved before the first is asked for.
+        Upper bound on their number: space is reserved before the first is drawn.
     size : int
         Height and width in pixels.
     folder, advice
@@ -59,7 +59,7 @@ def write_pixels(
     Raises
     ------
     OSError
-        If the disk has no room.
+        If the disk is full.
     """
     n_bytes = HEADER_BYTES + n_most * 3 * size**2
     with writing_to(folder, n_bytes, advice):
@@ -94,7 +94,7 @@ def map_pixels(file: IO[bytes], size: int) -> np.ndarray:
     Raises
     ------
     ForeignFileError
-        If it holds something else: a map of what is not there ends the process.
+        If it holds something else: reading a map beyond the file's end would kill the process.
     """
     file.seek(0)
     shape = read_array_header(file, np.dtype(np.uint8))
@@ -102,7 +102,9 @@ def map_pixels(file: IO[bytes], size: int) -> np.ndarray:
         raise ForeignFileError(f"it holds no photos of {size} x {size} pixels")
     n_bytes = os.fstat(file.fileno()).st_size
     if file.tell() != HEADER_BYTES or n_bytes != HEADER_BYTES + shape[0] * 3 * size**2:
-        raise ForeignFileError(f"its {n_bytes} bytes do not fit the {shape[0]} photos it claims")
+        raise ForeignFileError(
+            f"its {n_bytes} bytes do not match the {shape[0]} photos it claims to hold"
+        )
     if not shape[0]:
         return np.empty(shape, dtype=np.uint8)
     return np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=shape)
@@ -111,14 +113,14 @@ def map_pixels(file: IO[bytes], size: int) -> np.ndarray:
 def write_temporary(
     images: Iterable[np.ndarray], n_most: int, size: int, folder: str | os.PathLike[str] | None
 ) -> np.ndarray:
-    """Write images to a file without a name, which is gone when its map is, even after a kill.
+    """Write images to a file without a name, which disappears with its map, even after a kill.
 
     Parameters
     ----------
     images, n_most, size
         See :func:`write_pixels`.
     folder : str or Path, or None
-        On the disk to use; None is the system's temporary folder.
+        A folder on the disk to use; None is the system's temporary folder.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def _unnamed_file(folder: Path) -> IO[bytes]:
 
 
 def _remove_earlier_folders(folder: Path) -> None:
-    """Remove what killed runs of tabimg 0.1 left; one that still runs has mapped the file."""
+    """Remove what killed runs of tabimg 0.1 left; one that still runs keeps its mapped file."""
     for left in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if not left.is_symlink() and {path.name for path in left.iterdir()} <= {"pixels.npy"}:

@@ -78,7 +78,7 @@ def blur(images: Tensor, sigma: Tensor) -> Tensor:
     Tensor of shape (B, 3, H, H)
     """
     places = torch.arange(images.shape[-1], device=images.device)
-    # One exponential a distance, not one a pair: far ones underflow, and denormals are slow.
+    # One exponential per distance, not per pair: distant ones underflow, and denormals are slow.
     by_distance = torch.exp(-0.5 * (places / sigma[:, None]) ** 2)
     weights = by_distance[:, (places[:, None] - places[None, :]).abs()]
     operator = (weights / weights.sum(dim=2, keepdim=True))[:, None]
@@ -90,7 +90,7 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
 
     With gray(x) the luma of x: brightness b gives ``b x``; contrast c then gives
     ``c x + (1 - c) mean(gray(x))``; saturation s then gives ``s x + (1 - s) gray(x)``, so that
-    s = 0 is grayscale. All three and the normalisation are one 3 x 3 matrix and one offset an
+    s = 0 is grayscale. All three and the normalisation are one 3 x 3 matrix and one offset per
     image; values are clamped once, at the end.
 
     Parameters
@@ -112,7 +112,7 @@ def recolour(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     matrix = (brightness * contrast)[:, None, None] * (
         s * torch.eye(3, dtype=images.dtype, device=images.device) + (1 - s) * desaturate
     )
-    # Gray is not changed by the saturation step, so the contrast's share is added as it is.
+    # The saturation step does not change grey, so the contrast's share is added as it is.
     offset = (1 - contrast) * brightness * (images.mean(dim=(2, 3)) @ luma)
 
     matrix = matrix / (MAX_VALUE * std)[None, :, None]

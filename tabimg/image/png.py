@@ -1,6 +1,6 @@
-"""Check a PNG file by its own checksums, and take out of it what is no pixel.
+"""Check a PNG file by its own checksums, and strip everything but the pixels.
 
-Pillow verifies no checksum of pixel data, and refuses whole photos over damaged texts or profiles.
+Pillow verifies no checksum of pixel data, and refuses whole photos over damaged text or profiles.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import BinaryIO
 from tabimg.image.refusal import TRUNCATED, RefusedImage, check_pixels
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# What pixels are made of. APNG's further frames are left out: IDAT holds the first picture.
+# What makes up the pixels. APNG's further frames are left out: IDAT holds the first picture.
 PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 ORIENTATION_CHUNKS = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
 XMP_KEYWORD, EXIF_KEYWORD = b"XML:com.adobe.xmp", b"Raw profile type exif"
 XMP_FIELD = b"tiff:Orientation"
-# Damage to these changes no pixel. A damaged chunk of another name may be a damaged name.
+# Damage to these changes no pixel. In a damaged chunk of another name, the name may be damaged.
 METADATA_CHUNKS = ORIENTATION_CHUNKS | {
     *(b"iCCP", b"tIME", b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"hIST", b"sPLT"),
     *(b"cICP", b"mDCV", b"cLLI", b"oFFs", b"pCAL", b"sCAL", b"gIFg", b"gIFx", b"sTER"),
@@ -31,7 +31,7 @@ MAX_METADATA = 2**20
 BLOCK = 2**20
 PALETTE = 3
 BITS_PER_PIXEL = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# Interlaced passes: first column and row, distance of columns and rows.
+# Interlaced passes: first column and row, spacing of columns and rows.
 ADAM7 = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
@@ -47,7 +47,7 @@ class CheckedPng:
     pixels : BytesIO
         A PNG file of the pixels alone.
     exif, xmp : bytes
-        Metadata that may tell the orientation, perhaps odd; empty where there are none.
+        Metadata that may hold the orientation, perhaps malformed; empty if there are none.
     """
 
     pixels: io.BytesIO
@@ -56,7 +56,7 @@ class CheckedPng:
 
 
 def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
-    """Verify the checksums of everything that makes up the pixels, and which way up they are.
+    """Verify the checksums of everything that determines the pixels and their orientation.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
     Raises
     ------
     RefusedImage
-        If the file is cut off, a checksum does not hold, rows are missing, or there are too many
+        If the file is truncated, a checksum does not match, rows are missing, or there are too many
         pixels.
     """
     png = CheckedPng(io.BytesIO(file.read(len(SIGNATURE))))
@@ -96,7 +96,7 @@ def check_png(file: BinaryIO, max_pixels: int) -> CheckedPng:
 
 
 def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
-    """Read a chunk and verify it; its data are empty if they are of no use."""
+    """Read a chunk and verify it; its data are empty if they are not needed."""
     head = file.read(8)
     if len(head) < 8:
         raise RefusedImage(TRUNCATED)
@@ -113,7 +113,7 @@ def _next_chunk(file: BinaryIO) -> tuple[bytes, bytes]:
         raise RefusedImage(TRUNCATED)
     if int.from_bytes(stored, "big") != checksum:
         if name not in METADATA_CHUNKS or _may_turn(name, data) or _hides(file, start, length):
-            raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not hold)")
+            raise RefusedImage(f"it is damaged (the checksum of its chunk {name!r} does not match)")
         file.seek(start + length + 4)
     return name, data
 
@@ -128,7 +128,7 @@ def _blocks(file: BinaryIO, length: int) -> Iterator[bytes]:
 
 
 def _may_turn(name: bytes, data: bytes) -> bool:
-    """Tell whether damaged metadata may have told the orientation, also under a damaged keyword."""
+    """Return whether damaged metadata, or a damaged keyword, may have held the orientation."""
     if name not in ORIENTATION_CHUNKS:
         return False
     keyword = XMP_KEYWORD if name == b"iTXt" else EXIF_KEYWORD
@@ -137,9 +137,9 @@ def _may_turn(name: bytes, data: bytes) -> bool:
 
 
 def _hides(file: BinaryIO, start: int, length: int) -> bool:
-    """Tell whether damaged metadata hold the name of a chunk that matters.
+    """Return whether damaged metadata hold the name of a chunk that matters.
 
-    That is so where it is their length that is damaged, and has become that of several chunks.
+    That happens if it is their length that is damaged, and spans several chunks.
     """
     file.seek(start)
     end = b""
@@ -156,12 +156,12 @@ class _Rows:
 
     def __init__(self, header: bytes, max_pixels: int) -> None:
         if len(header) != 13:
-            raise RefusedImage("it is damaged (its PNG header has another length)")
+            raise RefusedImage("it is damaged (its PNG header has a wrong length)")
         width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
         bits = depth * BITS_PER_PIXEL.get(colour, 0)
         passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
         check_pixels(width, height, max_pixels)
-        # Without its palette, Pillow would show a picture's numbers of colours as greys.
+        # Without its palette, Pillow would show a picture's colour indices as greys.
         self.has_colours = colour != PALETTE
         self._missing = 0
         for left, top, across, down in passes:

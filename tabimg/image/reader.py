@@ -40,11 +40,11 @@ class ImageReadError(ValueError):
     cause : str
         What is wrong with the image.
     source : str
-        The path, or a description of an image that is not a file.
+        The path, or a description of an image without a file.
     rows : sequence of int, default=()
         Positions (from 0) of the rows that list the image, each in its own frame.
     where : str, default=""
-        Words for these rows, such as ``"row 3 of X"``.
+        These rows in words, such as ``"row 3 of X"``.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class ImageReadError(ValueError):
         where = f"{self.where}: " if self.where else ""
         return (
             f"{where}cannot read the image {self.source}: {self.cause}. Repair or remove the "
-            "image, give the row an empty cell (None), or set on_bad_image='warn' or 'skip' to go "
+            "image, leave the row's cell empty (None), or set on_bad_image='warn' or 'skip' to go "
             "on without it."
         )
 
@@ -76,7 +76,7 @@ def describe_rows(rows: Sequence[int]) -> str:
 
 
 def describe_source(source: ImageSource) -> str:
-    """Name an image in a message: its path, or what it is where it has none."""
+    """Name an image in a message: its path, or what it is if it has none."""
     if isinstance(source, bytes):
         return f"given as {len(source)} bytes"
     if isinstance(source, Image.Image):
@@ -95,7 +95,7 @@ def read_image(
     The aspect ratio is not kept and nothing is cut off. The EXIF orientation is applied, only the
     first frame of an animation is read, transparent pixels show a white background, and
     every colour mode becomes RGB (16-bit grey by its bit depth: 65535 becomes 255). JPEG files
-    are decoded at a reduced scale, at least twice ``size``. Damaged metadata are passed over.
+    are decoded at a reduced scale, at least twice ``size``. Damaged metadata are ignored.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ def read_image(
         The path may be a folder, and may lead nowhere, but never to a named pipe, a socket or a
         device.
     max_pixels : int, default=100_000_000
-        A picture of more pixels is refused before it is decoded. What a loader returns is decoded
-        already, and so are PIL images that were loaded.
+        A picture with more pixels is refused before it is decoded. This does not apply to what a
+        loader returns, or to PIL images that were loaded: they are decoded already.
 
     Returns
     -------
@@ -122,9 +122,9 @@ def read_image(
     Raises
     ------
     ImageReadError
-        If the image is missing, empty, truncated, damaged, no regular file, of a format that is not
-        read (see :data:`~tabimg.image.formats.FORMATS`) or too large, or if the loader fails or
-        returns something else than an image.
+        If the image is missing, empty, truncated, damaged, not a regular file, of a format that is
+        not read (see :data:`~tabimg.image.formats.FORMATS`) or too large, or if the loader fails or
+        returns anything other than an image.
     ValueError
         If ``size`` is not positive.
     TypeError
@@ -139,11 +139,11 @@ def read_image(
         )
     try:
         image, orientation = _open(source, DRAFT_FACTOR * size, loader, max_pixels)
-        # Of the small square, because turning the picture itself would take its memory twice.
+        # Applied to the small square: turning the picture itself would take its memory twice.
         small = upright(shrink(image, size), orientation)
     except MemoryError:
         raise
-    except Exception as error:  # decoders raise nearly every class on broken data
+    except Exception as error:  # decoders raise nearly any class on broken data
         raise ImageReadError(_cause(error, source, loader), describe_source(source)) from error
     return np.array(small)
 
@@ -170,7 +170,7 @@ def _open(
 
 
 def _open_pil(image: Image.Image, draft_size: int, max_pixels: int) -> tuple[Image.Image, int]:
-    """Take an image that its user opened, and decode it the way files are if it is not yet."""
+    """Take an image that the user opened, and decode it like a file if it is not decoded yet."""
     if isinstance(image, ImageFile) and image.fp is not None and _is_not_loaded(image):
         check_pixels(*image.size, max_pixels)
         if image.format not in FORMATS:
@@ -203,7 +203,7 @@ def _decode_again(image: ImageFile, draft_size: int, max_pixels: int) -> tuple[I
 
 
 def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) -> str:
-    """Say in words what is wrong, from the state of the file first and the error second."""
+    """Say in words what is wrong, judging by the file first and the error second."""
     if isinstance(source, bytes):
         if not source:
             return "it holds no bytes"
@@ -227,7 +227,7 @@ def _cause(error: Exception, source: ImageSource, loader: ImageLoader | None) ->
 
 
 def _in_short(error: Exception) -> str:
-    """Name an error in a message, with no path in it and without flooding the screen."""
+    """Name an error in a message, without paths and without flooding the screen."""
     said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = f"{type(error).__name__}: {said}".encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= MAX_CAUSE_SHOWN else f"{text[:MAX_CAUSE_SHOWN]}..."

@@ -1,4 +1,4 @@
-"""Why an image is not read, in words for its user, and the limit on its size."""
+"""Why an image is refused, in words for its user, and the limit on its size."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ TRUNCATED = "it is truncated (the file ends before the picture does)"
 
 
 class RefusedImage(ValueError):
-    """An image is not read, for the reason that the message gives."""
+    """An image is refused, for the reason that the message gives."""
 
 
 def check_pixels(width: int, height: int, max_pixels: int, what: str = "it has") -> None:
-    """Refuse a picture, or a tile, of more pixels than allowed before memory is taken for them."""
+    """Refuse a picture, or a tile, with too many pixels before memory is allocated for them."""
     if width * height > max_pixels:
         raise RefusedImage(
             f"{what} {width} x {height} pixels, more than max_image_pixels={max_pixels}; a higher "
-            "max_image_pixels reads it, at some bytes of memory a pixel"
+            "max_image_pixels reads it, at a few bytes of memory per pixel"
         )

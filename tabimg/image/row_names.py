@@ -14,18 +14,18 @@ MAX_ROWS_NAMED = 10
 
 @dataclass(frozen=True, eq=False)
 class RowNames:
-    """What rows are called, however they were cut out and put together since.
+    """What rows are called, however they were selected and combined since.
 
     Parameters
     ----------
     frames : tuple of str
-        Names of the frames that the user handed in, such as ``"X"``; ``""`` for one without name.
+        Names of the frames that the user passed, such as ``"X"``; ``""`` for one without a name.
     frame_of : int64 array of shape (n_rows,)
-        Which frame a row is of.
+        Which frame a row comes from.
     positions : int64 array of shape (n_rows,)
-        Where the row stands there, from 0.
+        The row's position there, from 0.
     labels : pandas.Index of length n_rows, or None
-        The rows' own labels; None where they are the positions.
+        The rows' own labels; None if they are the positions.
     """
 
     frames: tuple[str, ...]
@@ -50,7 +50,7 @@ class RowNames:
 
     @staticmethod
     def concat(parts: Sequence[RowNames]) -> RowNames:
-        """Put the names of several sets of rows one after the other."""
+        """Concatenate the names of several sets of rows."""
         frames = tuple(dict.fromkeys(name for part in parts for name in part.frames))
         frame_of = [
             np.array([frames.index(name) for name in part.frames], dtype=np.int64)[part.frame_of]
@@ -78,7 +78,7 @@ class RowNames:
     def _word(self, row: int) -> str:
         position = int(self.positions[row])
         label = position if self.labels is None else self.labels[row]
-        # A label that is no position is what the row was called before rows were chosen.
+        # A label that is not the position is what the row was called before rows were selected.
         return str(position) if _equal(label, position) else f"{position} (index {label!s:.40})"
 
     def _labels(self) -> Sequence[Any]:

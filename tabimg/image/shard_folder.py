@@ -1,10 +1,10 @@
 """Keep decoded images in a folder, so that later runs need not decode them again.
 
 The folder holds each image once. Runs add shards and remove them, but never change one, so others
-may have it mapped. Images that nobody can ask for any more, for their file was changed, moved or
-removed, go when shards are written anew. Only the run that holds the folder's lock changes it; what
-that finds unfinished was left behind by a run that was killed. The folder may be deleted at any
-time when no run uses it.
+may have it mapped. Images that nobody can ask for any more, because their file was changed, moved
+or removed, are dropped when shards are rewritten. Only the run that holds the folder's lock changes
+it; whatever it finds unfinished was left behind by a run that was killed. The folder may be deleted
+whenever no run uses it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Decode = Callable[[list[int]], Iterator[tuple[int, np.ndarray]]]
 
 @dataclass(frozen=True)
 class Holdings:
-    """Where wanted images lie, by id, and what is to be said of the folder."""
+    """Where wanted images lie, by id, and what to report about the folder."""
 
     places: dict[int, Place]
     problems: list[str]
@@ -67,7 +67,7 @@ class ShardFolder:
     Parameters
     ----------
     cache_dir : str or Path
-        Folder for shards of all sizes and loaders; made if it is missing.
+        Folder for shards of all sizes and loaders; created if missing.
     size : int
         Height and width of the images in pixels.
     loader_key : bytes
@@ -81,7 +81,7 @@ class ShardFolder:
         self.scope = name.encode()
 
     def obtain(self, wanted: Mapping[int, Wanted], decode: Decode) -> Holdings:
-        """Map the images that are kept here, and add those that are not.
+        """Map the images that are kept here, and add those that are not yet.
 
         Parameters
         ----------
@@ -93,12 +93,12 @@ class ShardFolder:
         Returns
         -------
         Holdings
-            Where another run holds the lock and does not move, images may be missing there.
+            If another run holds the lock and does not progress, images may be missing from it.
 
         Raises
         ------
         OSError
-            If something is to be added and cannot be written. The folder stays as it was.
+            If something has to be added and cannot be written. The folder stays as it was.
         """
         with ExitStack() as stack:
             with writing_to(self.folder, len(wanted) * 3 * self.size**2, ADVICE):
@@ -142,20 +142,20 @@ class ShardFolder:
             for name, error in content.unusable.items()
         ]
         problems += [
-            f"{number} photos in {shard.name}{PIXELS} are damaged: their checksums do not fit"
+            f"{number} photos in {shard.name}{PIXELS} are damaged: their checksums do not match"
             for shard, number in search.damaged.items()
         ]
         if content.foreign:
             problems.append(
                 f"{self.folder} holds what tabimg did not write: "
-                f"{listing(sorted(content.foreign))}. Take it away"
+                f"{listing(sorted(content.foreign))}. Move it elsewhere"
             )
         return problems
 
     def _add(
         self, search: ShardSearch, wanted: Mapping[int, Wanted], decode: Decode
     ) -> dict[int, Place]:
-        """Write a shard of what is missing and of what is left of the shards it stands for."""
+        """Write a shard of what is missing and of what is left of the shards it replaces."""
         missing = [index for index in wanted if index not in search.places]
 
         def photos(old: list[Shard]) -> Iterator[Photo]:
@@ -191,6 +191,6 @@ def _remove_remains(content: _Content) -> None:
     for name in content.unfinished:
         remove_files(name)
     for name, error in content.unusable.items():
-        # What cannot be opened may be sound, and another user's.
+        # A file that cannot be opened may be intact, and another user's.
         if isinstance(error, ForeignFileError):
             remove_files(name)

@@ -1,4 +1,4 @@
-"""Where wanted images lie in shards, and which shards hold too much that nobody can ask for."""
+"""Where wanted images lie in shards, and which shards hold too many dead images."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from tabimg.image.fingerprint import path_key
 from tabimg.image.shards import Shard
 
-# A shard is written anew when more than this share of its images is dead.
+# A shard is rewritten when more than this share of its images is dead.
 MAX_DEAD_SHARE = 1 / 8
 
 
 class Wanted(NamedTuple):
-    """An image that is asked for.
+    """An image that is wanted.
 
     Parameters
     ----------
     key : bytes
         See :func:`~tabimg.image.fingerprint.source_key`.
     path : bytes
-        Empty where the image comes from no file.
+        Empty if the image does not come from a file.
     """
 
     key: bytes
@@ -30,7 +30,7 @@ class Wanted(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an image lies: an array of images, and a row of it."""
+    """Where an image lies: an array of images, and a row in it."""
 
     held: np.ndarray
     row: int
@@ -48,7 +48,7 @@ class ShardSearch:
     Attributes
     ----------
     living : dict of Shard to list of int
-        Rows that somebody may ask for: one of each key, and of wanted images a sound one.
+        Rows that somebody may ask for: one for each key, and an intact one for wanted images.
     damaged : dict of Shard to int
         Number of wanted images whose pixels are not those that were written.
     places : dict of int to Place
@@ -75,18 +75,18 @@ class ShardSearch:
         }
 
     def places_in(self, shard: Shard) -> dict[int, Place]:
-        """Give the places of wanted images in one shard, by id."""
+        """Return the places of wanted images in one shard, by id."""
         rows = self.living.get(shard, range(len(shard)))
         ids = ((self._ids.get(shard.keys[row]), row) for row in rows)
         return {index: Place(shard.pixels, row) for index, row in ids if index is not None}
 
     def forget_outdated(self) -> None:
-        """Let images die whose file has been changed, moved or removed."""
+        """Mark images as dead whose file has been changed, moved or removed."""
         for shard, rows in self.living.items():
             self.living[shard] = [row for row in rows if self._is_current(shard, row)]
 
     def to_rewrite(self, n_new: int) -> list[Shard]:
-        """Choose the shards that a new one stands for.
+        """Choose the shards that a new one replaces.
 
         Those with damage or many dead images, so that what is dead stays a small share; and those
         that are no larger than what is added, so that shards stay few.
@@ -114,5 +114,5 @@ class ShardSearch:
 
     def _is_current(self, shard: Shard, row: int) -> bool:
         key, path = shard.keys[row], shard.paths[row]
-        # What came from no file is known by its content.
+        # An image without a file is identified by its content.
         return not path or key in self._ids or path_key(path) == key

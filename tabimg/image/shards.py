@@ -43,7 +43,7 @@ class Photo:
     key : bytes
         See :func:`~tabimg.image.fingerprint.source_key`.
     path : bytes
-        Empty where the image came from no file.
+        Empty if the image does not come from a file.
     pixels : ndarray of shape (size, size, 3), dtype uint8
     """
 
@@ -59,9 +59,9 @@ class Shard:
     Parameters
     ----------
     name : Path
-        Of its files, without suffix.
+        Path of its files, without suffix.
     scope : bytes
-        Of all images of its folder: their size and how they were loaded.
+        What all images of its folder share: their size and how they were loaded.
     pixels : ndarray of shape (n, size, size, 3), dtype uint8
         A read-only memory map.
     keys, paths : list of n bytes
@@ -79,11 +79,11 @@ class Shard:
         return len(self.keys)
 
     def photo(self, row: int) -> Photo:
-        """Give the image of a row."""
+        """Return the image of a row."""
         return Photo(self.keys[row], self.paths[row], self.pixels[row])
 
     def is_sound(self, row: int) -> bool:
-        """Say whether the pixels of a row are those that were written."""
+        """Return whether the pixels of a row are those that were written."""
         return _checksum(self.scope, self.photo(row)) == int(self.checksums[row])
 
 
@@ -102,8 +102,8 @@ def read_shard(name: Path, scope: bytes, size: int) -> Shard:
     OSError
         If a file cannot be opened; ``FileNotFoundError`` if another run has just removed it.
     ForeignFileError
-        If a file was not written here, or was changed since. Nothing of it is unpickled, and no
-        more is read than it really holds.
+        If a file was not written here, or was changed since. Nothing is unpickled, and no more is
+        read than the file really holds.
     """
     try:
         with open_regular(name.with_suffix(PIXELS)) as file:
@@ -112,7 +112,7 @@ def read_shard(name: Path, scope: bytes, size: int) -> Shard:
             keys, paths, checksums = _read_index(file, len(pixels))
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # what we did not write can go wrong in any way
+    except Exception as error:  # a file written by others can fail in any way
         raise ForeignFileError(str(error) or type(error).__name__) from error
     return Shard(name, scope, pixels, keys, paths, checksums)
 
@@ -125,20 +125,20 @@ def write_shard(
     Parameters
     ----------
     name, scope, size
-        See :func:`read_shard`. No file has the name yet.
+        See :func:`read_shard`. No file has this name yet.
     photos : iterable of Photo
     n_most : int
-        Upper bound of their number: space is reserved before the first is asked for.
+        Upper bound on their number: space is reserved before the first is drawn.
 
     Returns
     -------
     Shard or None
-        None where there was no photo.
+        None if there was no photo.
 
     Raises
     ------
     OSError
-        If the disk has no room. Nothing is left behind then.
+        If the disk is full. Nothing is left behind then.
     """
     keys: list[bytes] = []
     paths: list[bytes] = []
@@ -167,8 +167,8 @@ def write_shard(
 
 
 def remove_files(name: Path) -> None:
-    """Remove the files of a shard, as far as that goes; who has mapped them keeps them."""
-    # The index goes first: however far this comes, no index is left without its pixels.
+    """Remove the files of a shard as far as possible; runs that have mapped them keep them."""
+    # The index goes first: wherever this stops, no index is left without its pixels.
     for path in (name.with_suffix(suffix) for suffix in (INDEX, UNFINISHED, PIXELS)):
         with suppress(OSError):
             if stat.S_ISREG(path.lstat().st_mode):
@@ -190,7 +190,7 @@ def _publish(name: Path, keys: list[bytes], paths: list[bytes], checksums: np.nd
         )
         data = held.getvalue()
     unfinished = name.with_suffix(UNFINISHED)
-    # Where the folder was cleared meanwhile there is nothing to publish; this run has its map.
+    # If the folder was cleared meanwhile there is nothing to publish; this run has its map.
     with suppress(FileNotFoundError), writing_to(name.parent, len(data), ADVICE):
         unfinished.write_bytes(data)
         os.replace(unfinished, name.with_suffix(INDEX))
@@ -199,19 +199,19 @@ def _publish(name: Path, keys: list[bytes], paths: list[bytes], checksums: np.nd
 def _read_index(file: IO[bytes], n_images: int) -> tuple[list[bytes], list[bytes], np.ndarray]:
     n_bytes = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
-        # Members are stored as they are: one that claims more than the file's size lies.
+        # Members are stored uncompressed: one that claims more than the file's size lies.
         if any(
             member.compress_type != zipfile.ZIP_STORED or member.file_size > n_bytes
             for member in archive.infolist()
         ):
-            raise ForeignFileError("it is no index of photos")
+            raise ForeignFileError("it is not an index of photos")
         keys = _read_member(archive, "keys", np.uint8)
         paths = _read_member(archive, "paths", np.uint8).tobytes().split(b"\0")
         checksums = _read_member(archive, "checksums", np.uint32)
     if keys.shape != (n_images, KEY_BYTES) or checksums.shape != (n_images,):
-        raise ForeignFileError(f"its index is not that of {n_images} photos")
+        raise ForeignFileError(f"its index is not one of {n_images} photos")
     if len(paths) != n_images:
-        raise ForeignFileError(f"its index names {len(paths)} paths of {n_images} photos")
+        raise ForeignFileError(f"its index names {len(paths)} paths for {n_images} photos")
     return [key.tobytes() for key in keys], paths, checksums
 
 

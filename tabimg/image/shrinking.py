@@ -9,22 +9,22 @@ from PIL import Image
 
 from tabimg.image.colour_modes import rgb_converter
 
-# Whole blocks of a much larger picture are averaged first, down to this multiple of the target.
+# A much larger picture is averaged over whole blocks first, down to this multiple of the target.
 REDUCING_GAP = 3.0
-# Colours are converted this many pixels at a time, which bounds the memory of all conversions.
+# Colours are converted this many pixels at a time, which bounds the memory of every conversion.
 TILE_PIXELS = 2**20
 
 
 def shrink(image: Image.Image, size: int) -> Image.Image:
     """Squash a picture to a square.
 
-    Gives what converting the whole picture to RGB and Pillow's ``resize`` with a ``reducing_gap``
-    would, without holding a second picture of full size.
+    The result is that of converting the whole picture to RGB and Pillow's ``resize`` with a
+    ``reducing_gap``, without holding a second picture of full size.
 
     Parameters
     ----------
     image : PIL.Image.Image
-        Loaded. Is not changed.
+        Loaded. It is not changed.
     size : int
         Height and width of the result in pixels.
 

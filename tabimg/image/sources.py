@@ -16,7 +16,7 @@ from tabimg.image.words import quoted
 
 @dataclass(frozen=True, eq=False)
 class RowImages:
-    """The images of each row: any number, also none.
+    """The images of each row: any number, including none.
 
     Images are held once: cells with the same path, the same bytes, the same PIL object or the
     same embedding vector share an id. Build it with :meth:`from_cells`.
@@ -24,9 +24,9 @@ class RowImages:
     Attributes
     ----------
     sources : list of str, bytes or PIL.Image.Image
-        The images that ids point to; paths are absolute. Empty where the cells are vectors.
+        The images that ids point to; paths are absolute. Empty if the cells are vectors.
     vectors : ndarray of shape (u, d), dtype float32, or None
-        The already computed embeddings that ids point to, where the cells are vectors.
+        The precomputed embeddings that ids point to, if the cells are vectors.
     offsets : ndarray of shape (n + 1,), dtype int64
         The images of row i are ``ids[offsets[i]:offsets[i + 1]]``.
     ids : ndarray of shape (total,), dtype int64
@@ -34,7 +34,7 @@ class RowImages:
     names : RowNames or None
         What the rows are called in messages; None counts them from 0.
     given : sequence of str
-        How the cells name ``sources``: a path as it was given, nothing for what is no path.
+        How the cells name ``sources``: a path as it was given, nothing for anything else.
     """
 
     sources: list[ImageSource]
@@ -57,11 +57,11 @@ class RowImages:
         ----------
         columns : sequence of sequences of cells
             One or more image columns of equal length. A cell is a str, Path, bytes, PIL image, a
-            1-D numeric vector (an already computed embedding), a list or tuple of those, or
-            blank, see :func:`~tabimg.image.cells.is_blank`.
+            1-D numeric vector (a precomputed embedding), a list or tuple of those, or blank,
+            see :func:`~tabimg.image.cells.is_blank`.
         root : str or Path, default=None
             Folder that relative paths start from; None is the working directory. An address, such
-            as ``"s3://photos"``, is put before them for a loader to fetch.
+            as ``"s3://photos"``, is prepended for a loader to fetch.
         names : RowNames, default=None
             What the rows are called in messages; None counts them from 0.
 
@@ -104,11 +104,11 @@ class RowImages:
 
     @property
     def n_sources(self) -> int:
-        """Number of different images that ids may point to."""
+        """Number of distinct images that ids may point to."""
         return len(self.sources) if self.vectors is None else len(self.vectors)
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw one image of each row, each with the same chance.
+        """Draw one image of each row, all with equal probability.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class RowImages:
     def take(self, rows: np.ndarray) -> RowImages:
         """Keep some rows, in the order given.
 
-        Ids keep their meaning, so that a cache built before still serves.
+        Ids keep their meaning, so that an earlier cache still serves.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class RowImages:
         return replace(self, offsets=offsets, ids=ids, names=self._row_names().take(rows))
 
     def drop_sources(self, bad: Iterable[int] | np.ndarray) -> RowImages:
-        """Take images away from every row that has them.
+        """Drop images from every row that has them.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class RowImages:
 
     @staticmethod
     def concat(parts: Sequence[RowImages]) -> RowImages:
-        """Put the rows of several sets one after the other; equal images share one id.
+        """Concatenate the rows of several sets; equal images share one id.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ class RowImages:
         return self._row_names().describe(rows)
 
     def describe_source(self, source_id: int) -> str:
-        """Name an image in a message: its path, the cell where that is none, or what it is."""
+        """Name an image in a message: its path, else its cell, else what it is."""
         source = self.sources[source_id]
         if not isinstance(source, str):
             return describe_source(source)
@@ -219,7 +219,7 @@ class RowImages:
         return quoted(source if source.endswith(given) else given)
 
     def error_of(self, source_id: int, cause: str) -> ImageReadError:
-        """Give the error of an image that cannot be read, with the rows that list it."""
+        """Return the error for an image that cannot be read, with the rows that list it."""
         rows = self.rows_of(source_id).tolist()
         where = self.describe_rows(rows)
         positions = self._row_names().positions[rows].tolist()

@@ -1,6 +1,6 @@
-"""TIFF files of which the metadata may be damaged: the first picture, and what makes up its pixels.
+"""TIFF files whose metadata may be damaged: the first picture, and what makes up its pixels.
 
-Pillow warns of damaged fields, which ends the reading where warnings are errors.
+Pillow warns about damaged fields, which stops the reading if warnings are errors.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _PixelFields(TiffImagePlugin.ImageFileDirectory_v2):
         super().load(io.BytesIO(self._rewritten(list(fields.values()))))
 
     def _read_fields(self, fp: IO[bytes]) -> dict[int, _Field]:
-        """Read the first sound field of each tag, of no more bytes than the file has."""
+        """Read the first intact field of each tag, of no more bytes than the file has."""
         found: dict[int, _Field] = {}
         left = _length(fp)
         for field in self._fields(fp, found):
@@ -69,8 +69,8 @@ class _PixelFields(TiffImagePlugin.ImageFileDirectory_v2):
                 return
             tag, kind, count, data = entry.unpack(packed)
             if tag in TILE_SIDES and kind not in SIDE_KINDS:
-                # libtiff, which decodes, would read more types than Pillow: another size than ours.
-                raise RefusedImage("it is damaged (the size of its tiles has no usual type)")
+                # libtiff, which decodes, accepts more types than Pillow: it may read another size.
+                raise RefusedImage("it is damaged (the size of its tiles has an unusual type)")
             if tag not in PIXEL_FIELDS or tag in known or kind not in self._load_dispatch:
                 continue
             unit = self._load_dispatch[kind][0]
@@ -82,7 +82,7 @@ class _PixelFields(TiffImagePlugin.ImageFileDirectory_v2):
                 yield _Field(tag, kind, count, data[: unit * count])
 
     def _rewritten(self, fields: list[_Field]) -> bytes:
-        """Lay out a directory that starts at 0, and after which no other picture comes."""
+        """Lay out a directory that starts at 0 and is followed by no other picture."""
         number, entry, word = self._layout()
         entries, rest = b"", b""
         start = number.size + len(fields) * entry.size + word.size
@@ -111,7 +111,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
     @property
     def tile_size(self) -> tuple[int, int]:
-        """Width and height of what is decoded at once; 0 where the picture has no tiles."""
+        """Width and height of what is decoded at once; 0 if the picture has no tiles."""
         width, height = (self._number(tag) for tag in TILE_SIDES)
         return width, height
 
@@ -120,7 +120,7 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         super()._setup()
 
     def _check_pieces(self) -> None:
-        """Refuse more strips or tiles than the picture has room for: each of them takes memory."""
+        """Refuse more strips or tiles than the picture has room for: each one takes memory."""
         width = self._number(TiffImagePlugin.IMAGEWIDTH)
         height = self._number(TiffImagePlugin.IMAGELENGTH)
         across, down = (max(side, 1) for side in self.tile_size)
@@ -144,17 +144,17 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
 
     def load_prepare(self) -> None:
         if self._im is None:
-            # Pillow would look at the pixel limit of the process first.
+            # Pillow would check the pixel limit of the process first.
             self.im = Image.core.new(self.mode, getattr(self, "_tile_size", self.size))
         super().load_prepare()
 
     def load_end(self) -> None:
-        # Pillow would turn the picture, and read further metadata.
+        # Pillow would rotate the picture, and read further metadata.
         pass
 
 
 def _read_at(file: IO[bytes], place: int, size: int) -> bytes:
-    """Read data that lie elsewhere; none if they do not lie in the file."""
+    """Read data stored elsewhere in the file; none if they lie beyond its end."""
     if place + size > _length(file):
         return b""
     here = file.tell()

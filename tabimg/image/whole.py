@@ -1,8 +1,8 @@
-"""Decoding that ends with a whole picture or an error, whatever Pillow's process-wide flags say.
+"""Decoding that ends with a complete picture or an error, whatever Pillow's global flags say.
 
-Under ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, which any library of the process may set, Pillow
-passes over early ends and over its decoders' errors. Here both raise before Pillow looks at its
-flag; the flag itself is neither read nor written, so threads cannot disturb each other.
+Under ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, which any library in the process may set, Pillow
+ignores premature ends and its decoders' errors. Here both raise before Pillow checks its flag; the
+flag itself is neither read nor written, so threads cannot disturb each other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from tabimg.image.refusal import TRUNCATED, RefusedImage
 
 DECODER = "tabimg_whole"
-# Pillow hands the arguments of these to libtiff itself, and raises on its errors under any flag.
+# Pillow passes the arguments of these to libtiff itself, and raises its errors under any flag.
 OWN_LOOP = {"libtiff"}
 
 
@@ -29,7 +29,7 @@ def load_whole(image: ImageFile.ImageFile) -> Image.Image:
     Raises
     ------
     RefusedImage
-        If the picture is cut off or its data are broken.
+        If the picture is truncated or its data are broken.
     Exception
         Whatever else Pillow raises on broken data.
     """

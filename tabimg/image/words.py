@@ -1,4 +1,4 @@
-"""Show a path, or what stands in its place, in a message."""
+"""Show a path, or a text in its place, in a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_TEXT = 200
 
 
 def quoted(text: object) -> str:
-    """Quote a text; of a long one, such as an encoded photo, its ends and its length."""
+    """Quote a text; for a long one, such as an encoded photo, both ends and the length."""
     text = str(text)
     shown = shorten(text, MAX_TEXT)
     return shown if len(text) <= MAX_TEXT else f"{shown} ({len(text):,} characters)"

@@ -1,4 +1,4 @@
-"""What users hand in, checked and taken apart. Knows tables and photos; knows no estimator."""
+"""User input, checked and split up. Knows tables and photos, but no estimator."""
 
 from __future__ import annotations
 

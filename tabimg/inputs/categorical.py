@@ -1,4 +1,4 @@
-"""Columns that are categories by declaration, whatever they hold: ``categorical_features``."""
+"""Columns declared as categories, whatever they hold: ``categorical_features``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FROM_DTYPE = "from_dtype"
 
 
 def declares_categories(categorical_features: Any) -> bool:
-    """Tell whether the parameter names columns; None and "from_dtype" leave it to the cells."""
+    """Return whether the parameter names columns; None and "from_dtype" leave it to the cells."""
     is_default = isinstance(categorical_features, str) and categorical_features == FROM_DTYPE
     return categorical_features is not None and not is_default
 
 
 def check_categorical_features(categorical_features: Any) -> None:
-    """Raise a TypeError for what cannot name columns."""
+    """Raise a TypeError for anything that cannot name columns."""
     if declares_categories(categorical_features) and (
         np.ndim(categorical_features) != 1
         or (
@@ -31,7 +31,7 @@ def check_categorical_features(categorical_features: Any) -> None:
     ):
         raise TypeError(
             "categorical_features must be None, 'from_dtype', or a list of column names, of "
-            f"positions, or of bools, one a column; got {shorten(categorical_features)}"
+            f"positions, or of bools, one per column; got {shorten(categorical_features)}"
         )
 
 
@@ -52,7 +52,7 @@ def find_categorical(categorical_features: Any, columns: Sequence[Any]) -> list[
     Raises
     ------
     ValueError
-        For a name or position that the table does not have, or bools of another number.
+        For a name or position that the table does not have, or a wrong number of bools.
     """
     if not declares_categories(categorical_features):
         return []
@@ -82,5 +82,5 @@ def _find(wanted: Any, names: Sequence[str | int]) -> str | int:
     hint = f" Did you mean {' or '.join(map(shorten, near))}?" if near else ""
     raise ValueError(
         f"categorical_features names {shorten(wanted)}, which is none of the columns "
-        f"{listing(names)}; image and group columns are no features.{hint}"
+        f"{listing(names)}; image and group columns are not features.{hint}"
     )

@@ -1,4 +1,4 @@
-"""scikit-learn's checks of a table: its shape, its names, enough rows."""
+"""scikit-learn's checks of a table: shape, names, enough rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tabimg.messages import bounded_errors, shorten
 def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
     """Check shape and feature names of the table as scikit-learn does; return what to encode.
 
-    Cells are not looked at here: the codec reports what it cannot encode.
+    Cells are not checked here: the codec reports what it cannot encode.
     """
     with bounded_errors():
         if is_frame(table):
@@ -28,7 +28,7 @@ def check_table(estimator: Any, table: Any, *, reset: bool) -> Any:
 
 
 def check_frame(estimator: Any, table: Any) -> None:
-    """Raise a ValueError for a frame without rows or columns, or with a name that stands twice."""
+    """Raise a ValueError for a frame without rows or columns, or with a name that occurs twice."""
     names = list(table.columns)
     if len(set(names)) < len(names):
         twice = next(column for column in names if names.count(column) > 1)
@@ -38,7 +38,7 @@ def check_frame(estimator: Any, table: Any) -> None:
     if n_columns == 0:
         raise ValueError(
             f"Found array with 0 feature(s) (shape={table.shape}) while a minimum of 1 is required "
-            f"by {name}: there is no column beside image and group columns"
+            f"by {name}: there is no column besides image and group columns"
         )
     if n_rows == 0:
         raise ValueError(

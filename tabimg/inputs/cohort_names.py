@@ -32,7 +32,7 @@ class CohortColumn:
         Raises
         ------
         ValueError
-            If a row has none.
+            If a row has no cohort.
         """
         missing = [row for row, name in enumerate(self.cells) if is_nameless(name)]
         if missing:
@@ -45,18 +45,18 @@ class CohortColumn:
         return names
 
     def take(self, rows: Sequence[int]) -> CohortColumn:
-        """Give the cells of some rows."""
+        """Select the cells of some rows."""
         return replace(self, cells=[self.cells[row] for row in rows])
 
 
 def is_nameless(name: Any) -> bool:
-    """Tell whether a name of a cohort is blank."""
+    """Return whether the name of a cohort is blank."""
     is_missing = pd.api.types.is_scalar(name) and bool(pd.isna(name))
     return is_missing or (isinstance(name, str) and not name.strip())
 
 
 def plain_cohort(name: Any) -> str | int:
-    """Name a cohort as a saved state can hold it; whole numbers are one name in any dtype."""
+    """Name a cohort as a saved state can hold it; a whole number is one name in any dtype."""
     if isinstance(name, (float, np.floating)) and float(name).is_integer():
         return int(name)
     return plain_name(name)

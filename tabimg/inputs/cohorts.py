@@ -1,4 +1,4 @@
-"""What a user hands in, one frame or several, split by cohort."""
+"""User input, one frame or several, split by cohort."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tabimg.messages import listing, shorten
 
 
 def holds_several(X: Any) -> bool:
-    """Tell a mapping of frames from a frame; scipy has sparse matrices that are mappings too."""
+    """Distinguish a mapping of frames from a frame; some sparse matrices of scipy are mappings."""
     return isinstance(X, Mapping) and not issparse(X)
 
 
@@ -30,7 +30,7 @@ def split(
     image_paths: Sequence[Any] | None = None,
     frame: str = "X",
 ) -> list[Rows]:
-    """Split what the user handed in by cohort.
+    """Split user input by cohort.
 
     Cohorts come in the order in which they first appear.
 
@@ -38,7 +38,7 @@ def split(
     ----------
     X : DataFrame, array, or mapping of cohort name to DataFrame
     cohort_column : column label or None
-        Column with the cohorts' names; all rows are one cohort where a frame lacks it. A mapping
+        Column with the cohorts' names; if a frame lacks it, all rows are one cohort. A mapping
         names them itself.
     image_column, group_column, image_paths, frame
         As in `take_apart`.
@@ -46,7 +46,7 @@ def split(
     Raises
     ------
     ValueError, TypeError
-        As `take_apart`; and if a row has no cohort, or a mapping is empty or holds no frames.
+        As `take_apart`; also if a row has no cohort, or a mapping is empty or holds no frames.
     """
     check_container(X)
     if holds_several(X):
@@ -62,7 +62,7 @@ def split(
 
 
 def check_container(X: Any) -> None:
-    """Refuse what can hold no cohorts.
+    """Refuse what cannot hold cohorts.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _split_mapping(
                 "names of its columns say what they mean"
             )
         words = f"cohort {shorten(name)}" + ("" if whole == "X" else f" of {whole}")
-        # Frames that were cut out of one still have the column.
+        # Frames that were cut out of a common one still have the column.
         rows = take_apart(frame, image_column, group_column, None, words, cohort_column)
         _check_named_alike(name, rows.cohort_names())
         places = np.arange(start, start + len(rows))
@@ -118,7 +118,7 @@ def _check_named_alike(name: str | int, names: Sequence[str | int]) -> None:
 
 
 def index_of(X: Any) -> pd.Index | None:
-    """Give the index of the rows of a mapping's pandas frames; None of anything else."""
+    """Return the index of the rows of a mapping's pandas frames; None for anything else."""
     if not holds_several(X) or not all(isinstance(frame, pd.DataFrame) for frame in X.values()):
         return None
     first, *others = (frame.index for frame in X.values())
@@ -133,14 +133,14 @@ def images_of(
     image_paths: Sequence[Any] | None,
     root: Any,
 ) -> RowImages:
-    """Collect the photos of what the user handed in, in the order of its rows."""
+    """Collect the photos of user input, in the order of its rows."""
     cohorts = split(X, cohort_column, image_column, group_column, image_paths)
     images = RowImages.concat([rows.images(root) for rows in cohorts])
     return images.take(np.argsort(np.concatenate([rows.places for rows in cohorts])))
 
 
 def require_image_columns(X: Any, image_column: Any) -> None:
-    """Check that the image columns are there; of several frames each may lack them."""
+    """Check that the image columns are there; with several frames, each may lack them."""
     wanted = as_column_list(image_column)
     if not holds_several(X):
         require_columns(X, wanted, "image_column")
@@ -150,7 +150,7 @@ def require_image_columns(X: Any, image_column: Any) -> None:
 
 
 def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -> None:
-    """Check that a declared column is there in one of several frames, if there are any."""
+    """Check that at least one of several frames, if there are any, has a declared column."""
     columns = [c for frame in frames.values() if is_frame(frame) for c in frame.columns]
     if columns and name not in columns:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The front door: what a user hands in as one of the containers that are read."""
+"""The front door: user input as one of the supported containers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tabimg.messages import shorten
 
 
 def as_container(X: Any, name: str = "X") -> Any:
-    """Give rows as a pandas or Polars frame, an array, a list, or a mapping of such.
+    """Return rows as a pandas or Polars frame, an array, a list, or a mapping of such.
 
-    Eager frames of other libraries, such as pyarrow tables, become pandas frames; what stands
-    behind the mask of an array is missing.
+    Eager frames of other libraries, such as pyarrow tables, become pandas frames; an array's masked
+    cells are missing.
 
     Parameters
     ----------
     X : object
     name : str, default="X"
-        What it is called in messages.
+        What messages call it.
 
     Raises
     ------
     TypeError
-        If it is the path of a file, or a lazy frame.
+        If it is a path, or a lazy frame.
     """
     if np.ma.isMaskedArray(X):
         return _unmasked(X)
@@ -56,7 +56,7 @@ def as_container(X: Any, name: str = "X") -> Any:
 
 
 def as_target(y: Any) -> Any:
-    """Give a target as a container of which numpy reads every value as it is.
+    """Return a target as a container from which numpy reads every value unchanged.
 
     Parameters
     ----------
@@ -65,10 +65,10 @@ def as_target(y: Any) -> Any:
     Returns
     -------
     object
-        Cells behind a mask are missing. pyarrow tables become pandas frames; 128-bit integers,
-        texts of numpy's StringDType, and lists of texts and other cells become object arrays; a
-        list of texts, which may be of a subclass of str, becomes an array of plain ones. Anything
-        else, None included, is handed back.
+        Masked cells are missing. pyarrow tables become pandas frames; 128-bit integers, texts of
+        numpy's StringDType, and lists that mix texts with other cells become object arrays; a list
+        of texts, which may be of a subclass of str, becomes an array of plain ones. Anything else,
+        None included, is returned as it is.
     """
     if np.ma.isMaskedArray(y):
         return _unmasked(y)
@@ -96,14 +96,14 @@ def _refuse_raw_bytes(y: np.ndarray) -> None:
 def _unmasked(array: Any) -> np.ndarray:
     if not np.ma.is_masked(array):
         return np.asarray(array)
-    # The dtypes that have a missing value of their own take None for it.
+    # Dtypes with their own missing value take None for it.
     plain = np.array(array, dtype=array.dtype if array.dtype.kind in "fmM" else object)
     plain[np.ma.getmaskarray(array)] = None
     return plain
 
 
 def _texts_as_they_are(y: Sequence[Any]) -> Any:
-    """Keep what numpy would write as text or cut: numbers among texts, and members of an Enum."""
+    """Keep what numpy would turn into text or truncate: numbers among texts, members of an Enum."""
     array = np.asarray(y)
     if array.dtype.kind not in "US":
         return y
@@ -122,7 +122,7 @@ def _is_too_wide_for_numpy(y: Any) -> bool:
 def cells_of(column: Any) -> list[Any]:
     """List the cells of a column or sequence, as Python objects where a library has its own.
 
-    What stands behind a mask is missing.
+    Masked cells are missing.
     """
     if np.ma.isMaskedArray(column):
         return list(_unmasked(column))
@@ -133,27 +133,27 @@ def cells_of(column: Any) -> list[Any]:
 
 
 def as_image_cells(X: Any, image_paths: Iterable[Any] | None) -> list[Any] | None:
-    """List the photos that are given beside the rows, one entry a row.
+    """List the photos that are given separately from the rows, one entry per row.
 
     Raises
     ------
     TypeError
-        If they are no sequence.
+        If they are not a sequence.
     ValueError
-        If there are more or fewer than rows, or a Series has the rows in another order.
+        If there are more or fewer entries than rows, or a Series has the rows in another order.
     """
     if image_paths is None:
         return None
     is_text = isinstance(image_paths, (str, bytes, os.PathLike))
     if is_text or isinstance(image_paths, Mapping) or not isinstance(image_paths, Iterable):
         raise TypeError(
-            "image_paths is a sequence with one entry a row, got "
+            "image_paths is a sequence with one entry per row, got "
             f"{type(image_paths).__name__}: {shorten(image_paths)}"
         )
     if getattr(image_paths, "ndim", 1) == 2 and hasattr(image_paths, "columns"):
         raise TypeError(
-            f"image_paths is a {type(image_paths).__name__}, and it takes one entry a row: several "
-            "photos of a row are a list in that entry"
+            f"image_paths is a {type(image_paths).__name__}, and it takes one entry per row: list "
+            "several photos of a row in that entry"
         )
     if isinstance(X, pd.DataFrame) and isinstance(image_paths, pd.Series):
         _check_same_order(X.index, image_paths.index)
@@ -161,7 +161,7 @@ def as_image_cells(X: Any, image_paths: Iterable[Any] | None) -> list[Any] | Non
     if not isinstance(X, Mapping) and len(cells) != _num_samples(X):
         raise ValueError(
             f"image_paths and X have inconsistent numbers of samples, {len(cells)} and "
-            f"{_num_samples(X)}: it takes one entry a row, None where there is no photo"
+            f"{_num_samples(X)}: it takes one entry per row, None for no photo"
         )
     return cells
 

@@ -1,4 +1,4 @@
-"""Frames and arrays: their columns by name, taken out, left out, asked for."""
+"""Frames and arrays: columns by name, selected, dropped, required."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_COLUMNS = 20
 
 
 def is_frame(X: Any) -> bool:
-    """Tell a frame with named columns from an array.
+    """Return whether a container is a frame with named columns, not an array.
 
     Raises
     ------
     TypeError
-        If it is a lazy frame: to ask one for its columns may mean to compute it.
+        If it is a lazy frame: asking for its columns may mean computing it.
     """
     if hasattr(type(X), "collect") and isinstance(
         nw.from_native(X, pass_through=True), nw.LazyFrame
@@ -48,12 +48,12 @@ def as_column_list(columns: Any) -> list[Hashable]:
         return columns
     if hasattr(columns, "to_list") or hasattr(columns, "to_pylist"):  # a Series, Index or column
         return cells_of(columns)
-    # A tuple is a label: that of a column under several headers.
+    # A tuple is a label: that of a column with several header levels.
     return [] if columns is None else [columns]
 
 
 def column_values(X: Any, name: Hashable) -> list[Any]:
-    """List the cells of a column; raise a ValueError where two have its name."""
+    """List the cells of a column; raise a ValueError if two columns have its name."""
     column = X[name]
     if getattr(column, "ndim", 1) != 1:
         raise ValueError(f"the frame has more than one column named {shorten(name)}")
@@ -94,10 +94,10 @@ def require_columns(X: Any, columns: Sequence[Hashable], parameter: str, frame: 
 
 
 def _meant(column: Hashable, names: Sequence[Hashable]) -> str:
-    """Guess which columns a wrong label means."""
+    """Guess which columns a wrong label stands for."""
     if isinstance(column, tuple) and all(part in names for part in column):
         return f" A tuple is one label: several columns are a list, [{listing(column)}]."
-    # Under several headers a label is a tuple.
+    # With several header levels a label is a tuple.
     near: list[Hashable] = [name for name in names if isinstance(name, tuple) and column in name]
     near = near or list(difflib.get_close_matches(str(column), [str(n) for n in names], n=3))
     return f" Did you mean {' or '.join(map(shorten, near[:3]))}?" if near else ""

@@ -17,21 +17,21 @@ from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
 from tabimg.table.columns import describe
 from tabimg.table.text import suspicion
 
-# A single new category is daily life; a whole column of them is another spelling.
+# A single new category is normal; a whole column of them suggests another spelling.
 MANY_ROWS = 10
 # Headers of codes and identifiers, as words.
 _CODE_HEADER = re.compile(r"\b(?:zip|zipcode|postcode|plz|postal|code|codes|id|ids|uid|uuid)\b")
 
 
 def warn_of_odd_columns(table: Any) -> None:
-    """Warn of undeclared photos, and of dates, numbers and row names that arrive as text."""
-    # Spread over the table: a second photo of a row may be there in few, and late.
+    """Warn about undeclared photos, and about dates, numbers and row names given as text."""
+    # Sampled from the whole table: second photos may be rare, and come late.
     rows = np.unique(np.linspace(0, len(table) - 1, HEAD_ROWS).astype(int))
     head = _safe_indexing(table, rows)
     if not is_frame(table) and np.asarray(head).dtype.kind not in "OUS":
         return
     for column in read_columns(head):
-        # Cells of mixed types are told of by the codec, which looks at all of them.
+        # The codec, which sees all cells, warns about mixed types.
         if column.kind is not ColumnKind.CATEGORICAL or column.cells is not None:
             continue
         if looks_like_file_paths(column.values):
@@ -45,11 +45,11 @@ def warn_of_odd_columns(table: Any) -> None:
 
 
 def warn_of_codes(table: Any, categorical: Sequence[str | int]) -> None:
-    """Warn of whole numbers that are names: codes by their header, or the numbers of the rows."""
+    """Warn about whole numbers that are names: codes, judging by the header, or row numbers."""
     for column in read_columns(table.head(HEAD_ROWS)) if is_frame(table) else []:
         if column.kind is not ColumnKind.NUMERIC or column.name in categorical:
             continue
-        looks = "is called like a code" if _CODE_HEADER.search(_words(column.name)) else None
+        looks = "is named like a code" if _CODE_HEADER.search(_words(column.name)) else None
         looks = looks if looks and _are_whole(column.values) else None
         if looks is None and _counts_rows(column.values):
             looks = "numbers the rows"
@@ -62,7 +62,7 @@ def warn_of_codes(table: Any, categorical: Sequence[str | int]) -> None:
 
 
 def warn_of_target_among_columns(y: Any, X: Any, unlabeled: Unlabeled | None = None) -> None:
-    """Warn of columns with the name of the target: it was probably left in the frame."""
+    """Warn about columns with the target's name: it was probably left in the frame."""
     names = list(y.columns) if is_frame(y) else [getattr(y, "name", None)]
     frames = {"X": X, "the unlabeled rows": getattr(unlabeled, "frame", None)}
     for where, given in frames.items():
@@ -72,20 +72,20 @@ def warn_of_target_among_columns(y: Any, X: Any, unlabeled: Unlabeled | None = N
             if leaked:
                 warn(
                     f"{describe(leaked[0])} of {where} has the name of y: the target would be "
-                    "learned from itself. Drop it, or rename y if it is another thing"
+                    "learned from itself. Drop it, or rename y if it is something else"
                 )
                 break
 
 
 def warn_of_unknown_categories(codec: TableCodec, encoded: EncodedTable) -> None:
-    """Warn of columns in which not a single category is known from training."""
+    """Warn about columns in which no category is known from training."""
     if len(encoded) < MANY_ROWS:
         return
     for name, codes in zip(codec.categorical_names, encoded.codes.T, strict=True):
         # Missing cells say nothing about the spelling of the others.
         if (codes == UNKNOWN).any() and not (codes >= FIRST_CATEGORY).any():
             warn(
-                f"no category of {describe(name)} was seen in training, so that it says nothing: "
+                f"no category of {describe(name)} was seen in training, so the column is useless: "
                 "is it written in another way, such as '01' in training and 1 here?"
             )
 
@@ -101,7 +101,7 @@ def _are_whole(values: np.ndarray) -> bool:
 
 
 def _counts_rows(values: np.ndarray) -> bool:
-    """Tell whether cells are the numbers of the rows, from 0 or 1 on, in this order."""
+    """Return whether cells number the rows in order, starting at 0 or 1."""
     if len(values) < MANY_ROWS or values[0] not in (0.0, 1.0):
         return False
     return bool((np.diff(values) == 1).all())

@@ -1,4 +1,4 @@
-"""The folder that relative paths of photos start from: one for all, or one for each cohort."""
+"""The folder that relative paths of photos start from: one for all, or one per cohort."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from tabimg.image.cells import is_address, is_blank
 from tabimg.messages import listing, shorten
 
-# The name of rows whose cohort nobody named.
+# The cohort of rows for which none was named.
 UNNAMED = "table"
 
 
 def image_root_of(
     root: Any, cohort: str | int, cells: Sequence[Sequence[Any]]
 ) -> str | Path | None:
-    """Give the folder that relative paths of a cohort's photos start from.
+    """Return the folder that relative paths of a cohort's photos start from.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def image_root_of(
     Raises
     ------
     ValueError
-        If there is one for each cohort but this, and ``cells`` hold relative paths.
+        If there are folders per cohort, but none for this one, and ``cells`` hold relative paths.
     """
     if not isinstance(root, Mapping):
         return root

@@ -1,4 +1,4 @@
-"""What a user hands in, taken apart once: the table, the photos, the groups, the cohorts."""
+"""User input, split up once: the table, the photos, the groups, the cohorts."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from tabimg.table.frames import not_two_dimensional
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of one frame, or of one cohort in it, taken apart.
+    """Rows of one frame, or of one cohort in it, split up.
 
     Parameters
     ----------
     table : DataFrame or array of n_rows rows
         Without image, group and cohort columns.
     image_cells : list of sequences, or None
-        One sequence of cells per image column; None where there is none.
+        One sequence of cells per image column; None if there is none.
     groups : object array of shape (n_rows,)
         Names of the groups; None for a row without one.
     row_names : RowNames
         What the rows are called in messages.
     places : int64 array of shape (n_rows,)
-        Where they stood in what the user handed in.
+        Their positions in the user's input.
     cohort : str or int, default="table"
-        The cohort that all of them are of, where somebody said so.
+        The cohort that all of them belong to, if one was named.
     cohorts : CohortColumn or None, default=None
-        What the frame says itself of each row.
+        What the frame itself says about each row.
     """
 
     table: Any
@@ -58,12 +58,12 @@ class Rows:
 
     @property
     def has_photos(self) -> bool:
-        """Whether there is an image cell that is not blank."""
+        """Whether any image cell is not blank."""
         cells = (cell for column in self.image_cells or [] for cell in column)
         return any(not is_blank(cell) for cell in cells)
 
     def cohort_names(self) -> list[str | int]:
-        """Name the cohorts in the frame, where it names them, in the order of their first row."""
+        """List the cohorts that the frame names, in the order of their first row."""
         return [] if self.cohorts is None else list(dict.fromkeys(self.cohorts.names().tolist()))
 
     def images(self, root: Any) -> RowImages:
@@ -77,7 +77,7 @@ class Rows:
         Raises
         ------
         ValueError
-            If there is a folder for each cohort but that of these rows, and paths are relative.
+            If there are folders per cohort, but none for these rows, and paths are relative.
         """
         cells = self.image_cells or [[None] * len(self)]
         cohort = self.cohort
@@ -87,7 +87,7 @@ class Rows:
         return RowImages.from_cells(cells, image_root_of(root, cohort, cells), self.row_names)
 
     def take(self, index: np.ndarray) -> Rows:
-        """Give the rows of an index array."""
+        """Select the rows of an index array."""
         numbers = index.tolist()
         cells = self.image_cells
         return replace(
@@ -111,21 +111,21 @@ def take_apart(
     frame: str = "X",
     cohort_column: Hashable | None = None,
 ) -> Rows:
-    """Split image, group and cohort columns off; each may be absent.
+    """Split off image, group and cohort columns; each may be absent.
 
     Parameters
     ----------
     X, image_column, group_column, image_paths, cohort_column
         As given to `fit`.
     frame : str, default="X"
-        What X is called in messages.
+        What messages call X.
 
     Raises
     ------
     ValueError
         If photos come both as a column and as ``image_paths``, or the lengths differ.
     TypeError
-        If the frame is a lazy one, or the path of a file.
+        If the frame is lazy, or a path.
     """
     X = as_container(X, frame)
     if not is_frame(X):
@@ -165,7 +165,7 @@ def group_ids(parts: Sequence[Rows]) -> np.ndarray:
 
 
 def _as_array(rows: Any, name: str) -> Any:
-    """Make an array of what is no frame; sparse matrices are left for the checks to refuse."""
+    """Turn all but frames into arrays; sparse matrices are left for the checks to refuse."""
     if issparse(rows):
         return rows
     if isinstance(rows, Mapping):

@@ -1,4 +1,4 @@
-"""Two tables as one: the rows of the second follow those of the first."""
+"""Two tables stacked: the rows of the second follow those of the first."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tabimg.table.schema import first_misfit
 
 
 def stack_tables(first: Any, second: Any) -> Any:
-    """Put the rows of two tables of the same kind and columns below each other.
+    """Stack two tables of the same type with the same columns.
 
     Raises
     ------
     ValueError
-        If they are of different types, columns are missing from the second, or a column holds
-        another kind of cells there.
+        If they are of different types, the second lacks columns, or a column holds another kind of
+        cells there.
     """
     _check_one_container(first, second, UNLABELED_NAMES)
     if is_frame(first):
@@ -32,9 +32,9 @@ def stack_tables(first: Any, second: Any) -> Any:
 
 
 def stack_known_columns(first: Any, second: Any, names: tuple[str, str] = UNLABELED_NAMES) -> Any:
-    """Put the rows of two tables below each other, in the columns of the first.
+    """Stack two tables, with the columns of the first.
 
-    Columns that the second lacks are missing there; others that it has are left out.
+    Columns that the second lacks are filled with missing cells; its further columns are left out.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def stack_known_columns(first: Any, second: Any, names: tuple[str, str] = UNLABE
         _check_equal_kinds(first[shared], second, names)
     if isinstance(first, pd.DataFrame):
         return pd.concat([first, second], ignore_index=True)
-    # The library's own relaxed form: whole numbers meet fractions, and categories meet text.
+    # The library's own relaxed form: whole numbers may meet fractions, and categories text.
     return nw.get_native_namespace(first).concat([first, second], how="diagonal_relaxed")
 
 
@@ -77,10 +77,10 @@ def _check_one_container(first: Any, second: Any, names: tuple[str, str]) -> Non
 
 
 def _check_equal_kinds(first: Any, second: Any, names: tuple[str, str]) -> None:
-    """Put together, numbers and text would silently become categories."""
+    """Refuse different kinds: stacked, numbers and text would silently become categories."""
     for ours, theirs in zip(read_columns(first), _read_second(second, names[1]), strict=True):
         if ours.kind != theirs.kind and not (ours.all_missing() or theirs.all_missing()):
-            # The one that is text is the one to be mended.
+            # The one that is text is the one to correct.
             where, odd, kind = names[1], theirs, ours.kind
             if ours.kind is ColumnKind.CATEGORICAL:
                 where, odd, kind = names[0], ours, theirs.kind

@@ -1,4 +1,4 @@
-"""A target in numpy's types: that of its labels, whatever container and dtype it comes in."""
+"""A target in numpy's types: that of its values, whatever container and dtype it comes in."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tabimg.table import looks_like_file_paths
 from tabimg.table.objects import first_failing, missing_cells, unreadable
 
 NUMBERS = (Real, Decimal)
-# From here on, numbers are no labels: int64 ends, and float64 has one number for many.
+# From here on, numbers cannot be labels: int64 ends, and float64 merges neighbours.
 LARGEST_LABEL = 2.0**63
 
-# What Python objects may be, and the dtype that holds them all.
+# Types of Python objects, and the dtype that holds all values of each.
 _DTYPES: tuple[tuple[tuple[type, ...], type], ...] = (
     ((bool, np.bool_), np.bool_),
     ((Integral,), np.int64),
@@ -40,11 +40,11 @@ def plain_target(y: Any) -> np.ndarray:
     Returns
     -------
     ndarray
-        bool, an integer, float or datetime dtype, text, or object: Python's str, or what numpy has
-        no dtype for. Int8 becomes int8 and boolean bool; whole numbers, bools and Decimals that
-        come as objects become int64 or uint64, bool and float64; whole numbers too large for these
-        become float64, infinity where they are too large for that. Members of an Enum that are
-        text become the text that they equal.
+        bool, an integer, float or datetime dtype, text, or object: Python's str, or values that
+        numpy has no dtype for. Int8 becomes int8, and boolean bool; whole numbers, bools and
+        Decimals that come as objects become int64 or uint64, bool and float64; whole numbers too
+        large for these become float64, and infinity if too large for that. Members of an Enum that
+        are text become the text that they equal.
 
     """
     y = as_target(y)
@@ -56,7 +56,7 @@ def plain_target(y: Any) -> np.ndarray:
 
 
 def first_row(flags: np.ndarray) -> int:
-    """Give the first row with a flag that is set, of an array (n_rows,) or (n_rows, n_outputs)."""
+    """Return the first row with a set flag, in an array (n_rows,) or (n_rows, n_outputs)."""
     return int(np.flatnonzero(flags.reshape(len(flags), -1).any(axis=1))[0])
 
 
@@ -80,8 +80,8 @@ def refuse_large_labels(labels: np.ndarray) -> None:
     if large.any():
         row = first_row(large)
         raise ValueError(
-            f"y, row {row}: {listing(labels[row : row + 1].ravel())} is too large for a label that "
-            "is a number, beyond 64 bits: turn the labels into text"
+            f"y, row {row}: {listing(labels[row : row + 1].ravel())} is too large for a numeric "
+            "label, beyond 64 bits: turn the labels into text"
         )
 
 
@@ -95,7 +95,7 @@ def refuse_complex_target(target: np.ndarray) -> None:
 
 
 def refuse_objects(target: np.ndarray, accepted: type | tuple[type, ...], remedy: str) -> None:
-    """Raise a ValueError for objects among which some are of no accepted type; names one of these.
+    """Raise a ValueError if some objects are of no accepted type; names one of them.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def refuse_objects(target: np.ndarray, accepted: type | tuple[type, ...], remedy
 def refuse_mixed_objects(target: np.ndarray, accepted: type, remedy: str) -> None:
     """Raise a ValueError as `refuse_objects`, but name a cell of the rarest type.
 
-    Where types are mixed, that is the stray one: a mark for unknown among numbers is text, which
-    is accepted where all is text.
+    Among mixed types, that is the stray one: a mark for unknown values among numbers is text, which
+    is accepted if all cells are text.
     """
     if target.dtype != object:
         return
@@ -128,7 +128,7 @@ def refuse_mixed_objects(target: np.ndarray, accepted: type, remedy: str) -> Non
 def reject_paths_as_target(y: Any) -> None:
     """Raise a ValueError for a target that looks like file paths.
 
-    scikit-learn hands the second positional argument of ``fit`` on as ``y``.
+    scikit-learn passes the second positional argument of ``fit`` on as ``y``.
     """
     values = np.asarray(y)
     if values.ndim == 2 and values.shape[1] == 1:
@@ -198,7 +198,9 @@ def _converted(array: np.ndarray, dtype: type) -> np.ndarray:
             return array.astype(np.uint64)
         values = np.array([_float(cell) for cell in array.ravel()])
         return values.reshape(array.shape)
-    except ValueError as error:  # a signalling NaN: not every pandas refuses to tell if it is one
+    except (
+        ValueError
+    ) as error:  # a signalling NaN: not every pandas refuses to say whether it is missing
         cells = array.ravel().tolist()
         position, reason = first_failing(float, cells)
         row = position * len(array) // len(cells)

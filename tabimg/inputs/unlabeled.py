@@ -1,4 +1,4 @@
-"""Rows without a target, in a holder that no fold cuts up."""
+"""Rows without a target, in a container that cross-validation does not split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tabimg.inputs.containers import as_container, as_image_cells
 
-# What the frame of `Unlabeled` is called in messages.
+# What messages call the frame of `Unlabeled`.
 UNLABELED = "unlabeled"
 # What messages about columns call the two frames of a fit.
 UNLABELED_NAMES = ("X", "the unlabeled rows")
@@ -21,16 +21,16 @@ class Unlabeled:
     Parameters
     ----------
     frame : DataFrame or array of shape (n_rows, n_columns), or mapping of cohort name to DataFrame
-        With the columns of the labelled frame, the image columns included. Further columns, such
-        as a target that is not to be used, are ignored. Of another cohort, which CITab takes, all
-        columns are read: leave its target out.
+        With the columns of the labelled frame, including the image columns. Further columns, such
+        as a target that is not to be used, are ignored. From another cohort, which CITab accepts,
+        all columns are read: leave its target out.
     image_paths : sequence of length n_rows, optional
-        The photos, where they are not a column of the frame.
+        The photos, if they are not a column of the frame.
 
     Notes
     -----
-    It has neither a length nor a shape on purpose: scikit-learn would cut it up with the folds
-    whenever its length happened to equal that of ``X``.
+    It has neither a length nor a shape on purpose: scikit-learn would split it into folds whenever
+    its length happened to equal that of ``X``.
 
     Examples
     --------

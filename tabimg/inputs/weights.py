@@ -1,4 +1,4 @@
-"""The weights of rows: finite, and within what float32 can add up."""
+"""Row weights: finite, and small enough to be summed in float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from tabimg.messages import bounded_errors
 
-# Networks weigh losses in float32, and add up those of a batch.
+# Networks weight losses in float32, and sum them over a batch.
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-20, 1e20
 
 
@@ -30,9 +30,9 @@ def check_weights(sample_weight: Any, rows: Any) -> np.ndarray:
     ValueError
         A weight is negative or not finite, or positive beyond the bounds; names the row.
     """
-    if np.ma.isMaskedArray(sample_weight):  # a weight behind a mask is none
+    if np.ma.isMaskedArray(sample_weight):  # a masked weight is missing
         sample_weight = np.ma.filled(sample_weight.astype(np.float64), np.nan)
-    given = np.asarray(sample_weight)  # also of what is no array and has but __array__
+    given = np.asarray(sample_weight)  # also for objects that merely have __array__
     if given.ndim == 1:
         _refuse_infinite(given)
     with bounded_errors():
@@ -48,7 +48,7 @@ def refuse_extreme_weights(weight: np.ndarray, name: str) -> None:
     ----------
     weight : float64 array of shape (n_rows,), none negative
     name : str
-        How the message calls it.
+        What the message calls it.
     """
     extreme = (weight > 0) & ~((weight >= SMALLEST_WEIGHT) & (weight <= LARGEST_WEIGHT))
     if extreme.any():

@@ -104,7 +104,7 @@ def test_missing_files_are_counted_by_frame_and_shown_beside_near_names(
     text = str(caught.value)
     assert text.startswith("20 of 20 photos are missing: row 0 (index 40) of test: ")
     assert "(there is '40.png')" in text and "and 17 more" in text
-    assert text.endswith("Mend the paths, or give rows without a photo an empty cell (None).")
+    assert text.endswith("or leave the cells of rows without a photo empty (None).")
     with pytest.raises(MissingImagesError, match="1 of 40 photos is missing: row 3 of pretraining"):
         leakage_report(
             frame[:40].replace({"photo": {"03.png": "3.gif"}}),
@@ -119,11 +119,11 @@ def test_missing_files_are_counted_by_frame_and_shown_beside_near_names(
 @pytest.mark.parametrize(
     ("cell", "root", "hint"),
     [
-        ("https://host/{}", ".", r"URLs.* download them\. Mend"),
-        ("", ".", r"is a folder.* list them in the cell\. Mend"),
+        ("https://host/{}", ".", r"URLs.* download them\. Correct"),
+        ("", ".", r"is a folder.* list them in the cell\. Correct"),
         ("{0};{0}", ".", r"list in the cell, such as \['40\.png', '40\.png'\]"),
         ("{}", "nope", r"The folder .*nope.* does not exist.* image_root"),
-        ("{}" + "q" * 100_000, ".", "holds text, no path"),
+        ("{}" + "q" * 100_000, ".", "holds text, not a path"),
     ],
 )
 def test_missing_files_of_a_report_have_the_hints_of_a_fit(

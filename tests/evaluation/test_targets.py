@@ -98,7 +98,7 @@ def test_labels_are_classes_of_a_plain_dtype(y: Any, labels: list[Any]) -> None:
         (np.ma.array(["a", "b"], mask=[0, 1]), "auto", "1 of 2 rows have no target.*row 1"),
         (["a", np.nan], "auto", "1 of 2 rows have no target.*row 1"),
         ([Decimal(1), Decimal("sNaN")], "auto", "y.*, row 1: Decimal\\('sNaN'\\) cannot be read"),
-        ([2**70, 2**70 + 1], "auto", r"y, row 0: 1.18\d+e\+21 is too large for a label"),
+        ([2**70, 2**70 + 1], "auto", r"y, row 0: 1.18\d+e\+21 is too large for a numeric label"),
         (np.arange(960) * 1j, "auto", "y holds complex numbers, such as 0j in row 0"),
         ([Decimal("Infinity"), Decimal(1)], "auto", "cannot be read as a target: .*row 0"),
         (pd.date_range("2020", periods=4), "auto", "dates or durations"),

@@ -222,9 +222,9 @@ LISTED = r"list in the cell, such as \['0\.jpg', '1\.jpg'\]"
         (JPEG.hex(), r"hexadecimal text.*bytes\.fromhex\(cell\)"),
         ("\\x" + JPEG[:40].hex(), r"hexadecimal text.*bytes\.fromhex\(cell\[2:\]\)"),
         (str(JPEG), r"what str\(\) makes of bytes.*ast\.literal_eval"),
-        ("red paint and a broken mirror " * 50, "holds text, no path"),
-        ("red paint; a broken mirror, " * 50, "holds text, no path"),
-        ("a b/c " * 2_000, "holds text, no path"),
+        ("red paint and a broken mirror " * 50, "holds text, not a path"),
+        ("red paint; a broken mirror, " * 50, "holds text, not a path"),
+        ("a b/c " * 2_000, "holds text, not a path"),
         ("N/A", r"'N/A' is read as a path: a cell without a photo is empty \(None\)"),
         ("null", r"'null' is read as a path: a cell without a photo is empty \(None\)"),
         ("0042", r"\(there is '0042\.png'\).*key_column="),
@@ -252,7 +252,7 @@ def test_hints_for_long_cells_take_no_work_that_grows_with_their_square(folder: 
         *("a" * 1_000_000 + "!", "a " * 1_000 + " " * 1_000_000 + "!", "['" * 500_000),
     ]
     for cell in cells:
-        assert "holds text, no path" in message([cell] * 3, folder)
+        assert "holds text, not a path" in message([cell] * 3, folder)
 
 
 def test_long_cell_is_compared_with_no_name_of_the_folder(
@@ -284,7 +284,7 @@ def test_number_as_a_cell_is_told_of_load_paired() -> None:
         (np.datetime64("2020-01-02"), "A date names no file: make it a path"),
         (True, "A number names no file"),
         ({"a.jpg"}, r"A set has no order: make it a list, sorted\(cell\)"),
-        (io.BytesIO(b"photo"), r"Take its bytes out: cell\.getvalue\(\)"),
+        (io.BytesIO(b"photo"), r"Extract its bytes: cell\.getvalue\(\)"),
         (io.BufferedReader(io.BytesIO(b"photo")), r"Give the path of the file, or its bytes"),
         (np.zeros((4, 4, 3)), r"Wrap decoded pixels with PIL\.Image\.fromarray"),
         (object(), "Give the path of the photo, the bytes of its file, or a PIL image"),

@@ -415,7 +415,7 @@ def test_lock_that_is_no_plain_file_is_named_and_left_alone(
     build(images_of(photos, range(3)), kept)
     (folder,) = kept.iterdir()
     make(folder / "lock")
-    with pytest.raises(OSError, match="'lock' in it is no plain file: remove it"):
+    with pytest.raises(OSError, match="'lock' in it is not a regular file: remove it"):
         build(images_of(photos, range(5)), kept)
     assert os.path.lexists(folder / "lock")
 
@@ -472,7 +472,7 @@ def test_shards_of_another_loader_never_pass_for_those_of_this_one(
         assert_right(build(images, kept, **ON_DISK), images)
 
 
-@pytest.mark.parametrize(("n_second", "cause"), [(3, "do not fit"), (2, "index is not that of")])
+@pytest.mark.parametrize(("n_second", "cause"), [(3, "do not match"), (2, "index is not one of")])
 def test_pixels_of_two_shards_that_were_exchanged_are_decoded_again(
     make_photos: MakePhotos, tmp_path: Path, n_second: int, cause: str
 ) -> None:

@@ -103,5 +103,5 @@ def test_tile_of_more_pixels_than_the_limit_is_refused_before_it_is_decoded(
 
 @pytest.mark.parametrize("kind", [1, 6, 8, 9, 13, 17])
 def test_tile_sides_of_types_that_only_some_decoders_read_are_refused(kind: int) -> None:
-    with pytest.raises(ImageReadError, match="size of its tiles has no usual type"):
+    with pytest.raises(ImageReadError, match="size of its tiles has an unusual type"):
         read_image(tiled(64, DEFLATE, kind), 8)

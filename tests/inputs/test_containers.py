@@ -154,11 +154,11 @@ def test_image_paths_may_be_any_sequence(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("paths", "error", "message"),
     [
-        ("photo", TypeError, "one entry a row, got str: 'photo'"),
-        (Path("a.jpg"), TypeError, "one entry a row, got .*Path: .*a.jpg"),
-        ({0: "a.jpg"}, TypeError, "one entry a row, got dict"),
-        (7, TypeError, "one entry a row, got int"),
-        (pd.DataFrame({"a": ["a.jpg"] * 3}), TypeError, "a DataFrame.*list in that entry"),
+        ("photo", TypeError, "one entry per row, got str: 'photo'"),
+        (Path("a.jpg"), TypeError, "one entry per row, got .*Path: .*a.jpg"),
+        ({0: "a.jpg"}, TypeError, "one entry per row, got dict"),
+        (7, TypeError, "one entry per row, got int"),
+        (pd.DataFrame({"a": ["a.jpg"] * 3}), TypeError, "a DataFrame.*list several photos"),
         (["a.jpg"] * 2, ValueError, "inconsistent numbers of samples, 2 and 3"),
         (pd.Series(["a.jpg"] * 3, index=[2, 0, 1]), ValueError, r"another order.*loc\[X.index\]"),
     ],

@@ -118,9 +118,9 @@ def test_whole_numbers_up_to_64_bits_are_told_apart(
 @pytest.mark.parametrize(
     ("y", "words"),
     [
-        ([2**64 + int(code) for code in CODES], r"y, row 0: 1.8\d+e\+19 is too large for a label"),
-        ([-1, 2**63] * 20, r"y, row 1: 9.2\d+e\+18 is too large for a label"),
-        ([1.0, 0.0, 1e300, 1.0] * 10, r"y, row 2: 1e\+300 is too large for a label"),
+        ([2**64 + int(code) for code in CODES], r"y, row 0: 1.8\d+e\+19 is too large for a"),
+        ([-1, 2**63] * 20, r"y, row 1: 9.2\d+e\+18 is too large for a"),
+        ([1.0, 0.0, 1e300, 1.0] * 10, r"y, row 2: 1e\+300 is too large for a"),
     ],
 )
 def test_numbers_that_float64_cannot_tell_apart_are_no_labels(
