@@ -1,4 +1,4 @@
-"""The parts that every generated table shares: repeated rows, missing cells, the final Bunch."""
+"""What all generated tables share: repeated rows, missing cells, the final Bunch."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def assemble(
     table : DataFrame of shape (n, p)
         The columns.
     photos : list of str
-        Absolute paths, one a row.
+        Absolute paths, one per row.
     target : Series of shape (n,)
         Named target.
     return_X_y : bool
         Return ``(data, target)`` in place of the Bunch.
     **known
-        What else is known about the data; becomes further entries of the Bunch.
+        What else is known about the data; these become further entries of the Bunch.
     """
     data = table.assign(**{PHOTO_COLUMN: photos})
     if return_X_y:

@@ -32,7 +32,7 @@ FUEL_TYPES = (
 )  # fmt: skip
 ENGINE_SIZES = np.array([1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 4.0])  # litres
 
-# What a body adds to the length, height, width and wheelbase of a model, in mm; its usual seats.
+# What a body adds to a model's length, height, width and wheelbase, in mm; its usual seats.
 BODY_SIZES = np.array([
     [-300, 230, -30, -60], [80, 260, 30, 90], [-150, -90, -10, -60], [0, -80, 0, -20],
     [220, 20, 0, 40], [-300, 0, -20, -60], [600, 30, 30, 400], [60, 180, 20, 80],
@@ -68,9 +68,9 @@ class Catalogue:
     style : float64 (n, 7)
         How the model looks, in the order of ``STYLE_NAMES``, about standard normal.
     first_year, last_year : int64 (n, 3)
-        Registration years of each generation, both included. Every year sells alike.
+        First and last registration year of each generation. Every year sells equally.
     sizes : float64 (n, 3, 4)
-        Length, height, width and wheelbase in mm, before the body's part (``BODY_SIZES``).
+        Length, height, width and wheelbase in mm, without the body's part (``BODY_SIZES``).
     log_price : float64 (n, 3)
         Log of the entry price in pounds.
     body, engine, gearbox, fuel : float64 (n, 13), (n, 9), (n, 3), (n, 12)
@@ -109,7 +109,7 @@ def _draw_model(i: int) -> dict[str, np.ndarray]:
     first = np.concatenate([[FIRST_YEAR], change])
     last = np.concatenate([change - 1, [LAST_YEAR]])
 
-    # A generation may be larger or smaller than the one before, whatever the model looks like.
+    # A generation may be larger or smaller than the previous one, whatever the model looks like.
     redesign = rng.standard_normal((N_GENERATIONS, 4)) * [60.0, 18.0, 10.0, 25.0]
     sizes = BASE_SIZES + STYLE_SIZES @ style + redesign
     log_price = np.log(18_000) + 0.35 * rng.standard_normal() + 0.02 * (first - 2005)
@@ -127,5 +127,5 @@ def _draw_model(i: int) -> dict[str, np.ndarray]:
 
 
 def _uneven_shares(rng: np.random.Generator, n: int) -> np.ndarray:
-    # The floor keeps every category alive in every model: none rules a model out for certain.
+    # The floor keeps every category possible in every model: none rules a model out for certain.
     return 0.9 * rng.dirichlet(np.full(n, 0.5)) + 0.1 / n

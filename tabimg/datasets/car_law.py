@@ -27,8 +27,8 @@ COLUMNS = (
     "Price", "Seat_num", "Door_num", "Entry_price", "Engine_size",
     "Color", "Bodytype", "Gearbox", "Fuel_type",
 )  # fmt: skip
-# Cells that may be missing. The others are the ones whose absence would make another column tell
-# more (Price stands in for Entry_price, seats for the body): without them the truth stays exact.
+# Columns that may miss cells. In any other, a missing cell would make another column informative
+# (Price for Entry_price, seats for the body): keeping these complete keeps the truth exact.
 CAN_BE_MISSING = frozenset(
     {"Wheelbase", "Height", "Width", "Length", "Runned_Miles", "Seat_num", "Door_num"}
     | {"Engine_size", "Color", "Gearbox", "Fuel_type"}
@@ -166,7 +166,7 @@ class CarLaw:
 
 
 def _draw_categories(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw one index a row from the shares (n, k) of that row."""
+    """Draw one index per row from that row's shares (n, k)."""
     edges = np.cumsum(shares, axis=1)[:, :-1]
     return (rng.random(len(shares))[:, None] > edges).sum(axis=1)
 

@@ -35,7 +35,7 @@ class Profile:
     def from_style(cls, style: np.ndarray, centre: float, zoom: float) -> Profile:
         """Profile of a car of the given style (7,), see ``STYLE_NAMES``.
 
-        tanh keeps every car drawable; it is monotone, so that the photo tells far-out styles apart.
+        tanh keeps every car drawable; it is monotone, so extreme styles still look different.
         """
         length, height, hood, deck, rake, wheel, belt = 3 * np.tanh(np.asarray(style) / 3)
         long = zoom * 0.66 * np.exp(0.11 * length)
@@ -64,13 +64,14 @@ def draw_car(
     Parameters
     ----------
     style : array of shape (7,)
-        Latent of the car; sets its lines.
+        Latent of the car; determines its lines.
     bodytype, color : str
-        From ``BODYTYPES`` and ``PAINTS``; set doors, glass, roof and paint.
+        From ``BODYTYPES`` and ``PAINTS``; determine doors, glass, roof and paint.
     size : int
         Side in pixels.
     rng : numpy.random.Generator
-        Stream of this photo: backdrop, light, place, zoom and grain, which tell nothing of the car.
+        Stream of this photo: backdrop, light, position, zoom and grain, which say nothing about
+        the car.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""`make_cars`: a classification task in the manner of DVM, with known truth."""
+"""`make_cars`: a classification task modelled on DVM, with known truth."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def make_cars(
     Parameters
     ----------
     n_samples : int, default=3000
-        Number of rows. After the repetitions are taken off, at least 3 rows a class must be left;
-        every class then has at least 2 of them.
+        Number of rows. Without the repetitions, at least 3 rows per class must be left; every class
+        then has at least 2 of them.
     n_classes : int, default=30
-        Number of car models, between 2 and 286: the first of one fixed catalogue.
+        Number of car models, between 2 and 286: the first ones of a fixed catalogue.
     image_size : int, default=64
         Side of the photos in pixels, at least 32.
     image_dir : str or path-like, default=None
-        Folder that the photos are written to, as ``car_00000.png`` and so on; made where missing,
+        Folder that the photos are written to, as ``car_00000.png`` and so on; created if missing,
         and files of the same name are replaced. ``None``: a fresh temporary folder, which is
         removed when the interpreter exits.
     repeat_rate : float in [0, 1), default=0.2
@@ -55,7 +55,7 @@ def make_cars(
         can miss some: the four sizes, ``Runned_Miles``, ``Seat_num``, ``Door_num``,
         ``Engine_size``, ``Color``, ``Gearbox`` and ``Fuel_type``.
     size_jitter : float, default=60.0
-        By how many mm adverts' sizes stray from those of the model, as a standard deviation; times
+        Standard deviation, in mm, of adverts' sizes around those of the model; times
         1.5 for ``Length``, 0.5 for ``Height``, 0.4 for ``Width``, 0.8 for ``Wheelbase``. The
         larger, the less the table says about the model.
     style_noise : float, default=0.25
@@ -63,7 +63,7 @@ def make_cars(
     return_X_y : bool, default=False
         Return ``(data, target)`` in place of the Bunch.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same frame (but for temporary paths) and the same files, byte for byte.
+        An int gives the same frame (except for temporary paths) and the same files, byte for byte.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def make_cars(
         - ``latent``: float64 (n_samples, 7), z, the style that the photo shows; ``latent_names``
         - ``groups``: int64 (n_samples,), equal for the repetitions of one advert
         - ``bayes_score``: accuracy of the best predictor of the model that sees the table alone
-        - ``bayes_prediction``: str (n_samples,), that predictor's value of each row
+        - ``bayes_prediction``: str (n_samples,), that predictor's value for each row
         - ``latent_r2``: R2 of the best predictor of z that sees the table alone, mean of the seven
         - ``feature_names`` (17), ``image_column``, ``image_dir``, ``DESCR``
     (data, target) : tuple
@@ -105,12 +105,12 @@ def make_cars(
 
     with :math:`\sigma` = ``style_noise`` and standard normal e; the photo renders z, and paint and
     body, which are columns too. So z = f(columns) + noise with f = E[z | columns]. The sizes tell
-    the style only together with body and year, and one model's adverts lie in several places of
-    the table but look alike: pairs of row and photo bring them together without any label, and few
-    labels are then enough.
+    the style only together with body and year, and one model's adverts lie in several regions of
+    the table but look alike: pairs of row and photo bring them together without any label, and a
+    few labels are then enough.
 
     ``Adv_year``, ``Adv_month``, ``Runned_Miles``, ``Price``, ``Seat_num``, ``Door_num`` and
-    ``Color`` say nothing about the model that the other columns do not say. The catalogue is the
+    ``Color`` say nothing about the model that the other columns do not. The catalogue is the
     same for every ``random_state``: another seed gives more adverts of the same world.
     ``bayes_score`` and ``latent_r2`` are population values, missing cells included, computed from
     the exact P(model | columns) of 8,000 adverts, to about .005. They hold for an advert that was
@@ -188,7 +188,7 @@ def _population_scores(
     adverts = law.draw_adverts(law.draw_classes(POPULATION_SIZE, rng), rng)
     missing = law.draw_missing(POPULATION_SIZE, missing_rate, rng)
     posterior = law.posterior(blank_cells(adverts, missing))
-    # E[max posterior] is the accuracy of the best guess, with less spread than counting hits.
+    # E[max posterior] is the accuracy of the best guess, with less variance than counting hits.
     accuracy = posterior.max(axis=1).mean()
 
     style, prior = law.catalogue.style, law.catalogue.prior

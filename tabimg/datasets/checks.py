@@ -1,4 +1,4 @@
-"""Checks of parameters: one sentence that says which one is wrong, and why."""
+"""Checks of parameters: an error says in one sentence which one is wrong, and why."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a folder that is there.
+    """Return the absolute path of an existing folder.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        If there is nothing, or no folder; shows the near names.
+        If there is nothing, or not a folder; shows similar names.
     TypeError
-        If ``value`` is no path.
+        If ``value`` is not a path.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(f"{name} must be the path of a folder, got {shorten(value)}.")
@@ -112,7 +112,7 @@ def check_folder(name: str, value: str | os.PathLike[str]) -> Path:
         intended = without_repeated_part(folder)
         hint = near_entries(folder)
         if intended is not None:
-            hint = f" A part stands in it twice: is it {shorten(str(intended))}?"
+            hint = f" A part occurs in it twice: did you mean {shorten(str(intended))}?"
         raise FileNotFoundError(f"{name}: there is no folder {shorten(str(folder))}.{hint}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{name} must be a folder, but {shorten(str(folder))} is a file.")
@@ -128,10 +128,10 @@ def _check_real(name: str, value: object) -> float:
 
 
 def spawn_streams(random_state: object, n_streams: int) -> list[np.random.SeedSequence]:
-    """Independent seed sequences, one a purpose, from scikit-learn's ``random_state``.
+    """Spawn independent seed sequences, one per purpose, from scikit-learn's ``random_state``.
 
     Each purpose (design, noise, missing cells, photos) draws from its own stream, so that changing
-    one parameter leaves everything else of the data set as it was.
+    one parameter leaves everything else in the data set as it was.
     """
     seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
     return np.random.SeedSequence(seed).spawn(n_streams)

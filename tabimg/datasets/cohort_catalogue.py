@@ -1,4 +1,4 @@
-"""The clinics of `make_cohorts`: which columns each keeps, under which names, and its camera."""
+"""The clinics of `make_cohorts`: each one's columns, their names, and its camera."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Clinic:
     Attributes
     ----------
     share : float
-        Its part of all rows; the shares sum to 1.
+        Its share of all rows; the shares sum to 1.
     missing : float in [0, 1]
-        Its missing cells, relative to the clinic that misses most.
+        Its missing cells, relative to the clinic with the most.
     camera : Camera
         What its photos look like, whatever they show.
     columns : dict of str to (str, str)
@@ -44,7 +44,7 @@ class Clinic:
 
     @property
     def positions(self) -> np.ndarray:
-        """Where the columns' concepts stand in ``CONCEPTS``, int64 (p,)."""
+        """Positions of the columns' concepts in ``CONCEPTS``, int64 (p,)."""
         order = list(CONCEPTS)
         return np.array([order.index(concept) for concept in self.concepts.values()])
 
@@ -54,7 +54,7 @@ class Clinic:
         return np.isin(list(CONCEPTS), list(self.concepts.values()))
 
     def write(self, patients: np.ndarray) -> pd.DataFrame:
-        """Write level indices of all concepts (n, 16) down in the clinic's columns and units."""
+        """Convert level indices of all concepts (n, 16) to the clinic's columns and units."""
         forms = [CONCEPTS[concept].written(unit) for concept, unit in self.columns.values()]
         return pd.DataFrame(
             {

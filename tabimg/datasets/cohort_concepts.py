@@ -1,4 +1,4 @@
-"""What a clinic can know of a patient, and the units and spellings in which it is written down."""
+"""What a clinic can know about a patient, and the units and spellings it may use."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _steps(low: float, high: float, step: float) -> np.ndarray:
     return np.round(np.arange(low, high + step / 2, step), 6)
 
 
-# The digits of every unit keep all levels apart: no unit says more than another.
+# The digits of every unit keep all levels distinct: no unit says more than another.
 CONCEPTS: dict[str, Measurement | Category] = {
     "age": Measurement(_steps(30, 85, 1), {"years": Unit()}),
     "weight": Measurement(

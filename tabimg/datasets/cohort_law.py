@@ -26,7 +26,7 @@ def _bend(position: np.ndarray) -> np.ndarray:
 
 
 class Term(NamedTuple):
-    """A product of curves, one a concept, and its weight in each latent."""
+    """A product of curves, one per concept, and its weight in each latent."""
 
     narrowing: float
     leakage: float
@@ -62,7 +62,7 @@ def draw_patients(n: int, rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _curves() -> list[dict[int, np.ndarray]]:
-    """Of each term, its concepts' curves over the levels, with mean 0 and variance 1."""
+    """Return each term's curves of its concepts over the levels, with mean 0 and variance 1."""
     return [
         {
             CONCEPT_NAMES.index(name): _standardised(curve(CONCEPTS[name].position))
@@ -94,10 +94,10 @@ def response(patients: np.ndarray) -> np.ndarray:
 class CohortLaw:
     """z = sqrt(r) f(concepts) + sqrt(1 - r) e, loss = MEAN_LOSS + EFFECTS z + s e'.
 
-    The concepts are independent and each curve has mean 0 over its concept. So a term of which one
-    concept is unknown has the mean 0 whatever the others are, terms of different concepts are
-    uncorrelated, and the conditional mean given any part of the concepts is the sum of the terms
-    that lie in this part: the decomposition of Hoeffding (1948) and Sobol (1993), exactly.
+    The concepts are independent and each curve has mean 0 over its concept. So a term with an
+    unknown concept has mean 0 whatever the others are, terms of different concepts are
+    uncorrelated, and the conditional mean given any subset of the concepts is the sum of the terms
+    in this subset: the decomposition of Hoeffding (1948) and Sobol (1993), exactly.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class CohortLaw:
     target_noise: float
 
     def draw_latent(self, patients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Latent z of one eye a patient, float64 (n, 2): narrowing and leakage."""
+        """Latent z of one eye per patient, float64 (n, 2): narrowing and leakage."""
         aimed = response(patients)
         noise = rng.standard_normal(aimed.shape)
         return np.sqrt(self.column_r2) * aimed + np.sqrt(1 - self.column_r2) * noise
@@ -130,8 +130,8 @@ class CohortLaw:
     def scores(self, recorded: np.ndarray, missing_rate: float) -> tuple[float, float]:
         """Population R2 of the best table-only predictors of the loss and of z (mean of the two).
 
-        ``recorded``: bool (16,), the concepts that have a column, of whose cells ``missing_rate``
-        are missing. A term counts where none of its concepts is missing.
+        ``recorded``: bool (16,), the concepts that have a column, a share ``missing_rate`` of whose
+        cells is missing. A term counts if none of its concepts is missing.
         """
         whole = np.prod(np.where(USED, recorded * (1 - missing_rate), 1.0), axis=1)
         loss = self.column_r2 * (whole @ (WEIGHTS @ EFFECTS) ** 2) / self.loss_variance

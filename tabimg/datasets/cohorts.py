@@ -1,4 +1,4 @@
-"""`make_cohorts`: tables of several clinics that share patients' nature, not columns."""
+"""`make_cohorts`: tables of several clinics that share one kind of patient, but not columns."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ def make_cohorts(
     return_X_y: bool = False,
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch | tuple[pd.DataFrame, pd.Series]:
-    r"""Generate cohorts: patients of five clinics, each with its own columns and a retina's photo.
+    r"""Generate cohorts: patients of five clinics with different columns, and retina photos.
 
     Parameters
     ----------
     n_samples : int or mapping of str to int, default=2400
         Rows of all clinics together, at least 40: 34 % "harbour", 27 % "meadow", 20 % "northgate",
         14 % "lakeside" and 5 % "summit". Or the rows of each clinic by name, at least 2; clinics
-        that are not named are left out. A clinic's rows do not depend on the others'.
+        that are not named are left out. A clinic's rows do not depend on the others.
     image_size : int, default=64
         Side of the photos in pixels, at least 32.
     image_dir : str or path-like, default=None
-        Folder that the photos are written to, as ``harbour_00000.png`` and so on; made where
+        Folder that the photos are written to, as ``harbour_00000.png`` and so on; created if
         missing, and files of the same name are replaced. ``None``: a fresh temporary folder, which
         is removed when the interpreter exits.
     repeat_rate : float in [0, 1), default=0.2
-        Share of a clinic's rows that belong to a patient who is there already: an identical row, of
-        another eye with its own latent, photo and target.
+        Share of a clinic's rows that belong to a patient who is already included: an identical row,
+        for another eye with its own latent, photo and target.
     missing_rate : float in [0, 1), default=0.1
         Probability that a cell of "meadow", which misses most, is missing (NaN or None), whatever
         its value; times .8 in "lakeside", .6 in "summit", .5 in "northgate", .3 in "harbour".
@@ -66,16 +66,16 @@ def make_cohorts(
     return_X_y : bool, default=False
         Return ``(data, target)`` in place of the Bunch.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same frames (but for temporary paths) and the same files, byte for byte.
+        An int gives the same frames (except for temporary paths) and the same files, byte for byte.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
         - ``frames``: dict of clinic to DataFrame (n, p + 1), its own columns and ``photo``; the
-          index is the row's position in all that is stacked
+          index is the row's position in the stacked data
         - ``targets``: dict of clinic to Series (n,), with the same index
-        - ``data``: DataFrame, all clinics below each other: ``cohort``, the columns of all, and
-          ``photo``; columns that a clinic lacks are NaN or None
+        - ``data``: DataFrame, all clinics stacked: ``cohort``, the columns of all, and ``photo``;
+          columns that a clinic lacks are NaN or None
         - ``target``: Series (n_samples,), letters on a chart that the eye loses in five years
         - ``frame``: ``data`` with the target
         - ``latent``: float64 (n_samples, 2), z, which the photo shows; ``latent_names``
@@ -83,13 +83,13 @@ def make_cohorts(
         - ``concepts``: dict of clinic to dict of column to the concept that it stands for
         - ``units``: dict of clinic to dict of column to its unit, or its spelling of categories
         - ``concept_values``: DataFrame (n_samples, 16), the patients as they are: every concept in
-          common units and spellings, also where the clinic has no column for it or misses the cell
+          common units and spellings, even if the clinic has no column for it or misses the cell
         - ``bayes_score``: dict of clinic to R2 of the best predictor of the target that sees the
           clinic's table alone
-        - ``bayes_prediction``: float64 (n_samples,), that predictor's value of each row
+        - ``bayes_prediction``: float64 (n_samples,), that predictor's value for each row
         - ``latent_r2``: dict of clinic to R2 of the best predictor of z that sees its table alone,
           mean of the two
-        - ``cohort_names``, ``feature_names`` (columns of ``data`` but for cohort and photo),
+        - ``cohort_names``, ``feature_names`` (columns of ``data`` except cohort and photo),
           ``cohort_column``, ``image_column``, ``image_dir``, ``DESCR``
     (data, target) : tuple
         With ``return_X_y``.
@@ -104,7 +104,7 @@ def make_cohorts(
     Notes
     -----
     All patients come from one population and one law. With 16 concepts (age, weight, systolic
-    pressure, treatment and so on), an eye turns out as
+    pressure, treatment and so on), an eye is drawn as
 
     .. math::
 
@@ -113,20 +113,20 @@ def make_cohorts(
 
     with r = ``column_r2`` and independent standard normal e, e'; s is set by ``target_noise``. f
     has two parts of mean 0 and variance 1, narrowing of the vessels and leakage, mostly
-    interactions and bends (``TERMS`` in `tabimg.datasets.cohort_law`). The photo renders z: narrow
-    vessels, yellow spots. So pairs of row and photo teach f without any target, and pairs of one
-    clinic teach it for the others, once it is known which column stands for which concept.
+    interactions and nonlinear terms (``TERMS`` in `tabimg.datasets.cohort_law`). The photo renders
+    z: narrow vessels, yellow spots. So pairs of row and photo teach f without any target, and pairs
+    of one clinic teach it for the others, once it is known which column stands for which concept.
 
-    That is what the headers say. Each clinic has 12 to 14 of the concepts, under names of its own
+    That is what the headers say. Each clinic has 12 to 14 of the concepts, under its own names
     (``systolic_blood_pressure``, ``SBP``, ``SystolicBP``, ``Systolic pressure (mmHg)``), in its own
     units (kg or lb, mmol/l or mg/dl, years or months) and spellings (female, F, Woman). Equal names
     do not promise equal units: ``glucose`` is in mmol/l in "harbour" and in mg/dl in "summit". The
     units of a concept are linear in each other, so that values standardised within their clinic
     agree. In "summit" ``statin_use`` is the number 0 or 1, elsewhere statins are a word. Heart rate
-    and haemoglobin have no effect. Each clinic has a camera of its own: colours and field of view
-    tell the clinic, and nothing else.
+    and haemoglobin have no effect. Each clinic has its own camera: colours and field of view reveal
+    the clinic, and nothing else.
 
-    Concepts are independent, and a term of f whose concepts are not all known has the mean 0. So
+    Concepts are independent, and a term of f whose concepts are not all known has mean 0. So
     ``bayes_prediction``, ``bayes_score`` and ``latent_r2`` are exact, missing cells included. They
     hold for a patient who was not seen in training. For a classification task, cut the target at
     its median.
@@ -146,7 +146,7 @@ def make_cohorts(
         column_r2=check_share("column_r2", column_r2, above_zero=True),
         target_noise=check_share("target_noise", target_noise),
     )
-    # One stream a clinic, named in n_samples or not: the others do not change its rows.
+    # One stream per clinic, named in n_samples or not: the others do not change its rows.
     streams = dict(zip(CLINICS, spawn_streams(random_state, len(CLINICS)), strict=True))
     drawn = {
         name: _draw_rows(CLINICS[name], n, law, repeat_rate, missing_rate, streams[name])
@@ -208,7 +208,7 @@ def _rows_by_clinic(n_samples: object) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of one clinic: what it wrote down, and what is true."""
+    """Rows of one clinic: what it recorded, and the truth."""
 
     table: pd.DataFrame
     patients: np.ndarray
@@ -229,7 +229,7 @@ def _draw_rows(
     missing_rate: float,
     seed: np.random.SeedSequence,
 ) -> _Rows:
-    """Draw patients, what the clinic wrote down of them, and what became of their eyes."""
+    """Draw patients, what the clinic recorded about them, and what became of their eyes."""
     *seeds, photo_seed = seed.spawn(5)
     design, grouping, blanks, noise = map(np.random.default_rng, seeds)
     n_patients = count_distinct(n_rows, repeat_rate)
@@ -268,7 +268,7 @@ def _draw_photos(name: str, rows: _Rows, image_size: int, folder: Path) -> list[
 
 
 def _stack(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the tables below each other, ``cohort`` first and ``photo`` last."""
+    """Stack the tables, ``cohort`` first and ``photo`` last."""
     named = [table.assign(**{COHORT_COLUMN: name}) for name, table in tables.items()]
     stacked = pd.concat(named, ignore_index=True)
     between = stacked.columns.drop([COHORT_COLUMN, PHOTO_COLUMN])
@@ -276,7 +276,7 @@ def _stack(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _spans(counts: dict[str, int]) -> dict[str, pd.RangeIndex]:
-    """Where each clinic's rows stand among all."""
+    """Return where each clinic's rows are among all rows."""
     ends = np.cumsum(list(counts.values())).tolist()
     return {
         name: pd.RangeIndex(end - n, end)

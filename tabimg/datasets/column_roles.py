@@ -1,4 +1,4 @@
-"""Which column of a paired table is what: checked before anything is looked for."""
+"""The roles of a paired table's columns: checked before any file is looked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEPARATORS = (";", "\t", "|")
 
 
 def as_labels(columns: Any) -> list[Any]:
-    """Make a list of one column label or several; a tuple is a label, that of several headers."""
+    """Make a list of one column label or several; a tuple is one label with several levels."""
     if isinstance(columns, np.ndarray):
         columns = np.atleast_1d(columns).tolist()
     for method in ("to_pylist", "to_list"):  # of a Series, Index or column, pyarrow's first
@@ -32,25 +32,25 @@ def as_labels(columns: Any) -> list[Any]:
 
 
 def photo_label(frame: pd.DataFrame) -> Any:
-    """Give the label of the column that is made from keys; it has as many headers as others."""
+    """Return the label of the column made from keys; it has as many levels as the others."""
     n_headers = frame.columns.nlevels
     return PHOTO_COLUMN if n_headers == 1 else (PHOTO_COLUMN, *[""] * (n_headers - 1))
 
 
 def check_roles(frame: pd.DataFrame, roles: Sequence[Any], made: Any = None) -> None:
-    """Check that declared columns are there, once, and have one role each.
+    """Check that declared columns exist exactly once and have one role each.
 
     Parameters
     ----------
     frame : DataFrame
     roles : sequence of column labels or None
     made : column label, optional
-        Of a column that is to be made, and must not be there.
+        Of a column that will be made, and must not exist yet.
 
     Raises
     ------
     ValueError
-        Naming the column, and the nearest ones where it is not there.
+        Naming the column, and similar ones if it does not exist.
     """
     if frame.empty:
         raise ValueError(
@@ -77,7 +77,7 @@ def check_roles(frame: pd.DataFrame, roles: Sequence[Any], made: Any = None) -> 
 
 
 def likely_photo_columns(frame: pd.DataFrame, declared: Sequence[Any]) -> list[Any]:
-    """List the columns without a role whose first cells are names of photos for the most part."""
+    """List the columns without a role whose first cells are mostly names of photos."""
     return [
         name
         for position, name in enumerate(frame.columns)
@@ -94,23 +94,23 @@ def _names_photos(column: pd.Series) -> bool:
 
 
 def _one_column_hint(names: Sequence[Any]) -> str:
-    """Recognise a CSV file that was read with another separator than its own."""
+    """Recognise a CSV file that was read with the wrong separator."""
     only = str(names[0]) if len(names) == 1 else ""
     found = next((separator for separator in SEPARATORS if separator in only), None)
     if found is None:
         return ""
     return (
-        f" Its columns seem to be divided by {found!r}: read it yourself, "
+        f" Its columns seem to be separated by {found!r}: read it yourself, "
         f"pandas.read_csv(path, sep={found!r}), and pass the frame."
     )
 
 
 def _second_header_hint(frame: pd.DataFrame, wanted: Any) -> str:
-    """Recognise a CSV file whose names of columns stand below a first header line."""
+    """Recognise a CSV file whose column names are below a first header line."""
     if not isinstance(wanted, str) or wanted not in frame.iloc[0].tolist():
         return ""
     return (
-        f" {shorten(wanted)} stands in the first row below the header. If there are two header "
-        "lines, read both, pandas.read_csv(path, header=[0, 1]), or the second alone, "
+        f" {shorten(wanted)} is in the first row below the header. If there are two header "
+        "lines, read both, pandas.read_csv(path, header=[0, 1]), or only the second, "
         "pandas.read_csv(path, skiprows=1), and pass the frame."
     )

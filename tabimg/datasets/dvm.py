@@ -20,7 +20,7 @@ from tabimg.datasets.checks import (
 from tabimg.datasets.dvm_splits import draw_tenth, split_rows
 from tabimg.datasets.dvm_tables import ADVERT, COLUMNS, MODEL, SIZES, join_tables
 
-# With fewer, a model could be without a validation row.
+# With fewer, a model might have no validation row.
 MIN_ADVERTS = 10
 
 
@@ -38,7 +38,7 @@ def load_dvm(
 
     Nothing is downloaded. Of the DVM-CAR set (https://deepvisualmarketing.github.io, which states
     its terms) four tables are read, ``Ad_table.csv``, ``Ad_table (extra).csv``, ``Price_table.csv``
-    and ``Image_table.csv``, and the photos ``resized_DVM`` are looked up, not opened.
+    and ``Image_table.csv``; the photos in ``resized_DVM`` are looked up, but not opened.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ def load_dvm(
         Models with fewer complete adverts are left out; at least 10. With 100, the literature
         counts 286 models.
     size_jitter : float, default=50.0
-        Uniform noise of at most that many mm, either way, on the four sizes. Without it (0) they
-        almost spell out the model: see the notes.
+        Uniform noise of up to this many mm, in either direction, on the four sizes. Without it (0)
+        they almost spell out the model: see the notes.
     on_missing : {"raise", "drop"}, default="raise"
-        What to do when the file of an advert's photo is missing: an error, or leave these adverts
-        out and count them in ``dropped``.
+        What to do if the file of an advert's photo is missing: raise an error, or leave these
+        adverts out and count them in ``dropped``.
     return_X_y : bool, default=False
         Return ``(data, target)`` in place of the Bunch.
     random_state : int, RandomState instance or None, default=2022
-        Of the split, the few-label sets and the noise. 2022 is the seed of the literature's split.
+        For the split, the few-label sets and the noise. 2022 is the seed of the literature's split.
 
     Returns
     -------
@@ -73,11 +73,11 @@ def load_dvm(
         - ``train_indices``, ``validation_indices``, ``test_indices``: int64, positions of rows, 40,
           10 and 50 %, stratified by class
         - ``few_label_indices``: dict, ``{0.1: ..., 0.01: ...}``, a tenth of the training rows and a
-          tenth of these, with at least one row a class
+          tenth of these, with at least one row per class
         - ``groups``: int64 (n,), equal for adverts that agree in all 17 columns before the noise
         - ``advert_ids``: Series (n,) of str, ``Adv_ID``
         - ``dropped``: dict of reason to the number of adverts left out, in order;
-          ``missing_cells``: Series of the number of missing cells a column, before that
+          ``missing_cells``: Series of the number of missing cells per column, before that
         - ``feature_names`` (17), ``image_column``, ``image_dir``, ``DESCR``
     (data, target) : tuple
         With ``return_X_y``.
@@ -87,7 +87,7 @@ def load_dvm(
     FileNotFoundError
         If a table, the folder of photos or, with ``on_missing="raise"``, a photo is missing.
     NotADirectoryError
-        If ``folder`` or ``image_root`` is no folder.
+        If ``folder`` or ``image_root`` is not a folder.
     TypeError, ValueError
         If a parameter is wrong, a table lacks a column, or too few adverts are left.
 
@@ -99,22 +99,22 @@ def load_dvm(
     -----
     The preparation is that of Hager et al. (MMCL, https://arxiv.org/abs/2303.14080), which later
     work shares. An advert is joined with the entry price of its model and year of registration, and
-    with the first photo that the image table lists for it. Adverts with a missing cell are dropped,
-    where text in a numeric column counts as missing; then the models with few adverts. What is left
-    is split. As published, the whole set has 70,565 training, 17,642 validation and 88,207 test
-    rows, and 7,056 and 705 rows with few labels.
+    with the first photo that the image table lists for it. Adverts with a missing cell are dropped
+    (text in a numeric column counts as missing), then models with few adverts. The rest is split.
+    As published, the whole set has 70,565 training, 17,642 validation and 88,207 test rows, and
+    7,056 and 705 rows with few labels.
 
     Rows and classes are in the published order when the test half is drawn, so that with the same
     seed it should be the published one. Training and validation rows are not: there the published
-    code stratifies by labels in another order than the rows.
+    code stratifies by labels that are not in the order of the rows.
 
-    Unlike the published preparation nothing is scaled: tabimg scales inside ``fit``, with what the
-    training rows tell.
+    Unlike in the published preparation, nothing is scaled: tabimg scales inside ``fit``, based on
+    the training rows.
 
-    A size that is missing or 0 is filled from another advert of the same model, and five known
-    errors are mended. Filling by model uses the target, on test rows too, and adverts of one model
-    share few sizes: that is why the literature adds noise of 50 mm. Keep it to compare with
-    published scores.
+    A size that is missing or 0 is filled in from another advert of the same model, and five known
+    errors are corrected. Filling in by model uses the target, on test rows too, and the adverts of
+    a model share a few sizes: that is why the literature adds noise of 50 mm. Keep it to compare
+    with published scores.
 
     Examples
     --------
@@ -187,7 +187,7 @@ def _photo_path(photos: Path, name: str) -> str:
     if len(parts) < 5:
         raise ValueError(
             f"Image_table.csv: the Image_name {name!r} does not begin with "
-            "Maker$$Model$$Year$$Color$$, which tells the folder of the photo."
+            "Maker$$Model$$Year$$Color$$, which names the folder of the photo."
         )
     return os.path.join(photos, *parts[:4], name)
 
@@ -195,7 +195,7 @@ def _photo_path(photos: Path, name: str) -> str:
 def _keep(
     adverts: pd.DataFrame, kept: pd.Series, dropped: dict[str, int], reason: str
 ) -> pd.DataFrame:
-    """Keep some adverts and write down how many go."""
+    """Keep some adverts and record how many are dropped."""
     dropped[reason] = int((~kept).sum())
     return adverts[kept].reset_index(drop=True)
 
@@ -217,7 +217,7 @@ def _check_kept(adverts: pd.DataFrame, photos: Path, dropped: dict[str, int]) ->
 def _jitter_sizes(
     table: pd.DataFrame, size_jitter: float, random_state: int | np.random.RandomState | None
 ) -> pd.DataFrame:
-    """Add uniform noise to the sizes, from a stream of its own."""
+    """Add uniform noise to the sizes, from its own stream."""
     rng = np.random.default_rng(spawn_streams(random_state, 1)[0])
     noise = rng.uniform(-size_jitter, size_jitter, size=(len(table), len(SIZES)))
     return table.assign(**(table[SIZES] + noise))

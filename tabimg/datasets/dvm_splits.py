@@ -17,9 +17,9 @@ def split_rows(
     Parameters
     ----------
     classes : ndarray of shape (n,), dtype int64
-        Class of each row; at least 10 rows a class.
+        Class of each row; at least 10 rows per class.
     random_state : int, RandomState instance or None
-        Of both splits.
+        For both splits.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def draw_tenth(
 ) -> np.ndarray:
     """Draw a tenth of some rows, with at least one row of each of their classes.
 
-    The first row of each class is taken, and the rest drawn: stratified by class where it is large
+    The first row of each class is taken, and the rest drawn: stratified by class if it is large
     enough for that.
 
     Parameters

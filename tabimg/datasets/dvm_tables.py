@@ -1,4 +1,4 @@
-"""Read the files of the DVM car set and join them to one row an advert."""
+"""Read the files of the DVM car set and join them to one row per advert."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIZE_CORRECTIONS = [
 
 
 def join_tables(folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Join the tables to one row an advert that has an entry price and a photo.
+    """Join the tables to one row per advert that has an entry price and a photo.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _read_first_photos(folder: Path) -> pd.DataFrame:
 
 
 def _read_sizes(folder: Path) -> pd.DataFrame:
-    """Read the adverts' sizes in mm; NaN where they are missing, 0 or no number."""
+    """Read the adverts' sizes in mm; NaN where they are missing, 0 or not a number."""
     sizes = _as_numbers(_read_table(folder, _SIZE_FILE, [ADVERT, MODEL, *SIZES]), SIZES)
     for model, column, wrong, right in _SIZE_CORRECTIONS:
         is_wrong = sizes[MODEL] == model
@@ -114,7 +114,7 @@ def _read_sizes(folder: Path) -> pd.DataFrame:
 
 
 def _add_sizes(adverts: pd.DataFrame, sizes: pd.DataFrame) -> pd.DataFrame:
-    """Join the sizes; those missing are the first that another advert of the model tells."""
+    """Join the sizes; missing ones are taken from the model's first advert that has them."""
     joined = _join(adverts, sizes.drop(columns=MODEL), [ADVERT], _SIZE_FILE, how="left")
     first = sizes.groupby(MODEL)[SIZES].first()
     for name in SIZES:
@@ -131,7 +131,7 @@ def _join(
 ) -> pd.DataFrame:
     """Join another table, which must not multiply adverts; the adverts keep their order."""
     numbered = adverts.assign(_number=np.arange(len(adverts)))
-    # pandas before 2.2 gives the rows of an inner join in the order of the keys.
+    # pandas before 2.2 returns the rows of an inner join in the order of the keys.
     joined = numbered.merge(other, on=keys, how=how).sort_values("_number", ignore_index=True)
     joined = joined.drop(columns="_number")
     repeated = joined[ADVERT].duplicated()

@@ -118,7 +118,7 @@ class MembraneLaw:
     target_noise: float
 
     def draw_latent(self, recipes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Latent z of one membrane a recipe, float64 (n, 2): (pore size, porosity)."""
+        """Latent z of one membrane per recipe, float64 (n, 2): (pore size, porosity)."""
         aimed = response(recipes)
         noise = rng.standard_normal(aimed.shape)
         return np.sqrt(self.column_r2) * aimed + np.sqrt(1 - self.column_r2) * noise
@@ -165,7 +165,7 @@ def population_scores(law: MembraneLaw, missing_rate: float) -> tuple[float, flo
     """Population R2 of the best table-only predictors of the permeance and of z.
 
     For a function m of the columns, Var(E[m | observed cells]) = Cov(m(x), m(x')), where x'
-    is x with its missing cells drawn anew; no average over completions is needed.
+    is x with its missing cells redrawn; no average over completions is needed.
     """
     rng = np.random.default_rng(POPULATION_SEED + 1)
     recipes = draw_recipes(POPULATION_SIZE, rng)

@@ -1,4 +1,4 @@
-"""`make_membranes`: a regression task in the manner of HIPMP, with known truth."""
+"""`make_membranes`: a regression task modelled on HIPMP, with known truth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_membranes(
     image_size : int, default=64
         Side of the micrographs in pixels, at least 32.
     image_dir : str or path-like, default=None
-        Folder that the micrographs are written to, as ``membrane_00000.png`` and so on; made where
+        Folder that the micrographs are written to, as ``membrane_00000.png`` and so on; created if
         missing, and files of the same name are replaced. ``None``: a fresh temporary folder, which
         is removed when the interpreter exits.
     repeat_rate : float in [0, 1), default=0.2
@@ -61,7 +61,7 @@ def make_membranes(
     return_X_y : bool, default=False
         Return ``(data, target)`` in place of the Bunch.
     random_state : int, RandomState instance or None, default=None
-        An int gives the same frame (but for temporary paths) and the same files, byte for byte.
+        An int gives the same frame (except for temporary paths) and the same files, byte for byte.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def make_membranes(
         - ``latent``: float64 (n_samples, 2), z, which the micrograph shows; ``latent_names``
         - ``groups``: int64 (n_samples,), equal for the repetitions of one recipe
         - ``bayes_score``: R2 of the best predictor of the target that sees the table alone
-        - ``bayes_prediction``: float64 (n_samples,), that predictor's value of each row
+        - ``bayes_prediction``: float64 (n_samples,), that predictor's value for each row
         - ``latent_r2``: R2 of the best predictor of z that sees the table alone, mean of the two
         - ``feature_names`` (15), ``image_column``, ``image_dir``, ``DESCR``
     (data, target) : tuple
@@ -89,8 +89,8 @@ def make_membranes(
     -----
     The truth is made so that a micrograph can teach a table encoder something worth knowing, by a
     known amount. A recipe aims at f(columns): pore size and porosity, each of mean 0 and variance
-    1, mostly interactions and bends (`tabimg.datasets.membrane_law.raw_response` has the formula).
-    A membrane turns out as
+    1, mostly interactions and nonlinear terms (the formula is in
+    `tabimg.datasets.membrane_law.raw_response`). A membrane is drawn as
 
     .. math::
 
@@ -98,16 +98,16 @@ def make_membranes(
         y = \exp(\log 60 + .45 z_1 + .30 z_2 + s e')
 
     with r = ``column_r2`` and independent standard normal e, e'; s is set by ``target_noise``. The
-    micrograph renders z and nothing else that the target depends on. So the target is simple in z,
-    and z hard in the columns: pairs of recipe and micrograph teach f without any target, and few
-    targets are then enough.
+    micrograph renders z and nothing else that the target depends on. So the target is a simple
+    function of z, and z a hard one of the columns: pairs of recipe and micrograph teach f without
+    any target, and a few targets are then enough.
 
     Columns are independent of each other. ``film_thickness_um``, ``casting_speed_mm_s``,
     ``stirring_time_h``, ``storage_days`` and ``support`` have no effect. The law is the same for
     every ``random_state``: another seed gives more membranes of the same world. ``bayes_score`` and
     ``latent_r2`` are population values, missing cells included, computed by Monte Carlo to about
-    .005. They hold for a recipe that was not seen in training; where a repeated recipe misses a
-    cell, its other repetitions can tell slightly more.
+    .005. They hold for a recipe that was not seen in training; if a repeated recipe misses a cell,
+    its other repetitions can reveal slightly more.
 
     Examples
     --------
@@ -163,7 +163,7 @@ def make_membranes(
 
 
 def _decode(recipes: np.ndarray) -> pd.DataFrame:
-    """Write level indices (n, 15) out as the values of the columns."""
+    """Convert level indices (n, 15) to the values of the columns."""
     levels = {**NUMERIC_LEVELS, **CATEGORY_LEVELS}
     return pd.DataFrame(
         {name: np.asarray(levels[name])[recipes[:, j]] for j, name in enumerate(COLUMNS)}

@@ -1,4 +1,4 @@
-"""What to say where rows name photos that are not there: the first ones, and what was meant."""
+"""The message if rows name photos that do not exist: the first ones, and what was meant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tell_missing(
     Parameters
     ----------
     missing : DataFrame
-        Columns ``row``, ``column`` and ``photo``, at least one line.
+        Columns ``row``, ``column`` and ``photo``, at least one row.
     n_rows : int
         Of the table.
     root : Path
@@ -49,13 +49,13 @@ def tell_missing(
     hint = _explain(missing["photo"].head(N_PROBED).tolist(), root, photos, by_key)
     return (
         f"{missing['row'].nunique()} of {n_rows} rows name photos that are not in "
-        f"{shorten(str(root))}. The first: {first}.{hint} Mend the names or image_root, or go on "
-        "with on_missing='drop' (without these rows) or 'empty' (without their photos)."
+        f"{shorten(str(root))}. The first: {first}.{hint} Correct the names or image_root, or go "
+        "on with on_missing='drop' (without these rows) or 'empty' (without their photos)."
     )
 
 
 class _NearPhotos:
-    """Photos by what their names are without case, Unicode form, folder, suffix and zeros."""
+    """Photos by their names, ignoring case, Unicode form, folder, suffix and zeros."""
 
     def __init__(self, root: Path, photos: Sequence[str]) -> None:
         self._root = root
@@ -67,7 +67,7 @@ class _NearPhotos:
                 self._by_reading.setdefault(reading, relative)
 
     def to(self, cell: Any) -> str:
-        """Show the photo with nearly the name of a cell, in brackets; empty where there is none."""
+        """Show the photo with a name similar to a cell, in parentheses; empty if there is none."""
         text = os.fspath(cell) if isinstance(cell, os.PathLike) else as_stem(cell)
         name = plain(text[:LONGEST])
         base = os.path.basename(name)
@@ -79,12 +79,12 @@ class _NearPhotos:
 
 
 def _explain(cells: Sequence[Any], root: Path, photos: Sequence[str], by_key: bool) -> str:
-    """Guess the common cause, with a blank before it."""
+    """Guess the common cause; the text starts with a blank."""
     if not photos:
         return f" There is no photo at all below {shorten(str(root))}."
     texts = [os.fspath(cell) for cell in cells if isinstance(cell, (str, os.PathLike))]
     if any(map(is_address, texts)):
-        return " Web addresses name no files: download the photos first."
+        return " Web addresses are not files: download the photos first."
     known = set(photos)
     if by_key:
         full = sum(os.path.normpath(os.path.join(root, text)) in known for text in texts)

@@ -1,4 +1,4 @@
-"""Which name was probably meant: for errors about columns, files and folders that are not there."""
+"""Which name was probably meant: for errors about missing columns, files and folders."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 
 from tabimg.messages import listing, shorten
 
-# Names compared in full, and entries of a folder that are listed.
+# How many names are compared in full, and how many entries of a folder are listed.
 MOST_COMPARED = 2000
 LONGEST = 100
 N_SHOWN = 3
 
 
 def plain(name: str) -> str:
-    """Write a name without what the eye overlooks: case, Unicode form, blanks at the ends."""
+    """Reduce a name to what the eye sees: no case, one Unicode form, no blanks at the ends."""
     return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def near_labels(wanted: Any, labels: Sequence[Any]) -> list[Any]:
-    """Give the labels, three at most, that a wrong one may stand for; the nearest first."""
-    # Under several headers a label is a tuple.
+    """Return up to three labels that a wrong one may stand for; the nearest first."""
+    # With several header levels a label is a tuple.
     inside = [label for label in labels if isinstance(label, tuple) and wanted in label]
     if inside:
         return inside[:N_SHOWN]
@@ -37,7 +37,7 @@ def near_labels(wanted: Any, labels: Sequence[Any]) -> list[Any]:
 
 
 def did_you_mean(wanted: Any, labels: Sequence[Any]) -> str:
-    """Write the near labels as a question with a blank before it; empty where there is none."""
+    """Write similar labels as a question that starts with a blank; empty if there are none."""
     near = near_labels(wanted, labels)
     if isinstance(wanted, tuple) and all(part in labels for part in wanted):
         return f" A tuple is one label: several columns are a list, {shorten(list(wanted))}."
@@ -51,7 +51,7 @@ def did_you_mean(wanted: Any, labels: Sequence[Any]) -> str:
 
 
 def near_entries(path: Path) -> str:
-    """Ask for entries of the parent folder with nearly the name of a path that is not there."""
+    """Suggest entries of the parent folder with names similar to that of a missing path."""
     folder = path.parent
     missing = None
     while not folder.exists():
@@ -71,7 +71,7 @@ def _near(path: Path) -> str:
 
 
 def without_repeated_part(path: Path) -> Path | None:
-    """Give the folder that a path with a repeated part, ``images/images``, leads to without it."""
+    """Return the folder that a path leads to without a repeated part, as in ``images/images``."""
     parts = path.parts
     for place in range(1, len(parts)):
         if parts[place] == parts[place - 1]:
@@ -82,7 +82,7 @@ def without_repeated_part(path: Path) -> Path | None:
 
 
 def is_address(text: str) -> bool:
-    """Tell a URL or the address of an object in a bucket from a path."""
+    """Return whether a text is a URL or the address of an object in a bucket, not a path."""
     return "://" in text[:LONGEST] or text[:5].casefold() == "data:"
 
 

@@ -1,4 +1,4 @@
-"""`load_paired`: a table of one's own and the folder of its photos."""
+"""`load_paired`: your own table and the folder of its photos."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ def load_paired(
 ) -> Bunch | tuple[pd.DataFrame, pd.Series]:
     """Load a table and pair its rows with the photos of a folder.
 
-    The table is read once, the folder is listed once, and no photo is opened. What does not fit
-    together is said at once, not in the middle of a training.
+    The table is read once, the folder is listed once, and no photo is opened. Mismatches are
+    reported at once, not in the middle of training.
 
     Parameters
     ----------
     table : str, path-like, or pandas, Polars or pyarrow frame
-        A ``.csv`` file (also compressed) or a ``.parquet`` file, which needs pyarrow. What needs
-        options, such as another separator or dates to be parsed, is read with pandas and passed as
-        a frame.
+        A ``.csv`` file (also compressed) or a ``.parquet`` file, which needs pyarrow. If options
+        are needed, such as another separator or the parsing of dates, read the file with pandas
+        and pass the frame.
     image_root : str or path-like
         The folder of photos.
     target : column label, default=None
-        The column to be predicted.
+        The column to predict.
     image_column : column label or list of labels, default=None
-        Columns of paths, relative to ``image_root`` or absolute. An empty cell is no photo.
+        Columns of paths, relative to ``image_root`` or absolute. An empty cell means no photo.
     key_column : column label, default=None
         In place of ``image_column``: a photo's name without its suffix, such as ``"0042"`` for
-        ``0042.jpg`` in ``image_root`` or anywhere below. Under several headers the new column is
+        ``0042.jpg`` in ``image_root`` or anywhere below. With two header levels the new column is
         ``("photo", "")``.
     group_column : column label, default=None
         Rows of one group belong together, such as the visits of one patient.
     on_missing : {"raise", "drop", "empty"}, default="raise"
-        What to do with a row whose photo is not there: an error that names the first ones, leave
-        the row out, or keep it without that photo.
+        What to do with rows whose photo does not exist: raise an error that names the first ones,
+        leave the rows out, or keep them without that photo.
     on_unused : {"warn", "raise", "ignore"}, default="warn"
         What to do about photos that no row names.
     return_X_y : bool, default=False
@@ -71,13 +71,13 @@ def load_paired(
     -------
     data : :class:`~sklearn.utils.Bunch`
         - ``frame``: DataFrame with the columns in their order, photos as absolute paths or None,
-          the target last. With ``key_column`` its column goes, and ``photo`` is new.
+          the target last. ``key_column`` is replaced by ``photo``.
         - ``data``: ``frame`` without the target
         - ``target``: Series, or None
-        - ``groups``: int64 (n,), equal within a group, a row without one by itself; or None
+        - ``groups``: int64 (n,), equal within a group; a row without one is its own group; or None
         - ``row_keys``: Series, the column of keys; or None
-        - ``missing_photos``: DataFrame of what was not there: ``row`` (position in the table,
-          from 0), ``column``, ``photo`` (the cell)
+        - ``missing_photos``: DataFrame of what was not found: ``row`` (position in the table, from
+          0), ``column``, ``photo`` (the cell)
         - ``unused_photos``: list of str, photos that no row names, relative to ``image_root``
         - ``feature_names``, ``image_column``, ``group_column``, ``image_dir``
     (data, target) : tuple
@@ -86,19 +86,19 @@ def load_paired(
     Raises
     ------
     FileNotFoundError
-        If the table, ``image_root`` or, with ``on_missing="raise"``, a photo is not there.
+        If the table, ``image_root`` or, with ``on_missing="raise"``, a photo does not exist.
     ImportError
         If pyarrow is needed and not installed; the message says how to install it.
     TypeError, ValueError
-        If a column is not there or has two roles, an image cell is no path, a key fits several
-        photos, no row has a photo or none is left, or, with ``on_unused="raise"``, a photo has no
-        row.
+        If a column does not exist or has two roles, an image cell is not a path, a key matches
+        several photos, no row has a photo or none is left, or, with ``on_unused="raise"``, a photo
+        has no row.
 
     Warns
     -----
     UserWarning
-        If there are photos that no row names, with ``on_unused="warn"``; further columns that
-        seem to name photos are told.
+        If there are photos that no row names, with ``on_unused="warn"``; the message lists further
+        columns that seem to name photos.
 
     Examples
     --------
@@ -166,12 +166,12 @@ def load_paired(
 
 
 def _without(frame: pd.DataFrame, names: Sequence[Any]) -> pd.DataFrame:
-    """Leave columns out; by comparing labels, which any number of headers allows."""
+    """Leave columns out by comparing labels, which works with any number of header levels."""
     return frame.loc[:, [name not in names for name in frame.columns]]
 
 
 def _with_last(frame: pd.DataFrame, last: Any) -> pd.DataFrame:
-    """Put one column behind the others."""
+    """Move one column behind the others."""
     order = np.argsort([name == last for name in frame.columns], kind="stable")
     return frame.iloc[:, order]
 
@@ -179,7 +179,7 @@ def _with_last(frame: pd.DataFrame, last: Any) -> pd.DataFrame:
 def _list_missing(
     frame: pd.DataFrame, naming: Sequence[Any], paths: Mapping[Any, Sequence[str | None]]
 ) -> pd.DataFrame:
-    """List what rows name and no file is, row by row."""
+    """List the names without a file, row by row."""
     missing = [
         (row, name, cell)
         for name, column in zip(naming, paths.values(), strict=True)
@@ -201,7 +201,7 @@ def _list_unused(
 def _report_unused(unused: list[str], n_photos: int, on_unused: str, likely: list[Any]) -> None:
     if not unused or on_unused == "ignore":
         return
-    hint = "If that is as it should be, set on_unused='ignore'."
+    hint = "If that is intended, set on_unused='ignore'."
     if likely:
         hint = (
             f"The columns {listing(likely)} look like photos too: list them in image_column=, or "
@@ -217,7 +217,7 @@ def _report_unused(unused: list[str], n_photos: int, on_unused: str, likely: lis
 
 
 def _number_groups(column: pd.Series) -> np.ndarray:
-    """Number the groups; a row without one is a group by itself."""
+    """Number the groups; a row without one is its own group."""
     numbers, names = pd.factorize(column)
     alone = numbers < 0
     numbers[alone] = len(names) + np.arange(alone.sum())

@@ -19,12 +19,12 @@ PHOTO_SUFFIXES = (
     ".gif", ".jp2", ".jpg", ".nii", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif",
 )  # fmt: skip
 
-# What str() makes of missing cells, as in a column after astype(str).
+# What str() turns missing cells into, as in a column after astype(str).
 MISSING_TEXTS = frozenset({"nan", "NaN", "None", "<NA>", "NaT"})
 
 
 def list_photos(root: Path) -> list[str]:
-    """List the image files in a folder and its subfolders, by their suffix; hidden ones left out.
+    """List the image files in a folder and its subfolders, by suffix; hidden ones are left out.
 
     Returns
     -------
@@ -48,21 +48,21 @@ def find_paths(cells: Iterable[Any], root: Path, photos: Sequence[str]) -> list[
     Parameters
     ----------
     cells : iterable of str or path-like
-        One a row; may be empty.
+        One per row; may be empty.
     root : Path
         Absolute folder.
     photos : sequence of str
-        What `list_photos` found; only paths that are not among them are looked up.
+        What `list_photos` found; only paths that are not among these are looked up.
 
     Returns
     -------
     list of str or None
-        Absolute paths; None where the cell is empty or there is no such file.
+        Absolute paths; None if the cell is empty or there is no such file.
 
     Raises
     ------
     TypeError
-        If a cell is no path; names the row.
+        If a cell is not a path; names the row.
     """
     listed = set(photos)
     found: list[str | None] = []
@@ -88,14 +88,14 @@ def match_stems(keys: Iterable[Any], photos: Sequence[str]) -> list[str | None]:
     Parameters
     ----------
     keys : iterable of str or int
-        One a row; may be empty.
+        One per row; may be empty.
     photos : sequence of str
         What `list_photos` found.
 
     Returns
     -------
     list of str or None
-        Paths of ``photos``; None where the key is empty or no photo has that name.
+        Paths from ``photos``; None if the key is empty or no photo has that name.
 
     Raises
     ------
@@ -130,14 +130,14 @@ def as_stem(key: Any) -> str:
 
 
 def photo_stem(path: str) -> str:
-    """Give the name of a photo without its suffix; ``path`` is one that `list_photos` found."""
+    """Return the name of a photo without its suffix; ``path`` is one that `list_photos` found."""
     name = os.path.basename(path)
     suffix = next(suffix for suffix in PHOTO_SUFFIXES if name.lower().endswith(suffix))
     return name[: -len(suffix)]
 
 
 def is_empty(cell: Any) -> bool:
-    """Whether a cell names no photo: None, NaN, blank text, or what `str` makes of these."""
+    """Return whether a cell names no photo: None, NaN, blank text, or what `str` makes of these."""
     if isinstance(cell, str):
         return not cell.strip() or cell.strip() in MISSING_TEXTS
     return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))

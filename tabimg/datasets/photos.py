@@ -14,10 +14,10 @@ from PIL import Image
 
 
 def open_photo_folder(image_dir: str | os.PathLike[str] | None, name: str) -> Path:
-    """Return the absolute folder that the photos are written to, made where it is missing.
+    """Return the absolute folder that the photos are written to, created if missing.
 
     Without ``image_dir`` it is a fresh temporary folder that stays until the interpreter exits:
-    frames cut from the data set carry bare paths, so no object's life can tell when the last path
+    frames cut from the data set hold bare paths, so no object's lifetime shows when the last path
     is out of use.
 
     Raises
@@ -62,7 +62,7 @@ def write_photos(
     n_photos : int
         Number of files.
     draw : callable
-        ``draw(i, rng)`` gives the pixels of photo ``i``: uint8 (H, W) or (H, W, 3).
+        ``draw(i, rng)`` returns the pixels of photo ``i``: uint8 (H, W) or (H, W, 3).
     """
     paths = []
     for i, child in enumerate(seed.spawn(n_photos)):
@@ -73,7 +73,7 @@ def write_photos(
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    # Under its final name a photo is whole at any time, also when two processes write it at once.
+    # Under its final name a photo is always complete, even if two processes write it at once.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

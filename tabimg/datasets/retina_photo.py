@@ -30,14 +30,15 @@ def draw_retina(
     """Draw the retina of one eye.
 
     The calibre of the vessels falls with narrowing, the number of yellow spots grows with leakage.
-    Place of disc, vessels and spots, light and grain are random and say nothing about the latent.
+    Positions of disc, vessels and spots, light and grain are random: they do not depend on the
+    latent.
 
     Parameters
     ----------
     latent : array of shape (2,)
         Narrowing and leakage, both standardised.
     camera : Camera
-        Colours and field of the clinic.
+        The clinic's colours and field of view.
     size : int
         Side in pixels.
     rng : numpy.random.Generator
@@ -47,7 +48,7 @@ def draw_retina(
     -------
     array of shape (size, size, 3), uint8
     """
-    # tanh keeps far-out eyes drawable; it is monotone, so the photo still tells them apart.
+    # tanh keeps extreme eyes drawable; it is monotone, so they still look different.
     narrowing, leakage = 3 * np.tanh(np.asarray(latent) / 3)
     disc = np.array([rng.choice([0.27, 0.73]), 0.5]) + rng.uniform(-0.02, 0.02, size=2)
     calibre = 0.026 * np.exp(-0.33 * narrowing)
@@ -69,7 +70,7 @@ def draw_retina(
 
 
 def _fan(rng: np.random.Generator) -> np.ndarray:
-    """Directions in which the vessels leave the disc: evenly spread, but for a little play."""
+    """Directions in which the vessels leave the disc: evenly spread, with a little jitter."""
     turn = 2 * np.pi / N_VESSELS
     return turn * (np.arange(N_VESSELS) + rng.uniform(-0.25, 0.25, size=N_VESSELS) + rng.random())
 
@@ -82,7 +83,7 @@ def _vessel(start: np.ndarray, angle: float, rng: np.random.Generator) -> np.nda
 
 
 def _scatter(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Places (n, 2), evenly likely within the middle of the field."""
+    """Positions (n, 2), uniform in the middle of the field."""
     radius, angle = 0.36 * np.sqrt(rng.random(n)), 2 * np.pi * rng.random(n)
     return 0.5 + np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
 
@@ -102,7 +103,7 @@ def _tubes(
     """Share of each pixel that lies in one of the tubes, float64 (size, size, 1)."""
     canvas, draw, fold = _open_canvas(size)
     for path in paths:
-        # Pillow draws whole widths: rounded at random they have the wanted mean.
+        # Pillow draws integer widths: rounded at random they have the wanted mean.
         whole = max(1, int(canvas.width * width + rng.random()))
         points = [(float(x), float(y)) for x, y in canvas.width * path]
         draw.line(points, fill=255, width=whole, joint="curve")

@@ -42,9 +42,9 @@ def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
     Parameters
     ----------
     table : str, path-like, or eager pandas, Polars or pyarrow frame
-        A CSV file (also compressed) or a Parquet file is known by its suffix.
+        A CSV file (also compressed) or a Parquet file is recognised by its suffix.
     text_columns : sequence of column labels
-        Columns of a CSV file to be read as text, so that ``"007"`` stays what it is.
+        Columns of a CSV file to read as text, so that ``"007"`` stays as it is.
 
     Returns
     -------
@@ -53,11 +53,11 @@ def read_frame(table: Any, text_columns: Sequence[Any]) -> pd.DataFrame:
     Raises
     ------
     FileNotFoundError
-        If there is no such file; shows those with nearly its name.
+        If there is no such file; shows files with similar names.
     ImportError
         If Parquet is to be read, or a frame converted, without pyarrow.
     TypeError, ValueError
-        If ``table`` is no table or a folder, the suffix is another one, or the file cannot be read.
+        If ``table`` is not a table, or a folder, has another suffix, or cannot be read.
     """
     if isinstance(table, pd.DataFrame):
         return table
@@ -125,13 +125,13 @@ def _readable(path: Path, remedy: str) -> Iterator[None]:
 
 
 def _reader_of(name: str) -> str:
-    """Name the function of pandas for a kind of file."""
+    """Name the pandas function for a kind of file."""
     known = [reader for suffix, reader in READERS.items() if name.endswith(suffix)]
     return f"pandas.{known[0] if known else 'read_excel'}"
 
 
 def _tables_in(folder: Path) -> str:
-    """Show the tables that lie in a folder."""
+    """Show the tables in a folder."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in islice(entries, MOST_LISTED))
     tables = [name for name in names if name.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES)]

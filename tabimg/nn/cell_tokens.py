@@ -17,7 +17,7 @@ TokenForm = Literal["scale", "product", "sum"]
 
 
 class ColumnLayout(nn.Module):
-    """What is fixed of one cohort's columns: their headers' vectors and their categories' texts.
+    """What is fixed for one cohort's columns: the vectors of their headers and categories.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ class ColumnLayout(nn.Module):
         categorical ones.
     category_texts : sequence of q tensors of float, shapes (n_categories, h)
         Text vectors of each categorical column's categories; row k stands for code k + 2. A column
-        may have no category at all.
+        may have no category.
 
     Attributes
     ----------
     headers : tensor of float, shape (p + q, h)
     texts : tensor of float, shape (n_texts, h)
-        The categories of all columns, one column below the other.
+        The categories of all columns, stacked.
     offsets : tensor of int64, shape (q,)
         Code c of categorical column j has the text ``texts[offsets[j] + c - 2]``.
     n_numeric : int
@@ -43,12 +43,12 @@ class ColumnLayout(nn.Module):
     Raises
     ------
     ValueError
-        If there is no column at all, or a shape is not as described.
+        If there is no column, or a shape is not as described.
 
     Notes
     -----
-    A module, so that the vectors follow a network to its device. They are no part of its state
-    dict: a network's weights belong to no column and fit every layout.
+    A module, so that the vectors follow a network to its device. They are not in its state dict: a
+    network's weights belong to no column and fit every layout.
     """
 
     headers: Tensor
@@ -61,7 +61,7 @@ class ColumnLayout(nn.Module):
         self.n_numeric = len(headers) - len(category_texts)
         self.n_categories = tuple(len(texts) for texts in category_texts)
         offsets = [0, *accumulate(self.n_categories)][:-1] if category_texts else []
-        # The empty piece gives the width where there is no categorical column.
+        # The empty piece gives the width if there is no categorical column.
         texts = torch.cat([headers[:0], *category_texts])
         self.register_buffer("headers", headers.detach().clone(), persistent=False)
         self.register_buffer("texts", texts.detach(), persistent=False)
@@ -69,7 +69,7 @@ class ColumnLayout(nn.Module):
 
 
 class CellTokens(nn.Module):
-    """Turn the cells of one cohort's rows into tokens, without a weight that belongs to a column.
+    """Turn the cells of one cohort's rows into tokens, without weights that belong to a column.
 
     Parameters
     ----------
@@ -91,14 +91,14 @@ class CellTokens(nn.Module):
     -----
     Fu et al., arXiv 2512.14026 (CITab): header vector through a linear adapter, times the value
     through a linear layer that all columns share (``"product"``); a missing cell has one learned
-    mask vector as its value. Ours: the other two forms; a category's value is the vector of its
-    text, through an adapter of its own, where the paper feeds the code as a number.
+    mask vector as its value. Not in the paper: the other two forms; a category's value is the
+    vector of its text, through an adapter of its own, where the paper feeds the code as a number.
 
-    With a bias of 0 a product has two flaws at the start: a number of 0, the centre of its column,
-    gives a token of 0 that has lost its header; and the layer norm that follows divides a number's
-    magnitude out of its token and leaves the sign. The bias therefore starts at random, and in
-    ``"scale"`` the header stands whatever the number is, while each entry of the token bends with
-    the number in its own way, which a layer norm leaves visible. Both adapters map vectors of RMS 1
+    With a bias of 0 a product has two flaws at the start: the number 0, the centre of its column,
+    gives a token of 0 that has lost its header; and the layer norm that follows removes a number's
+    magnitude from its token and leaves only the sign. The bias therefore starts at random, and in
+    ``"scale"`` the header remains whatever the number is, while each entry of the token varies with
+    the number in its own way, which a layer norm preserves. Both adapters map vectors of RMS 1
     to vectors of expected RMS 1.
     """
 
@@ -143,7 +143,7 @@ class CellTokens(nn.Module):
         """
         _check_batch(numeric, codes, layout)
         missing = numeric.isnan()
-        # Filled before the network: a NaN that is replaced after it still spoils gradients.
+        # Filled before the network: a NaN that is replaced after it still spoils the gradients.
         numbers = self.number(numeric.masked_fill(missing, 0.0).unsqueeze(2))
         numbers = torch.where(missing.unsqueeze(2), self.mask, numbers)
         values = torch.cat([numbers, self._category_values(codes, layout)], dim=1)
@@ -169,9 +169,9 @@ def pad_tokens(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     Returns
     -------
     tokens : tensor of float, shape (B, T, D)
-        The rows of all parts in order, padded with zeros behind their own tokens.
+        The rows of all parts in order, padded with zeros after their own tokens.
     present : tensor of bool, shape (B, T)
-        False for the padding too.
+        Also False for padding.
     """
     width = max(present.shape[1] for _, present in parts)
     tokens = [F.pad(tokens, (0, 0, 0, width - tokens.shape[1])) for tokens, _ in parts]
@@ -199,7 +199,7 @@ def _text_adapter(text_dim: int, dim: int) -> nn.Linear:
 
 def _number_network(dim: int) -> nn.Sequential:
     expand, mix = nn.Linear(1, dim), nn.Linear(dim, dim)
-    # Torch's own start is half as large: the header would drown what the number says.
+    # Torch's own start is half as large: the header would drown out the number.
     initialise_rectified(mix)
     return nn.Sequential(expand, nn.GELU(), mix)
 

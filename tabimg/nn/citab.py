@@ -18,18 +18,18 @@ from tabimg.nn.tabular_transformer import TabularTransformer
 class CITabNet(DualEncoder):
     """Hold the networks of one pre-training over cohorts, and route each modality.
 
-    No weight belongs to a column or a cohort: what is known of those are the vectors of the
-    layouts, which are no part of the state dict.
+    No weight belongs to a column or a cohort: all that is known about these are the vectors of the
+    layouts, which are not in the state dict.
 
     Parameters
     ----------
     cells : CellTokens
     transformer : TabularTransformer
     layouts : sequence of ColumnLayout
-        One a cohort.
+        One per cohort.
     image_encoder : torch.nn.Module or None, default=None
-        With a method ``feature_map(pixels) -> (B, C, H, W)``, whose positions are the image tokens;
-        or it maps pixels to embeddings (B, C), which are a token each.
+        With a method ``feature_map(pixels) -> (B, C, H, W)``, its positions are the image tokens;
+        otherwise it maps pixels to embeddings (B, C), one token each.
     projections : mapping of str to torch.nn.Module, default=None
         Heads of the contrastive loss under the keys ``"table"`` and ``"image"``.
     fusion : FusionEncoder or None, default=None
@@ -69,7 +69,7 @@ class CITabNet(DualEncoder):
         return self.encode(numeric, codes, layout)[0][:, 0]
 
     def encode(self, numeric: Tensor, codes: Tensor, layout: Any) -> tuple[Tensor, Tensor]:
-        """Encode rows of one cohort, of this network or not.
+        """Encode rows of one cohort, whether or not it is among the network's own.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class CITabNet(DualEncoder):
         codes : tensor of int64, shape (B, Q)
             Each row's own cells first, as in `tabimg.table.CohortTable`.
         cohorts : tensor of int64, shape (B,)
-            Place of each row's layout.
+            Position of each row's layout.
 
         Returns
         -------
@@ -130,7 +130,7 @@ class CITabNet(DualEncoder):
         return required(self.fusion, "a fusion encoder")(tokens, present, image_tokens)
 
     def matching_logits(self, fused: Tensor) -> Tensor:
-        """Tell matched from mismatched pairs by the fused CLS (B, D): logits (B, 2)."""
+        """Classify pairs as mismatched or matched from the fused CLS (B, D): logits (B, 2)."""
         return required(self.matching_head, "a matching head")(fused)
 
     def predict_cells(self, tokens: Tensor, cohort: int) -> tuple[Tensor, list[Tensor]]:
@@ -140,6 +140,6 @@ class CITabNet(DualEncoder):
         return head(tokens[:, 1 : 1 + len(layout.headers)], layout)
 
     def drop_image(self) -> None:
-        """Drop all that sees photos: the encoder, the projection heads, fusion and matching."""
+        """Drop all parts that see photos: encoder, projection heads, fusion and matching."""
         super().drop_image()
         self.fusion = self.matching_head = None

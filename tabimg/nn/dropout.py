@@ -1,4 +1,4 @@
-"""Dropout whose masks need not come from the random stream of the whole process."""
+"""Dropout whose masks need not come from the process's global random stream."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """Dropout that draws its masks from a generator of its own while it has one.
+    """Dropout that draws its masks from its own generator while it has one.
 
     Attributes
     ----------
     generator : torch.Generator or None
-        On the device of the features. None, as it is after construction: masks come from torch's
-        global stream, as those of ``torch.nn.Dropout`` do. It is no part of a copy or pickle.
+        On the device of the features. None, as after construction: masks come from torch's global
+        stream, as with ``torch.nn.Dropout``. It is not copied or pickled.
     """
 
     generator: torch.Generator | None = None

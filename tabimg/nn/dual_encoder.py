@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class DualEncoder(nn.Module):
     """Base of the pre-training networks: an image encoder and one projection head per modality.
 
-    The table's encoder is the subclass's own. A subclass calls `_set_photo_side` where its
-    ``__init__`` comes to the photos: the order in which modules are set is that of the saved
-    weights.
+    The table's encoder is the subclass's own. A subclass calls `_set_photo_side` in its
+    ``__init__``, at the place of the photos' modules: the order in which modules are set is the
+    order of the saved weights.
     """
 
     image_encoder: nn.Module | None
@@ -52,7 +52,7 @@ class DualEncoder(nn.Module):
 
 
 def required(module: nn.Module | None, name: str) -> nn.Module:
-    """Give a part of a network; RuntimeError if the network was built without it."""
+    """Return a part of a network; RuntimeError if the network was built without it."""
     if module is None:
         raise RuntimeError(f"this network was built without {name}")
     return module

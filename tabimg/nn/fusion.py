@@ -41,9 +41,9 @@ class FusionEncoder(nn.Module):
     Notes
     -----
     Fu et al., arXiv 2512.14026 (CITab): image tokens through a linear layer and layer norm, then
-    self-attention over [CLS, cells, image tokens]; the CLS that comes out is the multi-modal
+    self-attention over [CLS, cells, image tokens]; the resulting CLS is the multi-modal
     representation. The paper has 4 blocks. The positions of the image tokens are not encoded;
-    the convolutions before them see the border of the photo. The last block computes CLS alone.
+    the convolutions before them see the border of the photo. The last block computes CLS only.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class FusionEncoder(nn.Module):
         row_tokens : tensor of float, shape (B, 1 + T, D)
             CLS and cells as the tabular encoder returns them.
         present : tensor of bool, shape (B, T)
-            The cells that may be looked at.
+            The cells that may be attended to.
         image_tokens : tensor of float, shape (B, S, C)
             See `image_tokens`.
 
@@ -88,7 +88,7 @@ class FusionEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If the shapes do not belong together.
+            If the shapes do not match.
         """
         _check_batch(row_tokens, present, image_tokens)
         images = self.image_norm(self.image_adapter(image_tokens))

@@ -1,4 +1,4 @@
-"""Watch how a mixture uses its experts: a collapsed one must be visible."""
+"""How a mixture uses its experts, so that a collapsed one can be noticed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class GateStatistics(NamedTuple):
     Parameters
     ----------
     entropy : tensor of float, scalar
-        Mean entropy of a token's gates in nats: 0 where each token has one expert, log K where all
-        experts weigh alike.
+        Mean entropy of a token's gates in nats: 0 if each token has one expert, log K if all
+        experts have equal weight.
     relative_entropy : tensor of float, scalar
         The same divided by log K, in [0, 1]; 1 for a single expert.
     share : tensor of float, shape (K,)
@@ -68,7 +68,7 @@ def record_gates(network: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     Parameters
     ----------
     network : torch.nn.Module
-        Any module; its `PrototypeMixture` layers are found by themselves.
+        Any module; its `PrototypeMixture` layers are found automatically.
 
     Yields
     ------
@@ -103,6 +103,6 @@ def _record(
     record: list[Tensor], mixture: nn.Module, arguments: tuple[Tensor, ...], output: Tensor
 ) -> None:
     assert isinstance(mixture, PrototypeMixture)
-    # Computed once more: a product of width K costs next to nothing beside the experts.
+    # Computed again: a product of width K costs next to nothing compared with the experts.
     with torch.no_grad():
         record.append(mixture.gates(*arguments))

@@ -66,14 +66,14 @@ class MaskPredictionHead(nn.Module):
     Raises
     ------
     ValueError
-        If a size is invalid or there is no column at all.
+        If a size is invalid or there is no column.
 
     Notes
     -----
-    One hidden layer of width ``in_features`` keeps the wants of this task out of the embedding, as
-    a projection head does. All columns share one output layer: one matrix product a batch, whatever
-    the number of columns. Its small weights make the first predictions near 0: the centre of each
-    numeric column, and equal odds of all categories.
+    One hidden layer of width ``in_features`` keeps the demands of this task out of the embedding,
+    as a projection head does. All columns share one output layer: one matrix product per batch,
+    whatever the number of columns. With its small weights the first predictions are near 0: the
+    centre of each numeric column, and equal odds for all categories.
     """
 
     def __init__(self, in_features: int, n_numeric: int, cardinalities: Sequence[int]) -> None:
@@ -111,7 +111,7 @@ class MaskPredictionHead(nn.Module):
 
 
 class TaskHead(nn.Module):
-    """Predict the target from an embedding, or from any features beside it.
+    """Predict the target from an embedding, or from any other features.
 
     Parameters
     ----------

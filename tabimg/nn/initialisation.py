@@ -1,4 +1,4 @@
-"""Starting values shared by the rectified networks."""
+"""Initial weights shared by the networks with ReLU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def initialise_rectified(module: nn.Module) -> None:
     """Draw the weights of a network of ReLU layers, in place.
 
     Convolutions: normal, variance ``2 / fan_out``. Linear layers: normal, variance ``2 / fan_in``,
-    zero bias. Batch norms: gain one, shift zero. The draws come from torch's current generator.
+    zero bias. Batch norms: gain one, shift zero. Draws come from torch's current generator.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def initialise_rectified(module: nn.Module) -> None:
     Notes
     -----
     He et al., "Delving Deep into Rectifiers", arXiv 1502.01852, section 2.2. ``fan_out`` for
-    convolutions is the choice of the ResNet line: it keeps the variance of the gradients.
+    convolutions is the choice of the ResNet authors: it preserves the variance of the gradients.
     """
     for part in module.modules():
         if isinstance(part, _CONVOLUTIONS):

@@ -1,4 +1,4 @@
-"""Building modules aside from what the process has set: random streams, default dtype, device."""
+"""Building modules apart from the process's settings: random streams, default dtype, device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _ATEN = torch.ops.aten
-# Their dtype is the default one unless they are told another.
+# Their dtype is the default one unless another is given.
 _FLOAT_FACTORIES = (
     _ATEN.empty,
     _ATEN.zeros,
@@ -22,33 +22,33 @@ _FLOAT_FACTORIES = (
     _ATEN.linspace,
     _ATEN.logspace,
 )
-# Theirs is the default one where they are given numbers, and one of these is a float.
+# Theirs is the default one if they are given numbers, one of which is a float.
 _INFERRING_FACTORIES = (_ATEN.full, _ATEN.arange, _ATEN.normal)
 
 
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
-    """Build modules from a random stream of their own, in float32 and on the CPU.
+    """Build modules from their own random stream, in float32 and on the CPU.
 
     Parameters
     ----------
     seed : int
-        Of the stream that torch draws from inside: the numbers are those that
-        ``torch.manual_seed(seed)`` would lead to.
+        Of the stream that torch draws from inside: the numbers are those after
+        ``torch.manual_seed(seed)``.
 
     Notes
     -----
     Global streams, ``torch.set_default_dtype`` and ``torch.set_default_device`` belong to the whole
     process: other threads draw from them and rely on them. They are neither read nor changed here;
-    what holds inside holds for the calling thread alone. Every call of torch takes longer inside:
-    it is meant for construction, not for training.
+    the block affects the calling thread only. Every torch call takes longer inside: it is meant for
+    construction, not for training.
     """
     with torch.device("cpu"), _Isolation(seed):
         yield
 
 
 class _Isolation(TorchDispatchMode):
-    """Hands an own generator to whatever draws, and float32 to whatever takes the default dtype."""
+    """Passes its generator to whatever draws, and float32 to whatever uses the default dtype."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def _on_cpu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
 
 
 def _with_generator(func: Any) -> Callable[..., Any]:
-    """Give the overload that takes a generator, where it is another one."""
+    """Return the overload that takes a generator, if that is a different one."""
     if _has_argument(func, "generator"):
         return func
     name = func._schema.overload_name

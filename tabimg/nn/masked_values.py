@@ -1,4 +1,4 @@
-"""Predict masked cells of any columns, without an output that belongs to a column."""
+"""Predict masked cells of any columns, without outputs that belong to a column."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class MaskedValueHead(nn.Module):
 
     Notes
     -----
-    Ours, after the column-free losses of Ye et al., arXiv 2307.04308 (CM2). Which column a cell
-    belongs to, its token knows from the header, so all columns share the layers: one hidden layer;
-    a scalar for numbers; for categories a vector of the text's width, whose dot product with the
-    texts t_k of the column's categories gives their logits::
+    Not in the paper; after the column-free losses of Ye et al., arXiv 2307.04308 (CM2). A cell's
+    token knows its column from the header, so all columns share the layers: one hidden layer; a
+    scalar for numbers; for categories a vector of the text's width, whose dot products with the
+    texts t_k of the column's categories are their logits::
 
         logit_k = <query, t_k> / sqrt(h)
 
-    The text vectors are fixed, so there is nothing to collapse. The last layers start at 0: at the
-    centre of each numeric column, and equal odds of all categories. What comes out has the form
-    that `tabimg.objectives.MaskedCellLoss` takes.
+    The text vectors are fixed, so nothing can collapse. The last layers start at 0: at the centre
+    of each numeric column, and equal odds for all categories. The output has the form that
+    `tabimg.objectives.MaskedCellLoss` takes.
     """
 
     def __init__(self, dim: int, text_dim: int) -> None:

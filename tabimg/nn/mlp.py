@@ -10,7 +10,7 @@ from tabimg.nn.initialisation import initialise_rectified
 
 
 class MLPEncoder(nn.Module):
-    """Encode a row's features by a residual multi-layer perceptron.
+    """Encode a row's features with a residual multi-layer perceptron.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class MLPEncoder(nn.Module):
         self.blocks = nn.Sequential(*(_ResidualBlock(width, dropout) for _ in range(n_blocks)))
         self.norm = nn.BatchNorm1d(width)
         initialise_rectified(self)
-        # Made after the draw above: no ReLU follows it, so torch's own starting values serve.
+        # Created after the draw above: no ReLU follows it, so torch's own initial values serve.
         self.out = nn.Linear(width, embedding_dim)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""P-MoLin: a feed-forward layer mixed of experts, by prototypes."""
+"""P-MoLin: a feed-forward layer as a mixture of experts, gated by prototypes."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class PrototypeMixture(nn.Module):
 
         s_k = <x, p_k>         g = softmax(s)         y = sum_k g_k E_k(x)
 
-    Every token meets every expert: no top-k, no capacity limit, no auxiliary loss. The paper calls
-    the experts linear, its code gives them two layers; both are offered. Prototypes start as
-    Xavier uniform, experts as separate ``torch.nn.Linear`` layers would.
+    Every token passes through every expert: no top-k, no capacity limit, no auxiliary loss. The
+    paper calls the experts linear, its code gives them two layers; both are offered. Prototypes are
+    initialised as Xavier uniform, experts like separate ``torch.nn.Linear`` layers.
 
     The experts are computed as one. For ``"mlp"`` that is a feed-forward layer of width K * H,
     whose hidden units are multiplied by the gate of their expert::
 
         y = W2 (g * GELU(W1 x + b1)) + sum_k g_k b2_k
 
-    This is the mixture itself, no approximation, in two large products instead of 2 K small ones.
+    This is exactly the mixture, in two large products instead of 2 K small ones.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class PrototypeMixture(nn.Module):
         Parameters
         ----------
         tokens : tensor of float, shape (..., D)
-            Normalised by the layer norm in front.
+            Normalised by the preceding layer norm.
 
         Returns
         -------
@@ -101,13 +101,13 @@ class _MLPExperts(nn.Module):
         self.hidden = nn.Linear(dim, n_experts * width)
         self.out = nn.Linear(n_experts * width, dim, bias=False)
         self.out_bias = nn.Parameter(torch.empty(n_experts, dim))
-        # The fan-in of one expert's output is its own width, not that of all together.
+        # The fan-in of an expert's output is its own width, not that of all together.
         for parameter in (self.out.weight, self.out_bias):
             nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
 
     def forward(self, tokens: Tensor, gates: Tensor) -> Tensor:
         hidden = F.gelu(self.hidden(tokens)).unflatten(-1, (gates.shape[-1], -1))
-        gates = gates.to(hidden.dtype)  # in autocast a softmax widens: the product shall not
+        gates = gates.to(hidden.dtype)  # under autocast a softmax widens: the product must not
         gated = (hidden * gates.unsqueeze(-1)).flatten(-2)
         return self.out(gated) + gates @ self.out_bias.to(gates.dtype)
 
@@ -125,7 +125,7 @@ class _LinearExperts(nn.Module):
 
 
 def equal_width(mixture: PrototypeMixture) -> int:
-    """Hidden width at which a `FeedForward` has as many parameters as a mixture, or nearly so.
+    """Return the hidden width at which a `FeedForward` has about as many parameters as a mixture.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def equal_width(mixture: PrototypeMixture) -> int:
     Returns
     -------
     int
-        At least 1. The numbers of parameters differ by D at the most.
+        At least 1. The numbers of parameters differ by at most D.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The whole pre-training network: a table's and a photo's encoder, and their heads."""
+"""The whole pre-training network: the encoders of tables and photos, and their heads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MultiModalNet(DualEncoder):
     tabular_encoder : torch.nn.Module
         Maps features (B, F) to embeddings (B, d).
     image_encoder : torch.nn.Module or None, default=None
-        Maps pixels (B, 3, H, W) to embeddings (B, d'). None where there are no photos.
+        Maps pixels (B, 3, H, W) to embeddings (B, d'). None without photos.
     projections : mapping of str to torch.nn.Module or None, default=None
         Projection heads under the keys ``"table"`` and ``"image"``.
     mask_head : torch.nn.Module or None, default=None
@@ -52,7 +52,7 @@ class MultiModalNet(DualEncoder):
         self.mask_head = mask_head
 
     def forward(self, numeric: Tensor, codes: Tensor) -> Tensor:
-        """Embed rows: the call of a table-only network (see `embed_table`)."""
+        """Embed rows, as a table-only network is called; see `embed_table`."""
         return self.embed_table(numeric, codes)
 
     def embed_table(self, numeric: Tensor, codes: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class MultiModalNet(DualEncoder):
 def output_width(module: nn.Module, *example: Tensor) -> int:
     """Find the width of a module's embedding by a dry run.
 
-    The run is made on a copy, in evaluation mode and aside from torch's random streams: neither the
+    It runs on a copy, in evaluation mode and isolated from torch's random streams: neither the
     module nor any global state changes.
 
     Parameters

@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 
 class PointwiseConv2d(nn.Conv2d):
-    """A 1x1 convolution that looks at every ``step``-th pixel.
+    """A 1x1 convolution of every ``step``-th pixel.
 
     The same function, under the same parameter names, as ``nn.Conv2d(..., kernel_size=1,
-    stride=step)``: the pixels in between play no part, so they are left out before a convolution of
-    stride 1.
+    stride=step)``: the pixels in between have no effect, so they are left out before a convolution
+    of stride 1.
 
     Parameters
     ----------
     in_channels, out_channels : int
     step : int, default=1
-        Distance of the pixels that are looked at, in both directions.
+        Spacing of the pixels that are used, in both directions.
     bias : bool, default=True
 
     Notes

@@ -44,8 +44,8 @@ class ResNet(nn.Module):
     Notes
     -----
     He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385, table 1. Parameters
-    and buffers carry torchvision's names, so that its public weights fit
-    (`load_torchvision_weights`). Batches are brought to the channels-last layout, in which CPU
+    and buffers have torchvision's names, so that its public weights fit
+    (`load_torchvision_weights`). Batches are converted to the channels-last layout, in which CPU
     convolutions are faster, above all in bfloat16.
     """
 
@@ -151,17 +151,17 @@ def load_torchvision_weights(module: nn.Module, path: str | Path) -> None:
         If there is no such file.
     ValueError
         If the file cannot be read as weights, or its names or shapes are not the network's. The
-        network is then unchanged.
+        network is then left unchanged.
     """
     weights = _read_weights(Path(path))
     weights = {name: w for name, w in weights.items() if not name.startswith("fc.")}
     own = module.state_dict()
-    # Files saved by early versions of torch do not count batches; torch then keeps the count.
+    # Files saved by early versions of torch have no batch counts; torch then keeps its own.
     needed = {name for name in own if not name.endswith("num_batches_tracked")}
     faults = {
         "missing": sorted(needed - weights.keys()),
         "unexpected": sorted(weights.keys() - own.keys()),
-        "of another shape": sorted(
+        "of a different shape": sorted(
             f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
             for name in own.keys() & weights.keys()
             if own[name].shape != weights[name].shape

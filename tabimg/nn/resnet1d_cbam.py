@@ -14,7 +14,7 @@ from tabimg.nn.initialisation import initialise_rectified
 
 
 class ResNet1dCBAM(nn.Module):
-    """Encode a row's features by 1-D convolutions with residual connections and attention.
+    """Encode a row's features with 1-D convolutions, residual connections and attention.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ class ResNet1dCBAM(nn.Module):
     -----
     Roy et al., arXiv 2501.07304 (1D-ResNet-CBAM, whose sizes the paper leaves open). Stem: linear
     expansion to C * L, batch norm, ReLU, seen as a signal of C channels. Body: ``n_blocks`` times
-    conv3-BN-ReLU-conv3-BN-attention, plus the skip, ReLU. Out: the whole signal beside its global
-    mean and max, linear. Unlike a time series, the expansion of a row means something else at each
-    position, which pooling alone would forget.
+    conv3-BN-ReLU-conv3-BN-attention, plus the skip, ReLU. Out: the whole signal next to its global
+    mean and max, linear. Unlike in a time series, each position of a row's expansion has its own
+    meaning, which pooling alone would lose.
 
-    The convolutions are 2-D with a (1 x 3) kernel over a channels-last image of height one. That
-    is the same map as a 1-D convolution, and on CPU trains about 1.2 times and predicts 1.6 to 1.8
+    The convolutions are 2-D with a (1 x 3) kernel over a channels-last image of height one. That is
+    the same map as a 1-D convolution, and on CPU it trains about 1.2 times and predicts 1.6 to 1.8
     times as fast (tests/benchmarks/bench_modules.py).
     """
 
@@ -85,7 +85,7 @@ class ResNet1dCBAM(nn.Module):
             *(_ResidualBlock(channels, attention(channels)) for _ in range(n_blocks))
         )
         initialise_rectified(self.stem)
-        # No ReLU follows it: torch's own starting values serve.
+        # No ReLU follows it: torch's own initial values serve.
         self.out = nn.Linear(channels * (length + 2), embedding_dim)
         self.dropout = Dropout(dropout)
 
@@ -119,7 +119,7 @@ class _ResidualBlock(nn.Module):
         self.conv2 = _convolution(channels)
         self.norm2 = nn.BatchNorm2d(channels)
         initialise_rectified(self)
-        # Set after the draw above: an attention module chooses its own starting values.
+        # Set after the draw above: an attention module chooses its own initial values.
         self.attention = attention
 
     def forward(self, signal: Tensor) -> Tensor:

@@ -23,8 +23,8 @@ class RowEmbedding(nn.Module):
         Number of numeric columns, p.
     numeric_has_missing : sequence of bool, length p
         Which numeric columns had missing cells in training. These get a learned fill value
-        (starting at 0, the column's centre) and an indicator feature. In the other columns a
-        missing cell becomes 0: an untrained parameter would be no better than the centre.
+        (initially 0, the column's centre) and an indicator feature. In the other columns a missing
+        cell becomes 0: an untrained parameter would be no better than the centre.
     cardinalities : sequence of int, length q
         Number of codes of each categorical column, the two special codes included
         (0 = unknown, 1 = missing), so each is at least 2.
@@ -37,15 +37,15 @@ class RowEmbedding(nn.Module):
     Raises
     ------
     ValueError
-        If there is no column at all, the lengths disagree, or a cardinality is below 2.
+        If there is no column, the lengths disagree, or a cardinality is below 2.
 
     Notes
     -----
     A column of up to 32 codes starts as one-hot, which is what a linear model would see; a larger
     one starts as normal vectors of expected squared norm 1, the norm of a one-hot vector. The
-    unknown code is the zero vector and stays so. The missing code starts as the zero vector too:
-    where training has no missing cell it stays there, so that a missing cell in a later row
-    adds nothing, instead of an untrained direction.
+    unknown code is the zero vector and stays so. The missing code starts as the zero vector too: if
+    training has no missing cell it stays there, so that a missing cell in a later row adds nothing,
+    instead of an untrained direction.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RowEmbedding(nn.Module):
         self.register_buffer(
             "missing_columns", torch.tensor(with_missing, dtype=torch.int64), persistent=False
         )
-        # An empty parameter would trip optimisers and distributed reducers: there is none instead.
+        # An empty parameter would trip up optimisers and distributed reducers: create none instead.
         self.fill_value = nn.Parameter(torch.zeros(len(with_missing))) if with_missing else None
         self.embeddings = nn.ModuleList(_category_embedding(size) for size in self.cardinalities)
         self.out_features = (
@@ -90,7 +90,7 @@ class RowEmbedding(nn.Module):
         Raises
         ------
         ValueError
-            If the number of columns is not the one given at construction.
+            If the number of columns is not that of the construction.
         """
         self._check_batch(numeric, codes)
         parts = []

@@ -1,4 +1,4 @@
-"""Linear maps of rows that give a row the same bits wherever it stands."""
+"""Linear maps whose result for a row is bit-equal wherever the row is in the batch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-# Products with fewer columns go to kernels whose order of summing depends on the row's place.
+# Products with fewer columns go to kernels whose summation order depends on the row's position.
 NARROW = 16
 
 
 def rowwise_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute ``F.linear`` by one sum for each row and output, all of them in the same order.
+    """Compute ``F.linear`` with one sum for each row and output, always in the same order.
 
-    A matrix product sums in an order that depends on where in the matrix a row stands, and on where
-    in memory the matrix lies. This is slower by far for many outputs.
+    A matrix product sums in an order that depends on the position of the row in the matrix, and on
+    where in memory the matrix lies. For many outputs this function is much slower.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def rowwise_linear(features: Tensor, weight: Tensor, bias: Tensor | None = None)
 
 
 class NarrowLayersRowwise(TorchFunctionMode):
-    """Within it, linear layers of fewer than ``NARROW`` outputs are computed row by row."""
+    """Inside it, linear layers with fewer than ``NARROW`` outputs are computed row by row."""
 
     def __torch_function__(
         self,

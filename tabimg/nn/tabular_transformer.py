@@ -13,7 +13,7 @@ from tabimg.nn.transformer_block import TransformerBlock, key_mask
 
 
 class TabularTransformer(nn.Module):
-    """Encode a row of any columns from its cell tokens.
+    """Encode a row with any columns from its cell tokens.
 
     Parameters
     ----------
@@ -72,10 +72,10 @@ class TabularTransformer(nn.Module):
         Parameters
         ----------
         tokens : tensor of float, shape (B, T, D)
-            Cells of a row in any order, finite. T may be 0: a row of which nothing is known.
+            Cells of a row in any order, finite. T may be 0: a row about which nothing is known.
         present : tensor of bool, shape (B, T)
-            False for missing cells and for padding: no other token looks at these. They still look
-            at the others and have an output, from which a missing cell may be predicted.
+            False for missing cells and for padding: no other token attends to these. They still
+            attend to the others and have an output, from which a missing cell may be predicted.
 
         Returns
         -------

@@ -10,7 +10,7 @@ from tabimg.nn.rowwise import rowwise_linear
 
 
 class TaskNet(nn.Module):
-    """A linear head on the table embedding, and on the raw columns where these are handed in.
+    """A linear head on the table embedding, and on the raw columns if these are given.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class TaskNet(nn.Module):
         Maps ``(numeric (B, p), codes (B, q))`` to an embedding (B, embedding_dim).
     embedding_dim : int
     n_columns : int
-        Width of the raw columns beside the embedding, 0 for none.
+        Width of the raw columns next to the embedding, 0 for none.
     n_outputs : int
     dropout : float in [0, 1)
         Applied to the standardised features before the head.
@@ -26,7 +26,7 @@ class TaskNet(nn.Module):
     Notes
     -----
     The features are standardised by ``mean`` and ``scale``, two buffers that are set from training
-    rows before the head is fitted: embedding and columns then stand on equal footing under one
+    rows before the head is fitted: embedding and columns are then on an equal footing under one
     penalty.
     """
 
@@ -53,16 +53,16 @@ class TaskNet(nn.Module):
         return torch.cat([self.encoder(numeric, codes), columns], dim=1)
 
     def predict(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
-        """Give the head's outputs in evaluation mode, float64 (B, n_outputs).
+        """Return the head's outputs in evaluation mode, float64 (B, n_outputs).
 
-        The head is computed in float64 and row by row, so that a row's result depends on nothing
-        but the row's features.
+        The head is computed in float64 and row by row, so that a row's result depends only on the
+        row's features.
         """
         features = (self.raw_features(numeric, codes, columns) - self.mean) / self.scale
         out = self.head.out
         return rowwise_linear(features.double(), out.weight.double(), out.bias.double())
 
     def forward(self, numeric: Tensor, codes: Tensor, columns: Tensor) -> Tensor:
-        """Give the head's outputs, float32 (B, n_outputs)."""
+        """Return the head's outputs, float32 (B, n_outputs)."""
         features = self.raw_features(numeric, codes, columns)
         return self.head((features - self.mean) / self.scale)

@@ -1,4 +1,4 @@
-"""One layer of self-attention in which some tokens may not be looked at."""
+"""One layer of self-attention in which some tokens may not be attended to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TransformerBlock(nn.Module):
     n_heads : int
         Number of attention heads; divides ``dim``.
     feed_forward : torch.nn.Module
-        Maps normalised tokens (B, T, D) to (B, T, D), each by itself.
+        Maps normalised tokens (B, T, D) to (B, T, D), each on its own.
 
     Raises
     ------
@@ -51,10 +51,9 @@ class TransformerBlock(nn.Module):
         ----------
         tokens : tensor of float, shape (B, T, D)
         allowed : tensor of bool, shape (B, T, T)
-            Entry (b, i, j): token i may look at token j. At least one a row, see `key_mask`.
+            Entry (b, i, j): token i may attend to token j. At least one per row, see `key_mask`.
         n_queries : int or None, default=None
-            Compute the first ``n_queries`` tokens only, where a last layer needs no more.
-            None: all of them.
+            Compute only the first ``n_queries`` tokens, if a last layer needs no more. None: all.
 
         Returns
         -------
@@ -101,12 +100,12 @@ class FeedForward(nn.Module):
         self.out = nn.Linear(hidden, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map tokens (..., D) to (..., D), each by itself."""
+        """Map tokens (..., D) to (..., D), each on its own."""
         return self.out(F.gelu(self.hidden(tokens)))
 
 
 def key_mask(present: Tensor) -> Tensor:
-    """Let every token look at those that are present, and at itself.
+    """Let every token attend to those that are present, and to itself.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ def key_mask(present: Tensor) -> Tensor:
     Returns
     -------
     tensor of bool, shape (B, T, T)
-        Entry (b, i, j): token i may look at token j. What is not present changes no other token.
+        Entry (b, i, j): token i may attend to token j. Absent tokens change no other token.
     """
     itself = torch.eye(present.shape[1], dtype=torch.bool, device=present.device)
     return present.unsqueeze(1) | itself

@@ -12,7 +12,7 @@ from tabimg.objectives.precision import at_least_float32, weighted_mean
 
 
 class InfoNCE(nn.Module):
-    """Symmetric InfoNCE over a batch of image-row pairs, with several positives an anchor.
+    """Symmetric InfoNCE over a batch of image-row pairs, with several positives per anchor.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class InfoNCE(nn.Module):
         l_i = -sum_{j in P(i)} t_ij log p_ij
         p_ij = exp(s_ij) / sum_{k in C(i)} w_k exp(s_ik)     t_ij = w_j / sum_{k in P(i)} w_k
 
-    C(i) is the whole batch, or what is left of it without the excluded.
+    C(i) is the whole batch without the excluded.
 
     A row's term is the same with the roles exchanged. The loss is the w-weighted mean of the terms,
     half from each side.
@@ -41,12 +41,12 @@ class InfoNCE(nn.Module):
     - One positive, equal weights: InfoNCE, van den Oord et al., arXiv 1807.03748, equation 4, made
       symmetric as in Radford et al., arXiv 2103.00020, figure 3.
     - Several positives: the mean of log-probabilities, L_out of Khosla et al., arXiv 2004.11362,
-      equation 2. A row identical to the anchor's is no negative of it.
+      equation 2. A row identical to the anchor's is not a negative.
     - Weights: an integer weight acts as that many copies of the pair, a weight of 0 as its
       absence. So a factor c common to all weights adds log(c) to the loss, as c-fold repetition
-      does, and leaves the gradients as they are.
-    - Excluded pairs are neither pulled together nor pushed apart. An anchor whose candidates are
-      its positives alone has nothing to be told apart from.
+      does, and leaves the gradients unchanged.
+    - Excluded pairs are neither pulled together nor pushed apart. An anchor whose only candidates
+      are its positives has nothing to be distinguished from.
     """
 
     def __init__(self, temperature: float = 0.1) -> None:
@@ -77,13 +77,13 @@ class InfoNCE(nn.Module):
             Weight of each pair, at least 0. None: all ones.
         excluded : tensor of bool, shape (B, B), or None, default=None
             Entry (i, j): image i and row j are not to be compared, such as two of different
-            cohorts, which are told apart too easily. Positives, the diagonal among them, stay
-            candidates whatever stands here. None: no pair.
+            cohorts, which are too easy to distinguish. Positives, including the diagonal, stay
+            candidates whatever is set here. None: no pair.
 
         Returns
         -------
         tensor of float, scalar
-            Exactly 0 where all weights are 0.
+            Exactly 0 if all weights are 0.
 
         Raises
         ------
@@ -114,8 +114,8 @@ class InfoNCE(nn.Module):
 def _anchor_terms(
     similarity: Tensor, positives: Tensor, candidates: Tensor, weight: Tensor
 ) -> Tensor:
-    """Term of each anchor, one a row of the (B, B) similarities."""
-    # The lowest finite number stands for log 0: with -inf, a batch of zero weights would give NaN.
+    """Return the term of each anchor, one per row of the (B, B) similarities."""
+    # The lowest finite number replaces log 0: with -inf, a batch of zero weights would give NaN.
     lowest = torch.finfo(similarity.dtype).min
     scores = (similarity + weight.log()).masked_fill(~candidates | (weight == 0), lowest)
     targets = positives * weight
@@ -130,8 +130,8 @@ def positives_from_ids(*ids: Tensor) -> Tensor:
     Parameters
     ----------
     *ids : tensor of int64, shape (B,)
-        One or more labellings of the batch, such as the key of the row's content, of the photo, of
-        the group. -1 stands for none and agrees with nothing.
+        One or more labellings of the batch, such as keys of the rows' contents, the photos, the
+        groups. -1 stands for none and agrees with nothing.
 
     Returns
     -------

@@ -34,9 +34,9 @@ class MaskedCellLoss(nn.Module):
     2501.07304. The paper's L1 on everything is the form ``"l1"``; the default replaces it on
     categories, where the gradient of L1 vanishes for a confidently wrong prediction.
 
-    Numeric and categorical cells count alike: the loss is the sum over all masked cells divided by
-    their number, or weighted so. Missing cells and unknown categories never count, also
-    where a mask says so: they have no true value.
+    Numeric and categorical cells count alike: the loss is the mean over all masked cells, or their
+    weighted mean. Missing cells and unknown categories never count, even if a mask says so: they
+    have no true value.
     """
 
     def __init__(self, form: MaskLossForm = "l1_ce") -> None:
@@ -73,7 +73,7 @@ class MaskedCellLoss(nn.Module):
         Returns
         -------
         tensor of float, scalar
-            Exactly 0, and connected to the predictions' graph, where no cell counts.
+            Exactly 0, and connected to the predictions' graph, if no cell counts.
 
         Raises
         ------

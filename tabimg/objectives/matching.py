@@ -1,4 +1,4 @@
-"""Matching loss: does this photo belong to this row? And whom to ask about."""
+"""Matching loss: does this photo belong to this row? And which pairs to ask about."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tabimg.objectives.precision import at_least_float32, weighted_mean
 
 
 class MatchingLoss(nn.Module):
-    """Cross-entropy of telling matched pairs of photo and row from mismatched ones.
+    """Cross-entropy of distinguishing matched pairs of photo and row from mismatched ones.
 
     Notes
     -----
@@ -34,7 +34,7 @@ class MatchingLoss(nn.Module):
         Returns
         -------
         tensor of float, scalar
-            Exactly 0, and connected to the logits' graph, where all weights are 0 or N is 0.
+            Exactly 0, and connected to the logits' graph, if all weights are 0 or N is 0.
 
         Raises
         ------
@@ -54,15 +54,15 @@ def draw_hard_negatives(
 ) -> tuple[Tensor, Tensor]:
     """Draw a mismatched row for each photo and a mismatched photo for each row.
 
-    The more alike a photo and a row seem, the likelier they are drawn.
+    The more similar a photo and a row appear, the more likely they are drawn.
 
     Parameters
     ----------
     similarity : tensor of float, shape (B, B)
-        Entry (i, j): photo i against row j, divided by the temperature already. Its gradient is not
-        followed.
+        Entry (i, j): photo i against row j, already divided by the temperature. No gradient flows
+        through it.
     excluded : tensor of bool, shape (B, B)
-        Entry (i, j): photo i and row j are no negatives of each other, such as two of one group or
+        Entry (i, j): photo i and row j are not negatives of each other, such as two of one group or
         of different cohorts. The diagonal always counts as True.
     generator : torch.Generator
         Source of the draws, on any device.
@@ -71,7 +71,7 @@ def draw_hard_negatives(
     -------
     row_of_image : tensor of int64, shape (B,)
         For photo i the row j drawn with probability ``softmax_j(similarity[i, j])`` over the rows
-        that are not excluded; -1 where all are.
+        that are not excluded; -1 if all are.
     image_of_row : tensor of int64, shape (B,)
         The same for the rows, over the columns of ``similarity``.
 
@@ -83,8 +83,8 @@ def draw_hard_negatives(
     Notes
     -----
     Li et al., arXiv 2107.07651 (ALBEF), section 3.2. The draw is the largest of ``similarity`` plus
-    Gumbel noise (Maddison et al., arXiv 1411.0030), which follows the softmax exactly,
-    also where its probabilities underflow.
+    Gumbel noise (Maddison et al., arXiv 1411.0030), which follows the softmax exactly, even where
+    its probabilities underflow.
     """
     _check_similarity(similarity, excluded)
     itself = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)

@@ -17,7 +17,7 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     Parameters
     ----------
     values, weight : tensor of float, same shape
-        Values must be finite also where their weight is 0.
+        Values must be finite even where their weight is 0.
 
     Returns
     -------

@@ -1,9 +1,9 @@
 """Python state as arrays (safetensors) and JSON, in a directory written whole or not at all.
 
-The low half of persistence: it knows how to write a tree of plain values, arrays and *registered*
-classes, and nothing of what those classes mean. Nothing is ever unpickled: a class is built only
-if this package registered it, and passes the check that it was registered with; a callable is only
-taken from the mapping that the caller hands in.
+The lower half of persistence: it knows how to write a tree of plain values, arrays and *registered*
+classes, and nothing of what those classes mean. Nothing is ever unpickled: a class is built only if
+this package registered it, and must pass the check that it was registered with; a callable is only
+taken from the mapping that the caller passes.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Checks of what was read, for the classes that are registered."""
+"""Checks of loaded values, for registered classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def check_type(name: str, value: Any, *types: type) -> None:
-    """Raise a ValueError unless a value is an instance of one of some classes, bools apart."""
+    """Raise a ValueError unless a value is an instance of given classes; a bool is not an int."""
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         names = " or ".join(each.__name__ for each in types)
         raise ValueError(f"{name} must be {names}, got {type(value).__name__}")
@@ -59,7 +59,7 @@ def check_stored(
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Raise a ValueError unless a value is an int of a range, both ends included."""
+    """Raise a ValueError unless a value is an int in a range, both ends included."""
     check_type(name, value, int)
     if not low <= value <= high:
         raise ValueError(f"{name} must be in [{low}, {high}], got {str(value)[:40]}")

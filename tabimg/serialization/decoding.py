@@ -1,4 +1,4 @@
-"""JSON values and arrays as a tree of values, whoever wrote them."""
+"""From JSON values and arrays, whoever wrote them, to a tree of values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tabimg.serialization.registry import (
 _TEXT_DTYPE = re.compile(r"[<>|=]?(O|[US]\d{1,7})")
 _TIME_DTYPE = re.compile(r"[<>|=]?[mM]8\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]")
 _SPECIAL_FLOATS = ("nan", "inf", "-inf")
-# An array of short texts of a wide dtype takes more memory than the file; within reason.
+# Short texts in an array of a wide dtype take more memory than the file; this is the limit.
 _MAX_TEXT_BYTES = 2**26
 
 
@@ -36,8 +36,7 @@ class Decoder:
     ----------
     arrays : dict of str to ndarray
     custom : mapping of str to object
-        By qualified name. An object handed over also takes the place of a registered class of that
-        name.
+        By qualified name. An object given here also replaces a registered class of that name.
     source : Path
         The directory, for messages.
     """
@@ -48,7 +47,7 @@ class Decoder:
         self._arrays = arrays
         self._given = custom
         self._source = source
-        # By tag: how it is read, and the entries that stand beside it.
+        # By tag: how it is read, and the entries that accompany it.
         self._tags: dict[str, tuple[Callable[[Any, dict], Any], tuple[str, ...]]] = {
             "$float": (self._float, ()),
             "$tuple": (self._tuple, ()),
@@ -93,13 +92,13 @@ class Decoder:
 
     def _list(self, items: Any) -> list:
         if not isinstance(items, list):
-            raise ValueError("items are no list")
+            raise ValueError("items are not a list")
         return self.decode(items)
 
     def _dict(self, pairs: Any, _: dict) -> dict:
         decoded = {self.decode(key): self.decode(value) for key, value in pairs}
         if len(decoded) != len(pairs):
-            raise ValueError("a key stands twice")
+            raise ValueError("a key occurs twice")
         return decoded
 
     def _path(self, text: Any, _: dict) -> Path:
@@ -109,7 +108,7 @@ class Decoder:
         return base64.b64decode(text, validate=True)
 
     def _partial(self, tree: Any, _: dict) -> functools.partial:
-        # Only what the caller handed over is wrapped: "$custom" is the one source of callables.
+        # Only what the caller passed is wrapped: "$custom" is the only source of callables.
         function, args, keywords = self.decode(tree)
         if not callable(function) or isinstance(function, tuple(r.cls for r in CLASSES.values())):
             raise ValueError("a partial wraps no function")
@@ -118,13 +117,13 @@ class Decoder:
     def _time(self, tree: Any, outer: dict) -> np.ndarray:
         ticks = self.decode(tree)
         if not isinstance(ticks, np.ndarray) or ticks.dtype != np.int64:
-            raise ValueError("times are no whole numbers")
+            raise ValueError("times are not whole numbers")
         return ticks.astype(_dtype(outer["dtype"], _TIME_DTYPE))
 
     def _scalar(self, tree: Any, _: dict) -> np.generic:
         array = self.decode(tree)
         if not isinstance(array, np.ndarray) or array.shape != (1,):
-            raise ValueError("a scalar is no array of one entry")
+            raise ValueError("a scalar is not an array of one entry")
         return array[0]
 
     def _array(self, name: Any, tree: dict) -> np.ndarray:
@@ -160,7 +159,7 @@ class Decoder:
         state = self.decode(tree["state"])
         _check_names(cls, state)
         instance: Any = object.__new__(cls)
-        # Somebody else's __setstate__ expects a pickle, version stamp and all.
+        # A foreign __setstate__ expects a pickle, version stamp and all.
         if hasattr(cls, "__setstate__") and _is_ours(cls):
             instance.__setstate__(state)
         else:
@@ -178,16 +177,16 @@ class Decoder:
         found = self._given.get(name, CODE.get(name))
         if found is None:
             raise CustomObjectError(
-                f"{self._source} uses {name!r}, which is code and was saved by name only. Hand it "
+                f"{self._source} uses {name!r}, which is code and was saved by name only. Pass it "
                 f"over: load(directory, custom={{{name!r}: the_object}})"
             )
         return found
 
 
 def _check_names(cls: type, state: Any) -> None:
-    """Check that a state sets what belongs to a class, and hides none of its methods."""
+    """Check that a state sets only what belongs to a class, and hides none of its methods."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise ValueError(f"the state of {cls.__name__} maps no names")
+        raise ValueError(f"the state of {cls.__name__} is not a mapping of names")
     if dataclasses.is_dataclass(cls):
         fields = dataclasses.fields(cls)
         # A field with a default may be younger than the save.
@@ -209,7 +208,7 @@ def _dtype(text: Any, allowed: re.Pattern[str]) -> np.dtype:
 
 def _shape(given: Any) -> tuple[int, ...]:
     if not isinstance(given, list) or not all(type(n) is int and n >= 0 for n in given):
-        raise ValueError(f"{str(given)[:40]} is no shape")
+        raise ValueError(f"{str(given)[:40]} is not a shape")
     if len(given) > 32 or math.prod(given) > 2**62:
         raise ValueError("a shape is too large")
     return tuple(given)

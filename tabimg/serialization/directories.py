@@ -26,19 +26,19 @@ STATE_FILE = "state.json"
 ARRAYS_FILE = "arrays.safetensors"
 FILES = (STATE_FILE, ARRAYS_FILE)
 
-# More than any table's categories and texts take; a sparse file may claim to be of any size.
+# More than any table's categories and texts take; a sparse file may claim any size.
 MAX_STATE_BYTES = 2**30
 _MAX_DIGITS = 100
-# A save that takes the directory's place while it is read lasts a moment.
+# A save that replaces the directory while it is read takes only a moment.
 _READ_ATTEMPTS = 5
 _PAUSE_SECONDS = 0.02
 
 
 def write_directory(directory: str | os.PathLike[str], value: object) -> None:
-    """Write a tree of values to a directory, replacing an earlier save of ours.
+    """Write a tree of values to a directory, replacing an earlier save.
 
-    A process that reads the directory meanwhile, or is killed while it writes, finds the old or
-    the new save; what killed ones leave beside it is removed.
+    A process that reads the directory meanwhile finds the old or the new save, and so does whoever
+    comes after a killed writer; what killed writers leave behind is removed.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
         Created with its parents. If it exists it must be empty or hold an earlier save and nothing
         else. A link stays a link, and permissions stay as they are.
     value : object
-        Plain values, numpy arrays, registered classes and callables, nested at will.
+        Plain values, numpy arrays, registered classes and callables, arbitrarily nested.
 
     Raises
     ------
@@ -55,15 +55,15 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
     SerializationError
         If a value cannot be written; the message gives its place in the tree.
     OSError
-        If it cannot be written, naming the folder and the size; an earlier save stands.
+        If it cannot be written, naming the folder and the size; an earlier save remains.
     """
-    # What a link points to is replaced.
+    # A link's target is replaced.
     target = Path(os.path.realpath(directory))
     _check_replaceable(target)
     contents = _contents(value)
     with writing_to(target.parent, sum(map(len, contents.values()))):
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Before, to make room; where an earlier save is lost its remains may be all there is.
+        # First, to make room; but if the save itself is lost, the remains may be all there is.
         if (target / STATE_FILE).is_file():
             sweep(target, FILES)
         with scratch_beside(target, FILES) as scratch:
@@ -101,7 +101,7 @@ def read_directory(
         return Decoder(arrays, custom or {}, source).decode(tree)
     except SerializationError:
         raise
-    except Exception as error:  # a tree that we did not write can go wrong in any way
+    except Exception as error:  # a tree written by others can fail in any way
         told = f"{type(error).__name__}: {error}"[:500]
         raise SerializationError(f"{source / STATE_FILE} is damaged: {told}") from error
 
@@ -110,7 +110,7 @@ def read_directory(
 
 
 def _contents(value: object) -> dict[str, bytes]:
-    """Give the content of each file."""
+    """Return the content of each file."""
     encoder = Encoder()
     tree = encoder.encode(value, "value")
     arrays = arrays_to_bytes(encoder.arrays)
@@ -141,7 +141,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 def _read_undisturbed(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    """Read both files of one save, again if another one took its place meanwhile."""
+    """Read both files of one save; start over if another save replaced it meanwhile."""
     for attempt in range(_READ_ATTEMPTS):
         before = _identity(source)
         try:
@@ -163,14 +163,14 @@ def _identity(source: Path) -> tuple[int, ...] | None:
 
 def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
     state_path, arrays_path = source / STATE_FILE, source / ARRAYS_FILE
-    # Both are opened before either is read: they stay those of one save.
+    # Both are opened before either is read: they belong to one save.
     with _open(state_path) as state, _open(arrays_path) as arrays_file:
         if os.fstat(state.fileno()).st_size > MAX_STATE_BYTES:
             raise SerializationError(f"{state_path} is damaged: no state is larger than 1 GiB")
         tree, digest = _parse(state.read(MAX_STATE_BYTES + 1), state_path)
         content = arrays_file.read()
     if digest_of_file(content) != digest:
-        raise SerializationError(f"{arrays_path} is damaged: its checksum does not fit")
+        raise SerializationError(f"{arrays_path} is damaged: its checksum does not match")
     try:
         arrays = arrays_from_bytes(content)
     except Exception as error:
@@ -179,7 +179,7 @@ def _read_files(source: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    """Open a regular file, or a link to one, for reading; a pipe or a device would not end."""
+    """Open a regular file, or a link to one, for reading; a pipe or a device might never end."""
     try:
         return open_regular(os.path.realpath(path))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -187,11 +187,11 @@ def _open(path: Path) -> IO[bytes]:
             f"{path.parent} is not a saved tabimg estimator: it holds no file {path.name!r}"
         ) from error
     except ValueError as error:
-        raise SerializationError(f"{path} is no regular file") from error
+        raise SerializationError(f"{path} is not a regular file") from error
 
 
 def _parse(content: bytes, path: Path) -> tuple[Any, str]:
-    """Read the tree of values, and the checksum of the arrays that belong to it."""
+    """Read the tree of values, and the checksum of its arrays."""
     try:
         document = json.loads(
             content,
@@ -216,24 +216,24 @@ def _parse(content: bytes, path: Path) -> tuple[Any, str]:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SerializationError(f"{path} is damaged: it lacks {error}") from error
     if not intact:
-        raise SerializationError(f"{path} is damaged: its checksum does not fit")
+        raise SerializationError(f"{path} is damaged: its checksum does not match")
     return tree, arrays_digest
 
 
 def digest_of_file(content: bytes) -> str:
-    """Tell chance damage of a file."""
+    """Detect accidental damage of a file."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest_of_tree(tree: Any) -> str:
-    """Tell chance damage; it is no protection against somebody who rewrites both."""
+    """Detect accidental damage; no protection against somebody who rewrites both."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("an entry stands twice")
+        raise ValueError("an entry occurs twice")
     return found
 
 

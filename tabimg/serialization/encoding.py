@@ -1,4 +1,4 @@
-"""A tree of values as JSON values; arrays go aside."""
+"""From a tree of values to JSON values; arrays are set aside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tabimg.serialization.registry import ADAPTERS, CLASSES, SerializationError,
 
 
 class Encoder:
-    """Turn a tree into JSON values; arrays go aside under a name, once each."""
+    """Turn a tree into JSON values; arrays are set aside under a name, once each."""
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
@@ -81,7 +81,7 @@ class Encoder:
         if labels is not None:
             return self.encode(labels, where)
         if type(value).__module__ == "builtins" and not callable(value):
-            # Data, not code: nobody could hand it over when loading.
+            # Data, not code: nobody could pass it when loading.
             raise SerializationError(f"{where}: cannot save a value of type {name}")
         return self._encode_custom(value, where)
 
@@ -89,7 +89,7 @@ class Encoder:
         name = qualified_name(value)
         if self._custom.setdefault(name, value) is not value:
             raise SerializationError(
-                f"{where}: two different objects share the name {name!r}, so that load() could "
+                f"{where}: two different objects share the name {name!r}, and load() could "
                 "not tell them apart; use distinct, named functions"
             )
         return {"$custom": name}
@@ -98,7 +98,7 @@ class Encoder:
 def _labels(value: Any) -> list[Any] | None:
     """List what an Index, a Series or an Arrow array holds, such as columns' labels.
 
-    They come back as a list, so that loading needs the library of none of them.
+    They are loaded as a list, so that loading needs none of their libraries.
     """
     if type(value).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow"):
         for method in ("to_pylist", "to_list"):
@@ -113,6 +113,6 @@ def _state_of(value: Any) -> dict[str, Any]:
     state = dict(value.__dict__) if getstate is None else value.__getstate__()
     if not isinstance(state, dict):
         raise SerializationError(f"the state of {type(value).__name__} is not a dict")
-    # scikit-learn stamps its version for pickles; ours are not pickles.
+    # scikit-learn stamps its version for pickles; these are not pickles.
     state.pop("_sklearn_version", None)
     return state

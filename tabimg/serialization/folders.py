@@ -1,4 +1,4 @@
-"""Folders that take another's place in one step, and what killed writers leave beside them."""
+"""Folders that replace another in one step, and what killed writers leave next to them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pathlib import Path
 
 from tabimg.locks import open_locked
 
-# Two folders swap names in the kernel, so that at no moment either name is free.
+# Two folders swap names in the kernel, so that neither name is ever free.
 _AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
-# What a file system answers that cannot swap, or a name that is free.
+# Errors of a file system that cannot swap, or of a name that is free.
 _CANNOT_SWAP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM)
 _ATTEMPTS = 10
 
 
 @contextlib.contextmanager
 def scratch_beside(target: Path, names: Collection[str]) -> Iterator[Path]:
-    """Make a hidden folder beside a target; it, and what is in it then, is removed at the end.
+    """Make a hidden folder next to a target; it is removed at the end with its content.
 
-    The folder is locked for as long as its writer lives, which tells it from those that killed
-    writers left.
+    The folder is locked for as long as its writer lives, which distinguishes it from those that
+    killed writers left behind.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def scratch_beside(target: Path, names: Collection[str]) -> Iterator[Path]:
 
 
 def sweep(target: Path, names: Collection[str]) -> None:
-    """Remove what killed writers left beside a target; those of living writers stay.
+    """Remove what killed writers left next to a target; folders of living writers stay.
 
-    Where folders cannot be locked, as on Windows, all of it stays.
+    Where folders cannot be locked, as on Windows, nothing is removed.
     """
     ours = re.compile(rf"\.{re.escape(target.name)}-[0-9a-f]{{32}}")
     for path in target.parent.iterdir():
@@ -59,11 +59,11 @@ def sweep(target: Path, names: Collection[str]) -> None:
 
 
 def put_in_place(scratch: Path, target: Path) -> None:
-    """Let a finished folder take the place of another, or an empty place.
+    """Put a finished folder in the place of another, or in an empty place.
 
-    Where two folders can swap names, which Linux and macOS can on nearly every file system, the
-    target is there at every moment. Afterwards ``scratch`` names the folder that was replaced, if
-    there was one.
+    Where two folders can swap names, as on nearly every file system of Linux and macOS, the target
+    exists at every moment. Afterwards ``scratch`` names the folder that was replaced, if there was
+    one.
     """
     sync(scratch)
     for _ in range(_ATTEMPTS):
@@ -73,21 +73,21 @@ def put_in_place(scratch: Path, target: Path) -> None:
             elif not _swap(scratch, target):
                 _move_aside(scratch, target)
         except OSError as error:
-            # Somebody else was there first, or took it away: look again.
+            # Another process was first, or removed it: look again.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
         else:
             break
     else:
-        raise FileExistsError(f"{target} is written to by others all the time")
+        raise FileExistsError(f"{target} is being written to by others all the time")
     sync(target.parent)
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder written to the disk, where the system offers that."""
+    """Flush a file or folder to the disk, where the system offers that."""
     try:
         number = os.open(path, os.O_RDONLY)
-    except OSError:  # Windows opens no folder
+    except OSError:  # Windows cannot open a folder
         return
     try:
         os.fsync(number)
@@ -100,13 +100,13 @@ def sync(path: Path) -> None:
 
 
 def keep_mode(path: Path, old: Path) -> None:
-    """Give a new file or folder the permissions of the one that it is to replace, if there is."""
+    """Return a new file or folder the permissions of the one that it will replace, if any."""
     with contextlib.suppress(OSError):
         os.chmod(path, stat.S_IMODE(old.stat().st_mode))
 
 
 def remove_folder(folder: Path, names: Collection[str]) -> None:
-    """Remove some files of a folder, and the folder unless something else is in it."""
+    """Remove some files of a folder, and the folder unless it holds anything else."""
     with contextlib.suppress(OSError):
         for name in names:
             (folder / name).unlink(missing_ok=True)
@@ -131,7 +131,7 @@ def _locked_folder(target: Path) -> tuple[Path, int | None]:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Let two folders swap names; tell whether the system can."""
+    """Let two folders swap names; return whether the system can."""
     swap = _system_call()
     if swap is None:
         return False
@@ -155,7 +155,7 @@ def _system_call() -> Callable[[bytes, bytes], int] | None:
 
 
 def _move_aside(scratch: Path, target: Path) -> None:
-    """Replace a folder in two steps, with a moment in between in which there is none."""
+    """Replace a folder in two steps, with a moment in between without a folder."""
     aside = target.parent / f".{target.name}-{uuid.uuid4().hex}"
     os.rename(target, aside)
     try:

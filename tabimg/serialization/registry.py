@@ -16,7 +16,7 @@ class SerializationError(ValueError):
 
 
 class CustomObjectError(SerializationError):
-    """A saved directory needs an object that the caller has to hand over."""
+    """A saved directory needs an object that the caller has to pass."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def register(cls: None = None, *, check: Check) -> Callable[[_T], _T]: ...
 def register(cls: Any = None, *, check: Check | None = None) -> Any:
     """Let instances of a class be written and read; usable as a decorator.
 
-    The state is what ``__getstate__`` gives (else ``__dict__``), and goes back in through
+    The state is what ``__getstate__`` returns (else ``__dict__``), and is restored through
     ``__setstate__`` (else into ``__dict__``); ``__init__`` is not called.
 
     Parameters
@@ -47,8 +47,8 @@ def register(cls: Any = None, *, check: Check | None = None) -> Any:
     cls : type
     check : callable, optional
         Called with each instance that was read, whoever wrote the file: raises a ValueError for a
-        state that no fit leaves, so that using the instance can neither fail, nor hang, nor ask
-        for more memory than the file has bytes to justify. Nested instances are checked first.
+        state that no fit leaves, so that using the instance can neither fail, nor hang, nor request
+        more memory than the size of the file justifies. Nested instances are checked first.
     """
     if cls is None:
         return functools.partial(register, check=check)
@@ -63,22 +63,22 @@ def register(cls: Any = None, *, check: Check | None = None) -> Any:
 def register_adapter(
     cls: type, to_plain: Callable[[Any], Any], from_plain: Callable[[Any], Any]
 ) -> None:
-    """Let instances of somebody else's class be written as the plain value of ``to_plain``.
+    """Let instances of a foreign class be written as the plain value of ``to_plain``.
 
-    ``from_plain`` raises an error for a plain value that ``to_plain`` never gives.
+    ``from_plain`` raises an error for a plain value that ``to_plain`` never returns.
     """
     ADAPTERS[cls.__name__] = (cls, to_plain, from_plain)
 
 
 def register_code(value: Callable[..., Any]) -> None:
-    """Let code of this package be found by its name, so that no caller has to hand it over."""
+    """Let code of this package be found by its name, so that no caller has to pass it."""
     CODE[qualified_name(value)] = value
 
 
 def is_own_code(value: object) -> bool:
-    """Tell whether a callable is registered code, with arguments or without.
+    """Return whether a callable is registered code, with or without arguments.
 
-    It stands for an encoder, which is built under a watch; anywhere else it has no business.
+    It stands for an encoder, which is built under supervision; anywhere else it is out of place.
     """
     while isinstance(value, functools.partial):
         value = value.func

@@ -383,7 +383,7 @@ def test_missing_photo_shows_the_near_one(photos, cell, near):
         ("old/007.png", "photos", "1 of the first 1 are found without the folder 'old'"),
         ("sub/8.JPG", "photos/sub", r"which image_root ends in already: image_root='.*photos'"),
         ("8.JPG", "photos", r"are found from another folder: image_root='.*sub'"),
-        ("https://a.b/1.jpg", "photos", "Web addresses name no files"),
+        ("https://a.b/1.jpg", "photos", "Web addresses are not files"),
     ],
 )
 def test_paths_from_another_folder_say_from_which(photos, cells, root, message):
@@ -425,7 +425,7 @@ def test_messages_about_cells_and_columns_stay_short(photos, size):
         ("empty.csv", ValueError, "is empty"),
         ("header.csv", ValueError, "The table is empty: it has 0 rows and 2 columns"),
         ("binary.csv", ValueError, "cannot be read"),
-        ("semicolon.csv", ValueError, r"seem to be divided by ';'.*sep=';'"),
+        ("semicolon.csv", ValueError, r"seem to be separated by ';'.*sep=';'"),
     ],
 )
 def test_what_cannot_be_read_as_a_table_says_what_it_is(
@@ -444,7 +444,7 @@ def test_what_cannot_be_read_as_a_table_says_what_it_is(
     [
         ("Photos", r"no folder '.*'\. Did you mean 'photos'\?"),
         ("photo", r"there is no folder '.*photo'\. Did you mean 'photos'\?"),
-        ("photos/photos", "A part stands in it twice: is it '.*photos'"),
+        ("photos/photos", "A part occurs in it twice: did you mean '.*photos'"),
         ("none/photos", "The folder '.*none' does not exist"),
         ("s3://bucket/photos", "is an address"),
     ],
@@ -518,7 +518,7 @@ def test_real_set_is_paired_and_learnt_from(real_data):
 def test_name_that_stands_below_the_header_tells_of_two_header_lines(tmp_path, photos, options):
     path = tmp_path / "two.csv"
     path.write_text("x,x,y\nid,age,photo\n1,2,007.png\n")
-    with pytest.raises(ValueError, match=r"'photo' stands in the first row.*two header lines") as e:
+    with pytest.raises(ValueError, match=r"'photo' is in the first row.*two header lines") as e:
         load_paired(path, photos, **options)
     assert "pandas.read_csv(path, header=[0, 1])" in str(e.value) and "skiprows=1" in str(e.value)
     frame = pd.read_csv(path, header=[0, 1])

@@ -241,7 +241,7 @@ def test_what_is_no_regular_file_is_refused_at_once(folder: Path, name: str, kin
         path = Path(tempfile.mkdtemp()) / "s"  # a socket's path must be short
         listener.bind(str(path))
         (folder / name).symlink_to(path)
-    with pytest.raises(SerializationError, match=f"{name} is no regular file"):
+    with pytest.raises(SerializationError, match=f"{name} is not a regular file"):
         read_directory(folder)
 
 
@@ -261,7 +261,7 @@ def test_link_that_leads_nowhere_is_no_save(folder: Path) -> None:
         read_directory(folder)
     (folder / STATE_FILE).unlink()
     (folder / STATE_FILE).symlink_to(folder / STATE_FILE)
-    with pytest.raises(SerializationError, match="no regular file"):
+    with pytest.raises(SerializationError, match="not a regular file"):
         read_directory(folder)
 
 
