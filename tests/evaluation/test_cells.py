@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,9 +14,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer
+from tabimg import (
+    CITabClassifier,
+    CITabPretrainer,
+    CITabRegressor,
+    MTCMTMClassifier,
+    MTCMTMRegressor,
+    MultiModalPretrainer,
+)
+from tabimg.evaluation import make_baseline
 from tabimg.evaluation.cells import CellStore, describe, fingerprint, keep_cell
+from tabimg.evaluation.data import read_data
+from tabimg.evaluation.engine import Protocol, plan_units
+from tabimg.evaluation.methods import METHODS, Prototypes, baseline_methods, own_methods
 from tabimg.image import Augmentation
+from tabimg.nn.resnet import ResNet
 
 COLUMNS = ["r2", "validation_loss", "fit_seconds"]
 
@@ -178,3 +191,58 @@ def test_describe_is_json_with_class_and_parameters() -> None:
     assert json.loads(json.dumps(described)) == described
     assert described["class"].endswith(".MTCMTMRegressor")
     assert described["lr"] == 0.5
+
+
+def plain_study() -> list[str]:
+    """Name the cells of a study whose rows and methods are made by hand."""
+    frame = pd.DataFrame(
+        {
+            "width": np.arange(24.0) ** 2 % 17,
+            "support": pd.Series(["glass", "paper", "steel"] * 8, dtype=object),
+            "photo": pd.Series([f"{row:02d}.png" for row in range(24)], dtype=object),
+            "batch": np.arange(24) // 2,
+        }
+    )
+    data = read_data(frame, np.arange(24) / 7, "photo", "batch", "auto")
+    pretrainer = MultiModalPretrainer(image_encoder=partial(ResNet, width=4))
+    methods = [
+        *Prototypes.of(pretrainer, None, data, None).built_in(METHODS),
+        *baseline_methods(["linear", "boosting"], data.task),
+        *own_methods({"citab": (CITabPretrainer(), CITabRegressor())}, data, None),
+    ]
+    units = plan_units(data, methods, Protocol((0.3, 1.0), 2, 1, 2, 0))
+    return [
+        name
+        for unit in units
+        for name in (unit.encoder_fingerprint, *(cell.fingerprint for cell in unit.cells))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "expected"),
+    [
+        (MultiModalPretrainer(), "db984bc7fc79c5a67070420e23aec14a"),
+        (CITabPretrainer(), "aee7dd3f6c98fd03d8278bb81a7f42fb"),
+        (MTCMTMClassifier(), "4285ca3c0ac8e374629e07c7554409b0"),
+        (MTCMTMRegressor(), "0ee005e613f006dcda626c61f1dfc32d"),
+        (CITabClassifier(), "3fbbed43c1ae8507d77539e978deb738"),
+        (CITabRegressor(), "c848d153c6d56ee376346715511d76a9"),
+        (make_baseline("linear", "classification"), "d936844d65025f2227474645b73aeb2c"),
+        (make_baseline("boosting", "regression"), "c6834ea76d3d23ab435b0b8096fd73ed"),
+        (
+            MultiModalPretrainer(augmentation=Augmentation(flip=False)),
+            "a92190d759309717ed99378ac4a83edb",
+        ),
+        (
+            MultiModalPretrainer(image_encoder=partial(ResNet, width=4)),
+            "bfe54874111ebcc732afacf0e12cd8f4",
+        ),
+    ],
+)
+def test_fingerprint_of_an_estimator_stays_what_it_was(estimator: Any, expected: str) -> None:
+    # Results are kept by it; `_NAMES_IN_RESULTS` knows where classes stood before.
+    assert fingerprint(estimator) == expected
+
+
+def test_fingerprints_of_a_study_stay_what_they_were() -> None:
+    assert hashlib.sha256(repr(plain_study()).encode()).hexdigest()[:16] == "c91e71ccb9346504"
