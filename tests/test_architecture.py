@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": GROUND | {"training", "inputs", "estimators", "datasets"},
 }
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
+
+# The folders of evaluation: what each may import beside its files, which import no folder. Others
+# are entered by their front door, and what lies inside other rooms comes through `foundation`.
+IN_EVALUATION: dict[str, set[str]] = {
+    "leakage": set(),
+    "data": {"leakage"},
+    "baselines": set(),
+    "study": {"leakage", "data", "baselines"},
+    "photo_value": {"leakage", "data", "study"},
+}
 
 # Libraries that a room stays free of, so that it can be read and tested on its own.
 ESTIMATOR_LIBRARIES = {"sklearn", "skorch"}
@@ -122,6 +133,46 @@ def test_imports_run_downwards_only(path: Path) -> None:
         if parts[0] == "tabimg" and (len(parts) == 1 or parts[1] not in allowed)
     ]
     assert upward == [], f"{room}/ may import {sorted(allowed)} of tabimg only"
+
+
+EVALUATION = PACKAGE / "evaluation"
+EVALUATION_FILES = sorted(set(EVALUATION.rglob("*.py")) - {EVALUATION / "__init__.py"})
+
+
+def is_inside(parts: list[str]) -> bool:
+    """Tell whether a dotted name leads to a file inside a folder, past its front door."""
+    return len(parts) > 1 and PACKAGE.joinpath(*parts[1:-1]).with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("path", EVALUATION_FILES, ids=relative_name)
+def test_folders_of_evaluation_import_downwards_and_by_the_front_door(path: Path) -> None:
+    folder = "" if path.parent == EVALUATION else path.parent.name
+    for line, name in imports_of(path):
+        parts = name.split(".")
+        if parts[:2] != ["tabimg", "evaluation"] or parts[2] == folder:
+            continue
+        where = f"{relative_name(path)}:{line} imports {name}"
+        assert parts[2] not in IN_EVALUATION or parts[2] in IN_EVALUATION.get(folder, set()), where
+        assert parts[2] not in IN_EVALUATION or not is_inside(parts), where
+
+
+def test_folders_of_evaluation_go_round_in_no_circle() -> None:
+    graphlib.TopologicalSorter(IN_EVALUATION).prepare()
+    folders = {path.name for path in EVALUATION.iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(IN_EVALUATION)
+
+
+def test_evaluation_reaches_inside_other_rooms_in_one_file_only() -> None:
+    reaching = {
+        relative_name(path)
+        for path in EVALUATION_FILES
+        for _, name in imports_of(path)
+        if name.startswith("tabimg.")
+        and len(parts := name.split(".")) > 3
+        and parts[1] != "evaluation"
+        and is_inside(parts)
+    }
+    assert reaching == {"evaluation/foundation.py"}
 
 
 @pytest.mark.parametrize("path", ROOM_FILES, ids=relative_name)

@@ -24,9 +24,9 @@ from sets import SETS, DataSet, Loaded
 from variants import FOLDS, FRACTIONS, N_FOLDS
 
 from tabimg.evaluation.data import read_data
-from tabimg.evaluation.encoders import obtain_encoder
-from tabimg.evaluation.engine import Protocol, Unit, plan_units
-from tabimg.evaluation.methods import Prototypes
+from tabimg.evaluation.study.encoders import obtain_encoder
+from tabimg.evaluation.study.methods import Prototypes
+from tabimg.evaluation.study.plan import Protocol, WorkUnit, plan_units
 from tabimg.training.runtime import resolve_device, single_thread
 
 MEMBERS = {
@@ -79,7 +79,7 @@ def run(bench: Bench, data: DataSet, rows: Loaded) -> None:
     keep_results(bench, stem, pd.DataFrame(noted), {})
 
 
-def measure(bench: Bench, data: DataSet, unit: Unit, study: Any) -> Iterator[dict[str, Any]]:
+def measure(bench: Bench, data: DataSet, unit: WorkUnit, study: Any) -> Iterator[dict[str, Any]]:
     """Fit a fold's cells, and compare each member's loss on held-out and on test rows."""
     fold = unit.fold
     folder = bench.work / data.name

@@ -36,8 +36,8 @@ from tabimg import (
     Unlabeled,
 )
 from tabimg.evaluation import ablation_study
-from tabimg.evaluation.cells import describe, fingerprint
 from tabimg.evaluation.data import describe_pairs
+from tabimg.evaluation.fingerprints import describe, fingerprint
 from tabimg.inputs.frames import as_column_list
 from tabimg.training.runtime import single_thread
 

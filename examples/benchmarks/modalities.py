@@ -26,10 +26,16 @@ from sklearn.frozen import FrozenEstimator
 from variants import FRACTIONS, Variants
 
 from tabimg import CITabClassifier, CITabPretrainer, CITabRegressor, Unlabeled
-from tabimg.evaluation.cells import describe, fingerprint
-from tabimg.evaluation.data import StudyData, read_data
+from tabimg.evaluation.data import (
+    Fold,
+    StudyData,
+    draw_seeds,
+    labelled_rows,
+    outer_folds,
+    read_data,
+)
+from tabimg.evaluation.fingerprints import describe, fingerprint
 from tabimg.evaluation.metrics import score_predictions
-from tabimg.evaluation.splits import Fold, draw_seeds, labelled_rows, outer_folds
 from tabimg.training.runtime import single_thread
 
 WITHOUT_PHOTO = 0.5

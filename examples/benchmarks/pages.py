@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tabimg.evaluation import StudyResult
-from tabimg.evaluation.cells import write_text
+from tabimg.evaluation.study.cells import write_text
 
 # What is declared of a set, and so may differ between sets.
 DECLARED = ("image_column", "group_column", "augmentation", "random_state")

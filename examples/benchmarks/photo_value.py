@@ -24,8 +24,8 @@ from runs import Bench, begin, code_digest, keep_results, make_parser, read_scor
 from sets import SETS, DataSet, Loaded
 
 from tabimg.evaluation import PhotoValue, StudyResult, photo_value
-from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.data import read_data
+from tabimg.evaluation.fingerprints import fingerprint
 
 FRACTIONS = (0.1, 0.25)
 

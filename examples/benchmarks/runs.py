@@ -25,7 +25,7 @@ from sets import SETS, DataSet, Loaded, find_folder, load
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.evaluation import StudyResult
-from tabimg.evaluation.cells import CellStore, write_text
+from tabimg.evaluation.study.cells import CellStore, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "skorch")

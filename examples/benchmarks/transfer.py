@@ -29,9 +29,9 @@ from variants import Variants
 
 from tabimg.datasets import make_cars
 from tabimg.evaluation import ablation_study
-from tabimg.evaluation.cells import fingerprint
 from tabimg.evaluation.data import read_data
-from tabimg.evaluation.encoders import Encoder, obtain_encoder
+from tabimg.evaluation.fingerprints import fingerprint
+from tabimg.evaluation.study.encoders import PretrainedEncoder, obtain_encoder
 from tabimg.inputs.frames import as_column_list
 from tabimg.training.runtime import single_thread
 
@@ -119,7 +119,7 @@ def without_photos(rows: Loaded) -> Loaded:
     return replace(rows, table=table)
 
 
-def bodies(bench: Bench, data: DataSet, rows: Loaded) -> dict[str, Encoder]:
+def bodies(bench: Bench, data: DataSet, rows: Loaded) -> dict[str, PretrainedEncoder]:
     """Pre-train on pairs, with their photos and without, or find what was pre-trained before."""
     given = rows.columns
     group = given.get("group_column")
@@ -143,7 +143,7 @@ def run(bench: Bench, data: DataSet, rows: Loaded) -> None:
     encoders = bodies(bench, data, taught)
     prototypes = bench.prototypes(data)
 
-    def moved(encoder: Encoder) -> Any:
+    def moved(encoder: PretrainedEncoder) -> Any:
         frozen = FrozenEstimator(encoder.pretrainer)
         return clone(prototypes["estimator"]).set_params(pretrainer=frozen)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from tabimg.evaluation.baselines import make_baseline
-from tabimg.evaluation.engine import CellError
 from tabimg.evaluation.leakage import LeakageReport, image_groups, leakage_report
-from tabimg.evaluation.photo_value import photo_value
-from tabimg.evaluation.photo_verdict import PhotoValue
-from tabimg.evaluation.results import StudyResult
+from tabimg.evaluation.moved import keep_old_places
+from tabimg.evaluation.photo_value import PhotoValue, photo_value
 from tabimg.evaluation.statistics import pooled_difference
-from tabimg.evaluation.study import ablation_study, label_curve, sensitivity
+from tabimg.evaluation.study import CellError, StudyResult, ablation_study, label_curve, sensitivity
 
 __all__ = [
     "CellError",
@@ -25,3 +23,5 @@ __all__ = [
     "pooled_difference",
     "sensitivity",
 ]
+
+keep_old_places()

@@ -1,0 +1,34 @@
+"""What a study is made on: rows and their target, folds and label budgets, photos as numbers."""
+
+from __future__ import annotations
+
+from tabimg.evaluation.data.folds import (
+    Budget,
+    Fold,
+    draw_seeds,
+    labelled_rows,
+    outer_folds,
+    plan_budgets,
+)
+from tabimg.evaluation.data.study_data import (
+    StudyData,
+    describe_pairs,
+    read_data,
+    require_photo_files,
+)
+from tabimg.evaluation.data.thumbnails import components, photo_numbers
+
+__all__ = [
+    "Budget",
+    "Fold",
+    "StudyData",
+    "components",
+    "describe_pairs",
+    "draw_seeds",
+    "labelled_rows",
+    "outer_folds",
+    "photo_numbers",
+    "plan_budgets",
+    "read_data",
+    "require_photo_files",
+]

@@ -1,0 +1,126 @@
+"""Photos as plain numbers, without any network: thumbnails and their spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from tabimg.evaluation.foundation import ImageLoader, RowNames, look_for_files
+from tabimg.image import MAX_PIXELS, RowImages, build_image_cache
+
+# Of amplitudes, pixels being in [0, 1]: far below the noise of a photo.
+AMPLITUDE_FLOOR = 1e-2
+# A spread that only rounding makes.
+NO_SPREAD = 1e-6
+
+
+def photo_numbers(
+    cells: Sequence[Sequence[Any]],
+    size: int,
+    *,
+    root: str | Path | None = None,
+    loader: ImageLoader | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_bad_image: str = "raise",
+    n_jobs: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Describe the photos of each row.
+
+    Parameters
+    ----------
+    cells : sequence of image columns
+        Cells as in `MultiModalPretrainer`. The first photo of a cell counts; those of several
+        columns stand side by side.
+    size : int
+        Height and width of the thumbnails in pixels.
+    root, loader, max_pixels, on_bad_image, n_jobs
+        As ``image_root``, ``image_loader``, ``max_image_pixels``, ``on_bad_image`` and ``n_jobs``
+        of the pretrainer.
+
+    Returns
+    -------
+    numbers : float32 array of shape (n_rows, n_numbers)
+        Centred; zeros where a row has no photo of a column.
+    has_photo : bool array of shape (n_rows,)
+
+    Raises
+    ------
+    ImageReadError
+        If a photo cannot be read, with ``on_bad_image="raise"``; names row and file.
+    TypeError, ValueError
+        If a cell holds no image, or a column mixes images and vectors.
+
+    Notes
+    -----
+    Pixels tell where something bright or red is, and say little of textures: those move from photo
+    to photo. The amplitudes of the grey thumbnail's Fourier transform do not move; principal
+    components of such spectra tell scenes and textures apart (Torralba and Oliva, "Statistics of
+    natural image categories", Network 14, 2003). Both halves have the same variance in total.
+    Cells that are embedding vectors are taken as they are.
+    """
+    names = RowNames.of(len(cells[0]), "X")
+    if loader is None:
+        look_for_files(RowImages.from_cells(cells, root, names), on_bad_image)
+    blocks, known = [], np.zeros(len(cells[0]), dtype=bool)
+    for column in cells:
+        images = RowImages.from_cells([column], root, names)
+        if images.vectors is not None:
+            rows = np.flatnonzero(images.has_image)
+            described = [images.vectors[images.first(rows)]]
+        else:
+            cache, images = build_image_cache(
+                images,
+                size,
+                loader=loader,
+                max_pixels=max_pixels,
+                on_bad_image=on_bad_image,
+                n_jobs=n_jobs,
+            )
+            rows = np.flatnonzero(images.has_image)
+            with cache:
+                described = _describe(cache.gather(images.first(rows))) if len(rows) else []
+        known[rows] = True
+        blocks += [_in_rows(numbers, rows, len(known)) for numbers in described]
+    empty = np.zeros((len(known), 0), dtype=np.float32)
+    return np.hstack(blocks) if blocks else empty, known
+
+
+def components(numbers: np.ndarray, train: np.ndarray, n_components: int, seed: int) -> np.ndarray:
+    """Give the principal components of all rows, learned from the training rows.
+
+    Parameters
+    ----------
+    numbers : float32 array of shape (n_rows, n_numbers)
+    train : int array of at least two row positions
+    n_components : int
+        At most; fewer where there are fewer rows or numbers.
+    seed : int
+
+    Returns
+    -------
+    float32 array of shape (n_rows, n_components)
+    """
+    n_components = min(n_components, len(train) - 1, numbers.shape[1])
+    model = PCA(n_components, random_state=seed % 2**31).fit(numbers[train])
+    return model.transform(numbers).astype(np.float32)
+
+
+def _describe(pixels: np.ndarray) -> list[np.ndarray]:
+    """Give pixels and log amplitudes, each (n_images, n_numbers)."""
+    grey = pixels.mean(axis=3) / 255.0
+    amplitudes = np.abs(np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True)))
+    spectra = np.log(amplitudes + AMPLITUDE_FLOOR)
+    return [numbers.reshape(len(pixels), -1) for numbers in (pixels / np.float32(255.0), spectra)]
+
+
+def _in_rows(numbers: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
+    """Lay numbers out by row: centred, with a total variance of 1, and zeros elsewhere."""
+    numbers = numbers - numbers.mean(axis=0)
+    spread = np.sqrt((numbers**2).sum(axis=1).mean())
+    laid_out = np.zeros((n_rows, numbers.shape[1]), dtype=np.float32)
+    laid_out[rows] = numbers / spread if spread > NO_SPREAD else 0.0
+    return laid_out

@@ -1,0 +1,97 @@
+"""What evaluation takes from inside the rooms below: the one place that knows their files."""
+
+from __future__ import annotations
+
+from tabimg.estimators.base_finetuned import FineTunedEstimator
+from tabimg.estimators.base_pretrainer import PhotoPretrainer
+from tabimg.estimators.checkpoints import CIRCUMSTANCES
+from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
+from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
+from tabimg.image.fingerprint import source_key
+from tabimg.image.missing import look_for_files
+from tabimg.image.paths import open_regular
+from tabimg.image.reader import ImageLoader, ImageSource, describe_source
+from tabimg.image.refusal import RefusedImage
+from tabimg.image.row_names import RowNames
+from tabimg.inputs.checks import check_fit_rows
+from tabimg.inputs.containers import as_container, as_target
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
+from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.rows import Rows, group_ids, take_apart
+from tabimg.inputs.stacking import stack_known_columns
+from tabimg.inputs.target_types import (
+    plain_target,
+    refuse_complex_target,
+    refuse_large_labels,
+    reject_missing_target,
+    reject_paths_as_target,
+)
+from tabimg.table.objects import missing_cells
+from tabimg.training.blending import Candidate, Member, Model, blend, predict
+from tabimg.training.distillation import DistilledCandidate
+from tabimg.training.forest import ForestCandidate
+from tabimg.training.linear import LinearCandidate
+from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
+from tabimg.training.splits import Split, dealt_folds, grouped_folds, labelled_rows, related_rows
+from tabimg.training.tasks import Classification, Regression, Task
+from tabimg.training.views import COLUMNS, PHOTOS, LabelledRows, Views
+
+__all__ = [
+    "CIRCUMSTANCES",
+    "COLUMNS",
+    "MIN_LABELLED",
+    "MIN_PAIRS",
+    "PHOTOS",
+    "Candidate",
+    "Classification",
+    "DistilledCandidate",
+    "FineTunedEstimator",
+    "ForestCandidate",
+    "ImageLoader",
+    "ImageSource",
+    "LabelledRows",
+    "LinearCandidate",
+    "Member",
+    "Model",
+    "PhotoPretrainer",
+    "RefusedImage",
+    "Regression",
+    "RowNames",
+    "Rows",
+    "Split",
+    "Task",
+    "Views",
+    "as_column_list",
+    "as_container",
+    "as_target",
+    "blend",
+    "check_choice",
+    "check_fit_rows",
+    "check_positive_int",
+    "dealt_folds",
+    "derive_seed",
+    "describe_source",
+    "draw_seed",
+    "group_ids",
+    "grouped_folds",
+    "is_frame",
+    "labelled_rows",
+    "look_for_files",
+    "missing_cells",
+    "open_regular",
+    "own_warning_filters",
+    "plain_target",
+    "predict",
+    "refuse_complex_target",
+    "refuse_large_labels",
+    "reject_missing_target",
+    "reject_paths_as_target",
+    "related_rows",
+    "require_columns",
+    "single_thread",
+    "source_key",
+    "stack_known_columns",
+    "take_apart",
+    "warn_of_odd_columns",
+    "without_columns",
+]

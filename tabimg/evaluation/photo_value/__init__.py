@@ -1,0 +1,11 @@
+"""Are photos likely to pay? Asked beforehand, without any pre-training."""
+
+from __future__ import annotations
+
+from tabimg.evaluation.photo_value.estimate import photo_value
+from tabimg.evaluation.photo_value.verdict import PhotoValue
+
+__all__ = [
+    "PhotoValue",
+    "photo_value",
+]

@@ -1,0 +1,285 @@
+"""What columns and photos say, and what photos teach a model of the table: one fold at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import r2_score
+from threadpoolctl import threadpool_limits
+
+from tabimg.evaluation.data import Budget, Fold, StudyData, components, draw_seeds, labelled_rows
+from tabimg.evaluation.foundation import (
+    COLUMNS,
+    PHOTOS,
+    Candidate,
+    Classification,
+    DistilledCandidate,
+    ForestCandidate,
+    LabelledRows,
+    LinearCandidate,
+    Member,
+    Model,
+    Regression,
+    Split,
+    Task,
+    Views,
+    blend,
+    derive_seed,
+    own_warning_filters,
+    predict,
+    related_rows,
+    single_thread,
+)
+from tabimg.evaluation.metrics import score_predictions
+from tabimg.table import TableCodec
+
+SOURCES = {"columns": (COLUMNS,), "photos": (PHOTOS,), "both": (COLUMNS, PHOTOS)}
+ALL_LABELS = Budget(1.0, "100 %", 1)
+CPU = torch.device("cpu")
+
+
+def measure_fold(
+    data: StudyData,
+    numbers: np.ndarray,
+    fold: Fold,
+    budgets: Sequence[Budget],
+    n_components: int,
+    random_state: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Ask of one fold what sources say, what columns carry and what photos teach.
+
+    Parameters
+    ----------
+    data : StudyData
+        Rows that all have a photo.
+    numbers : float32 array of shape (n_rows, n_numbers)
+        The photos, as from `photo_numbers`.
+    fold : Fold
+    budgets : sequence of Budget
+        Each leaves rows without a label.
+    n_components : int
+        Of the photos.
+    random_state : int
+
+    Returns
+    -------
+    scores : list of dict
+        Rows of a table of scores as in `StudyResult`. With all labels the methods are "constant",
+        "columns", "photos" and "both"; with a budget's labels, predicting from the columns alone,
+        "columns", "taught" (by photos of the other rows) and "shuffled" (the same, the photos
+        dealt out anew).
+    carried : dict
+        R2 of what the columns predict: "photos", the components, and "message", what a model of
+        photos predicts of the target.
+    """
+    with single_thread(), threadpool_limits(1), own_warning_filters():
+        # The table as a whole has been looked at before.
+        warnings.simplefilter("ignore", UserWarning)
+        seed = derive_seed(random_state, fold.number, 301)
+        rows = _FoldRows.of(data, numbers, fold, n_components, seed)
+        scores, message = _what_sources_say(rows)
+        carried = {
+            "fold": fold.number,
+            "n_train": len(fold.train),
+            "n_test": len(fold.test),
+            "photos": _share_carried(rows, rows.views.photos.astype(np.float64), fold.train),
+            "message": _share_carried(rows, *message),
+        }
+        for budget in budgets:
+            for draw, own_seed in enumerate(draw_seeds(random_state, fold, budget.n_draws)):
+                labelled = draw_labelled(data, fold, budget, own_seed)
+                scores += _what_photos_teach(rows, labelled, budget, draw, own_seed)
+    return scores, carried
+
+
+def draw_labelled(data: StudyData, fold: Fold, budget: Budget, seed: int) -> np.ndarray:
+    """Draw the training rows whose label a budget allows; their positions."""
+    return labelled_rows(fold.train, data.groups, data.classes, budget.fraction, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Goal:
+    """What models predict: class numbers, or standardised numbers of one or more columns."""
+
+    task: Task
+    values: np.ndarray
+    mean: np.ndarray | float = 0.0
+    scale: float = 1.0
+
+    @classmethod
+    def of_target(cls, data: StudyData, labelled: np.ndarray) -> _Goal:
+        """Take the target; only labelled rows decide mean and scale."""
+        if data.classes is None:
+            return cls.of_numbers(data.target[:, None], labelled)
+        return cls(Classification(int(data.classes.max()) + 1), data.classes)
+
+    @classmethod
+    def of_numbers(cls, values: np.ndarray, known: np.ndarray) -> _Goal:
+        """Standardise columns by one scale, so that each keeps its share of the variance."""
+        mean = values[known].mean(axis=0)
+        scale = float(values[known].std(axis=0).max()) or 1.0
+        standardised = ((values - mean) / scale).astype(np.float32)
+        return cls(Regression(values.shape[1], "mse"), standardised, mean, scale)
+
+    def restored(self, outputs: np.ndarray) -> np.ndarray:
+        """Undo the standardisation."""
+        return outputs * self.scale + self.mean
+
+
+@dataclass(frozen=True, eq=False)
+class _FoldRows:
+    """The rows of a fold in numbers; photos as components that its training rows define."""
+
+    data: StudyData
+    fold: Fold
+    views: Views
+    related: np.ndarray
+    seed: int
+
+    @classmethod
+    def of(
+        cls, data: StudyData, numbers: np.ndarray, fold: Fold, n_components: int, seed: int
+    ) -> _FoldRows:
+        codec = TableCodec().fit(data.table.iloc[fold.train])
+        encoded = codec.encode(data.table)
+        photos = components(numbers, fold.train, n_components, seed)
+        nothing = np.zeros((len(data), 0), dtype=np.float32)
+        views = Views(encoded, codec.to_matrix(encoded), nothing, photos)
+        return cls(data, fold, views, related_rows(encoded.row_keys(), data.groups), seed)
+
+    def fit(
+        self, candidates: Mapping[str, Candidate], views: Views, goal: _Goal, known: np.ndarray
+    ) -> list[Member]:
+        """Blend candidates that learn from the known rows."""
+        weight = np.ones(len(known), dtype=np.float32)
+        rows = LabelledRows(views.take(known), goal.values[known], weight, self.related[known])
+        return blend(candidates, rows, goal.task, self.seed)[0]
+
+    def predict(self, members: Sequence[Member], views: Views, goal: _Goal) -> np.ndarray:
+        """Predict the test rows: probabilities or numbers, float64 (n_test, n_outputs)."""
+        outputs = predict(members, views.take(self.fold.test), goal.task, CPU)
+        return goal.restored(outputs)
+
+    def score(
+        self,
+        method: str,
+        predicted: np.ndarray,
+        labelled: np.ndarray,
+        budget: Budget,
+        draw: int = 0,
+    ) -> dict[str, Any]:
+        """Score predictions of the test rows, as a row of a study's scores."""
+        if self.data.classes is None:
+            truth = self.data.target[self.fold.test]
+            scores = score_predictions("regression", truth, predicted[:, 0])
+        else:
+            truth, labels = self.data.classes[self.fold.test], np.arange(predicted.shape[1])
+            given = (predicted.argmax(axis=1), predicted, labels)
+            scores = score_predictions("classification", truth, *given)
+        return {
+            "method": method,
+            "repeat": self.fold.repeat,
+            "fold": self.fold.number,
+            "fraction": budget.fraction,
+            "budget": budget.text,
+            "draw": draw,
+            "n_labels": len(labelled),
+            "n_train": len(self.fold.train),
+            "n_test": len(self.fold.test),
+            **scores,
+        }
+
+
+@dataclass
+class _Remembered:
+    """A candidate that is fitted once although several blends of the same rows ask for it."""
+
+    candidate: Candidate
+    fitted: tuple[np.ndarray, Sequence[Model]] | None = None
+
+    def cross_fit(
+        self, rows: LabelledRows, folds: Sequence[Split], task: Task
+    ) -> tuple[np.ndarray, Sequence[Model]]:
+        """See `tabimg.training.blending.Candidate`."""
+        if self.fitted is None:
+            self.fitted = self.candidate.cross_fit(rows, folds, task)
+        return self.fitted
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """The predictions of held-out rows."""
+        assert self.fitted is not None
+        return self.fitted[0]
+
+
+def _what_sources_say(
+    rows: _FoldRows,
+) -> tuple[list[dict[str, Any]], tuple[np.ndarray, np.ndarray]]:
+    """Score columns, photos and both with all labels.
+
+    The second result is what photos say about the target: the predictions of a model of photos,
+    of training rows when they were held out and of test rows, and the positions of the rows that
+    have such a prediction and may be learned from.
+    """
+    train, test = rows.fold.train, rows.fold.test
+    goal = _Goal.of_target(rows.data, train)
+    share = goal.restored(goal.task.soft(goal.values[train]).mean(axis=0))
+    constant = np.broadcast_to(share, (len(test), goal.task.n_outputs))
+    scores = [rows.score("constant", constant, train, ALL_LABELS)]
+    message = np.full((len(rows.data), goal.task.n_outputs), np.nan)
+    for source, names in SOURCES.items():
+        # Forests look at the columns alone, so what is to be looked at takes their place.
+        views = replace(rows.views, columns=rows.views.matrix(names))
+        candidates = {name: _Remembered(c) for name, c in _table_models(rows.seed).items()}
+        members = rows.fit(candidates, views, goal, train)
+        predicted = rows.predict(members, views, goal)
+        scores.append(rows.score(source, predicted, train, ALL_LABELS))
+        if source == "photos":
+            message[test] = predicted
+            held_out = [m.weight * candidates[m.name].held_out for m in members]
+            message[train] = goal.restored(np.sum(held_out, axis=0))
+    known = train[np.isfinite(message[train]).all(axis=1)]
+    return scores, (message, known)
+
+
+def _share_carried(rows: _FoldRows, values: np.ndarray, known: np.ndarray) -> float:
+    """R2 of values (n_rows, n_values) of test rows, predicted from the columns."""
+    goal = _Goal.of_numbers(values, known)
+    members = rows.fit(_table_models(rows.seed), rows.views, goal, known)
+    predicted = rows.predict(members, rows.views, goal)
+    truth = values[rows.fold.test]
+    return float(r2_score(truth, predicted, multioutput="variance_weighted"))
+
+
+def _what_photos_teach(
+    rows: _FoldRows, labelled: np.ndarray, budget: Budget, draw: int, seed: int
+) -> list[dict[str, Any]]:
+    """Score models of the table: alone, taught by photos, and taught by shuffled photos."""
+    train, photos = rows.fold.train, rows.views.photos
+    shuffled = photos.copy()
+    shuffled[train] = photos[np.random.default_rng(seed).permutation(train)]
+    others = np.setdiff1d(train, labelled)
+    goal = _Goal.of_target(rows.data, labelled)
+    alone = {name: _Remembered(c) for name, c in _table_models(seed).items()}
+    scores = []
+    for method, given in {"columns": None, "taught": photos, "shuffled": shuffled}.items():
+        views, candidates = rows.views, dict[str, Candidate](alone)
+        if given is not None:
+            views = replace(views, photos=given)
+            candidates["distilled"] = DistilledCandidate(views.take(others), seed)
+        members = rows.fit(candidates, views, goal, labelled)
+        predicted = rows.predict(members, rows.views, goal)
+        scores.append(rows.score(method, predicted, labelled, budget, draw))
+    return scores
+
+
+def _table_models(seed: int) -> dict[str, Candidate]:
+    return {
+        "linear": LinearCandidate((COLUMNS,)),
+        "extra_trees": ForestCandidate("extra_trees", derive_seed(seed, 302)),
+    }

@@ -1,0 +1,21 @@
+"""The papers' comparisons: planned, computed in parts that are kept, and summed up."""
+
+from __future__ import annotations
+
+from tabimg.evaluation.study.engine import CellError
+from tabimg.evaluation.study.protocols import (
+    SENSITIVITY_GRID,
+    ablation_study,
+    label_curve,
+    sensitivity,
+)
+from tabimg.evaluation.study.results import StudyResult
+
+__all__ = [
+    "SENSITIVITY_GRID",
+    "CellError",
+    "StudyResult",
+    "ablation_study",
+    "label_curve",
+    "sensitivity",
+]

@@ -1,0 +1,142 @@
+"""Pre-train once a fold; keep the encoder and what it saw in the photos for all that follows."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from tabimg.estimators import Unlabeled
+from tabimg.evaluation.foundation import PhotoPretrainer
+from tabimg.evaluation.study.cells import write_text
+from tabimg.serialization import qualified_name, read_directory, write_directory
+
+ENCODERS_FOLDER = "encoders"
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedEncoder:
+    """A fitted pretrainer and what else its pre-training left.
+
+    Parameters
+    ----------
+    pretrainer : PhotoPretrainer
+        Fitted, without its image encoder: nothing but the table is needed from here on.
+    photos : float32 array of shape (n_train, d'), or None
+        The embedding of each training row's first photo, NaN for rows without one. None where
+        pre-training looked at no photo.
+    seconds : float
+        What pre-training and embedding the photos took.
+    """
+
+    pretrainer: PhotoPretrainer
+    photos: np.ndarray | None
+    seconds: float
+
+
+def obtain_encoder(
+    prototype: PhotoPretrainer,
+    pairs: pd.DataFrame,
+    train: np.ndarray,
+    fingerprint: str,
+    folder: Path | None,
+    further: Unlabeled | None = None,
+) -> PretrainedEncoder:
+    """Load the encoder of this fingerprint, or pre-train it on the training rows and keep it.
+
+    Parameters
+    ----------
+    prototype : PhotoPretrainer
+        Unfitted, with its random state.
+    pairs : DataFrame
+        All rows with their photos.
+    train : int array
+        Positions of the training rows.
+    fingerprint : str
+        Of the prototype and the training rows.
+    folder : Path or None
+        Of the study; encoders are kept in its ``encoders`` folder, each as `tabimg.save` writes
+        it, with the photos' embeddings (.npy) and a note (.json) beside it. None keeps nothing.
+    further : Unlabeled, optional
+        Pairs that are pre-trained on as well.
+    """
+    place = _place(fingerprint, folder)
+    if place is not None and is_kept(fingerprint, folder):
+        return _load(place, prototype)
+    started = time.perf_counter()
+    fresh = clone(prototype).set_params(keep_image_encoder=True)
+    fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
+    sees_photos = fitted.network_.recipe.image is not None
+    photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
+    # The image encoder is most of the size, and embeddings are all that is needed of it.
+    fitted.set_params(keep_image_encoder=False)
+    fitted._keep(fitted.network_.build(), fitted.network_.recipe)
+    encoder = PretrainedEncoder(fitted, photos, time.perf_counter() - started)
+    if place is not None:
+        _save(place, encoder)
+    return encoder
+
+
+def is_kept(fingerprint: str, folder: Path | None) -> bool:
+    """Say whether a folder holds the finished encoder of this fingerprint."""
+    place = _place(fingerprint, folder)
+    return place is not None and _note(place).exists() and place.exists()
+
+
+def _place(fingerprint: str, folder: Path | None) -> Path | None:
+    return None if folder is None else folder / ENCODERS_FOLDER / fingerprint
+
+
+def _save(place: Path, encoder: PretrainedEncoder) -> None:
+    write_directory(place, encoder.pretrainer)
+    if encoder.photos is not None:
+        scratch = place.with_name(f".{place.name}-{uuid.uuid4().hex}.npy")
+        try:
+            np.save(scratch, encoder.photos, allow_pickle=False)
+            os.replace(scratch, _photos(place))
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    # The note is written last: without it the encoder is not finished.
+    note = {"pretrain_seconds": encoder.seconds, "sees_photos": encoder.photos is not None}
+    write_text(_note(place), json.dumps(note) + "\n")
+
+
+def _load(place: Path, prototype: PhotoPretrainer) -> PretrainedEncoder:
+    note = json.loads(_note(place).read_text(encoding="utf-8"))
+    fitted = read_directory(place, dict(_code_of(prototype)))
+    photos = np.load(_photos(place), allow_pickle=False) if note["sees_photos"] else None
+    return PretrainedEncoder(fitted, photos, note["pretrain_seconds"])
+
+
+def _note(place: Path) -> Path:
+    return place.with_name(f"{place.name}.json")
+
+
+def _photos(place: Path) -> Path:
+    return place.with_name(f"{place.name}.npy")
+
+
+def _code_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Name the functions and foreign objects among parameters, as a saved encoder asks for them."""
+    if isinstance(value, PhotoPretrainer):
+        value = list(value.get_params(deep=False).values())
+    if isinstance(value, functools.partial):
+        value = [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _code_of(item)
+    elif isinstance(value, dict):
+        yield from _code_of(list(value.values()))
+    elif callable(value) or hasattr(value, "__dict__"):
+        yield qualified_name(value), value

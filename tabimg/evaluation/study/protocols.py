@@ -1,0 +1,278 @@
+"""The papers' protocols for anyone's data: ablation, label curve, sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn.base import is_classifier
+
+from tabimg.estimators import MultiModalPretrainer
+from tabimg.evaluation.baselines import CORE_BASELINES
+from tabimg.evaluation.data import StudyData, read_data
+from tabimg.evaluation.fingerprints import describe
+from tabimg.evaluation.metrics import check_metric
+from tabimg.evaluation.study.engine import run_study
+from tabimg.evaluation.study.methods import Prototypes, baseline_methods, own_methods
+from tabimg.evaluation.study.plan import Protocol
+from tabimg.evaluation.study.results import StudyResult
+
+# Both weights together, the other two alone, around the defaults.
+SENSITIVITY_GRID = (
+    {"lambda_c": [0.1, 0.3, 1.0, 3.0], "lambda_m": [0.1, 0.3, 1.0, 3.0]},
+    {"mask_rate": [0.1, 0.3, 0.5, 0.7]},
+    {"temperature": [0.03, 0.1, 0.3]},
+)
+
+
+def ablation_study(
+    X: Any,
+    y: Any,
+    *,
+    image_column: Hashable | Sequence[Hashable],
+    image_root: str | Path | None = None,
+    group_column: Hashable | None = None,
+    task: str = "auto",
+    metric: str | None = None,
+    pretrainer: MultiModalPretrainer | None = None,
+    estimator: Any = None,
+    methods: Sequence[str] = ("scratch", "masked_only", "contrastive_only", "mt_cmtm"),
+    baselines: Sequence[str] = CORE_BASELINES,
+    extra_methods: Mapping[str, tuple[Any, ...]] | None = None,
+    label_fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
+    n_folds: int = 5,
+    n_repeats: int = 1,
+    folds: Sequence[int] | None = None,
+    n_draws: int | Mapping[float, int] = 3,
+    results_dir: str | Path | None = None,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> StudyResult:
+    """Measure what photos at training time do for predictions from the table alone.
+
+    Every method is scored on the same test rows of a repeated K-fold, by group and class, with
+    the same labelled rows. Pre-training sees all training rows of a fold and no label; the
+    estimator is fitted on the labelled rows, and sees of the test rows neither photo nor group.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_rows, n_columns)
+        The table with its photo column, without the target. Every row has a target; rows without
+        one have no place in a study.
+    y : array of shape (n_rows,)
+        Labels or numbers.
+    image_column : column label or list of labels
+        The photos; cells as in `MultiModalPretrainer`.
+    image_root : str or Path, default=None
+        Folder that relative paths start from; None leaves it to ``pretrainer``.
+    group_column : column label, default=None
+        Rows of one group stay on one side of each split, and are labelled together. It is not a
+        feature. See `image_groups`.
+    task : {"auto", "classification", "regression"}, default="auto"
+        "auto" goes by ``estimator``, else by ``y``.
+    metric : str, default=None
+        What the result is summarised by; all metrics of the task are computed anyway. None is
+        "accuracy" or "relative_mse".
+    pretrainer : MultiModalPretrainer, default=None
+        Unfitted prototype; None has the defaults. Whatever it says of ``keep_image_encoder``, no
+        image encoder is kept.
+    estimator : MTCMTMClassifier or MTCMTMRegressor, default=None
+        Unfitted prototype without a pretrainer; None has the defaults.
+    methods : sequence of str
+        Any of "scratch" (no pre-training; the same network, head and budget), "masked_only"
+        (``lambda_c=0``), "contrastive_only" (``lambda_m=0``), "mt_cmtm" and "shuffled_photos"
+        (the control: photos are dealt out anew among the training rows before pre-training).
+    baselines : sequence of str
+        Names as in `make_baseline`.
+    extra_methods : mapping of str to (pretrainer or None, estimator), default=None
+        Variants of your own. The estimator is an unfitted one of tabimg that goes with the
+        pretrainer, such as a `CITabClassifier` with a `CITabPretrainer`, or, without a pretrainer,
+        any scikit-learn estimator that takes the raw table, a classifier with ``predict_proba``. A
+        third entry, ``Unlabeled(frames)``, holds further pairs, such as other cohorts by name, that
+        take part in the pre-training of every fold; their photos are absolute paths or images.
+    label_fractions : sequence of float in (0, 1]
+        Share of the training rows whose label may be used, at least two rows a class. Fractions
+        that come to the same rows are merged, as the budget's name tells ("5 % = 10 %").
+    n_folds, n_repeats : int
+        Folds, and how often they are drawn anew.
+    folds : sequence of int, default=None
+        Numbers of the folds to run, from 0; None runs all. A part of a long study, or a shorter
+        one on the same folds.
+    n_draws : int, or mapping of fraction to int, default=3
+        How often labelled rows are drawn in each fold; all rows are drawn once.
+    results_dir : str or Path, default=None
+        Keeps every finished cell at once, pre-trained encoders, and at the end ``scores.csv``.
+        A study that is started again computes what is missing; ``scores.csv`` alone is enough
+        to resume from.
+    n_jobs : int, default=None
+        Processes; each computes one pre-training, or one method without, in one fold, on one
+        thread. None is 1, -1 all processors.
+    random_state : int, default=0
+        Decides folds, draws and the seeds of all methods; seeds of the prototypes do not count.
+    verbose : int, default=0
+        1 prints a line for every finished unit of work.
+
+    Returns
+    -------
+    StudyResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        For input that does not fit, before anything is computed.
+    FileNotFoundError
+        If a pre-training is still to be done and a photo is not there; names its row and file. Not
+        asked where ``on_bad_image`` lets it pass, or an ``image_loader`` may read from elsewhere.
+    tabimg.evaluation.CellError
+        If a method fails; names method, fold and budget. Finished cells are kept.
+
+    Notes
+    -----
+    A cell is recognised by a fingerprint of the table's cells, the photos' names, the rows and
+    the parameters, not by its place: with changed data or parameters it is computed anew. The
+    content of image files and the version of tabimg are not part of it; give another
+    ``results_dir`` after changing these.
+
+    Examples
+    --------
+    >>> from tabimg import MTCMTMRegressor, MultiModalPretrainer
+    >>> from tabimg.datasets import make_membranes
+    >>> from tabimg.evaluation import ablation_study
+    >>> data = make_membranes(n_samples=60, image_size=32, random_state=0)
+    >>> study = ablation_study(
+    ...     data.data,
+    ...     data.target,
+    ...     image_column="photo",
+    ...     pretrainer=MultiModalPretrainer(image_size=32, max_epochs=1, embedding_dim=16),
+    ...     estimator=MTCMTMRegressor(finetune="frozen"),
+    ...     methods=["mt_cmtm"],
+    ...     baselines=["linear"],
+    ...     label_fractions=[0.5, 1.0],
+    ...     n_folds=2,
+    ...     n_draws=1,
+    ... )
+    >>> study.scores.groupby(["budget", "method"])["r2"].mean().shape
+    (4,)
+    """
+    data = read_data(X, y, image_column, group_column, _task(task, estimator))
+    prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
+    chosen = [
+        *prototypes.built_in(methods),
+        *baseline_methods(baselines, data.task),
+        *own_methods(extra_methods or {}, data, image_root),
+    ]
+    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
+    scored_by = check_metric(metric, data.task)
+    scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
+    settings = _settings(data, prototypes, protocol)
+    return StudyResult(scores, scored_by, tuple(baselines), settings)
+
+
+def label_curve(
+    X: Any,
+    y: Any,
+    *,
+    image_column: Hashable | Sequence[Hashable],
+    methods: Sequence[str] = ("scratch", "mt_cmtm"),
+    label_fractions: Sequence[float] = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0),
+    **parameters: Any,
+) -> StudyResult:
+    """Measure scores against the number of labels: `ablation_study` over more fractions.
+
+    Parameters
+    ----------
+    X, y, image_column, methods
+        As in `ablation_study`.
+    label_fractions : sequence of float in (0, 1]
+    **parameters
+        Further parameters of `ablation_study`.
+
+    Returns
+    -------
+    StudyResult
+        Its ``plot()`` is the curve.
+    """
+    return ablation_study(
+        X,
+        y,
+        image_column=image_column,
+        methods=methods,
+        label_fractions=label_fractions,
+        **parameters,
+    )
+
+
+def sensitivity(
+    X: Any,
+    y: Any,
+    *,
+    image_column: Hashable | Sequence[Hashable],
+    grid: Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Sequence[Any]]] = SENSITIVITY_GRID,
+    image_root: str | Path | None = None,
+    group_column: Hashable | None = None,
+    task: str = "auto",
+    metric: str | None = None,
+    pretrainer: MultiModalPretrainer | None = None,
+    estimator: Any = None,
+    label_fractions: Sequence[float] = (0.1, 1.0),
+    n_folds: int = 5,
+    n_repeats: int = 1,
+    folds: Sequence[int] | None = None,
+    n_draws: int | Mapping[float, int] = 3,
+    results_dir: str | Path | None = None,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> StudyResult:
+    """Measure how scores depend on the parameters of pre-training.
+
+    Parameters
+    ----------
+    X, y, image_column
+        As in `ablation_study`.
+    grid : mapping of str to sequence, or a sequence of such mappings
+        Parameters of `MultiModalPretrainer` with their values. Within a mapping all combinations
+        are run, as in `sklearn.model_selection.ParameterGrid`; a sequence of mappings varies one
+        after the other. Each point costs a pre-training in each fold. The default varies
+        ``lambda_c`` with ``lambda_m``, and ``mask_rate`` and ``temperature`` alone.
+    image_root, group_column, task, metric, pretrainer, estimator, label_fractions, n_folds
+        As in `ablation_study`.
+    n_repeats, folds, n_draws, results_dir, n_jobs, random_state, verbose
+        As in `ablation_study`.
+
+    Returns
+    -------
+    StudyResult
+        Methods are the points of the grid, beside "scratch"; ``scores`` has a column more for
+        each parameter, NaN where a point leaves it as it is. Its ``heat_map()`` shows two of them.
+    """
+    data = read_data(X, y, image_column, group_column, _task(task, estimator))
+    prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
+    chosen = [*prototypes.built_in(["scratch"]), *prototypes.grid_points(grid)]
+    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
+    scored_by = check_metric(metric, data.task)
+    scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
+    settings = {**_settings(data, prototypes, protocol), "grid": describe(grid)}
+    return StudyResult(scores, scored_by, (), settings)
+
+
+def _task(task: str, estimator: Any) -> str:
+    if task != "auto" or estimator is None:
+        return task
+    return "classification" if is_classifier(estimator) else "regression"
+
+
+def _settings(data: StudyData, prototypes: Prototypes, protocol: Protocol) -> dict[str, Any]:
+    """The exact configuration, in plain values."""
+    return {
+        "task": data.task,
+        "n_rows": len(data),
+        "n_columns": data.table.shape[1],
+        "image_columns": [str(name) for name in data.image_columns],
+        "group_column": None if data.group_column is None else str(data.group_column),
+        **describe(vars(protocol)),
+        "pretrainer": describe(prototypes.pretrainer),
+        "estimator": describe(prototypes.estimator),
+    }

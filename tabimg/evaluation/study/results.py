@@ -1,0 +1,356 @@
+"""The table of scores of a study, and what can be read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tabimg.evaluation.metrics import METRICS, Metric
+from tabimg.evaluation.statistics import Interval, check_confidence, corrected_interval
+from tabimg.evaluation.study.figures import draw_curve, draw_heat_map
+from tabimg.messages import shorten
+
+FOLD = ["repeat", "fold"]
+CELL = [*FOLD, "budget", "draw"]
+COLUMNS = ("method", *CELL, "fraction", "n_labels", "n_train", "n_test")
+MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds", "fingerprint", "picked")
+REFERENCE = "scratch"
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """The scores of a study.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row a cell: method, repeat, fold, fraction, budget, draw, n_labels, n_train, n_test,
+        all metrics of the task, and what was measured on the way. A study's ``scores.csv``, read
+        by `pandas.read_csv`, is one.
+    metric : str
+        What is summarised; a name in `tabimg.evaluation.metrics.METRICS`.
+    baselines : tuple of str, default=()
+        Methods among which `with_best_baseline` chooses.
+    settings : dict, default={}
+        The configuration of the study, in plain values.
+
+    Raises
+    ------
+    ValueError
+        If there are no scores, columns are missing from them, or a cell is there twice.
+
+    Notes
+    -----
+    A gain is positive where the method is better than its reference. For scores such as accuracy
+    or R² it is the difference, spoken of in points (hundredths); for losses such as the relative
+    MSE it is (reference - loss) / reference, spoken of in percent.
+
+    Draws of labels are averaged within a fold; means, deviations and intervals are over folds.
+    Intervals and p-values are those of `corrected_interval`. A score that is NaN, such as the AUC
+    of a fold with one class, is left out, and ``n_folds`` counts what is left.
+    """
+
+    scores: pd.DataFrame
+    metric: str
+    baselines: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {list(METRICS)}, got {shorten(self.metric)}")
+        absent = [name for name in (*COLUMNS, self.metric) if name not in self.scores.columns]
+        if absent:
+            raise ValueError(f"the scores lack the columns {absent}")
+        if self.scores.empty:
+            raise ValueError("there are no scores: the table has no row")
+        twice = self.scores[self.scores.duplicated(["method", *CELL])]
+        if len(twice):
+            place = twice.iloc[0][["method", *CELL]].to_dict()
+            raise ValueError(
+                f"the scores hold a cell twice, such as {place}: are two studies mixed?"
+            )
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in the order of the scores."""
+        return list(dict.fromkeys(self.scores["method"]))
+
+    @property
+    def budgets(self) -> list[str]:
+        """Names of the label budgets, from few labels to many."""
+        return list(self.scores.groupby("budget")["n_labels"].mean().sort_values().index)
+
+    @property
+    def parameters(self) -> list[str]:
+        """Columns of varied parameters, where the study is one of sensitivity."""
+        known = {*COLUMNS, *MEASURED, *METRICS}
+        return [name for name in self.scores.columns if name not in known]
+
+    def summary(self, reference: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Summarise each method at each budget, and compare it to a reference.
+
+        Parameters
+        ----------
+        reference : str, default=None
+            The method to compare to; None is "scratch", or the first method without it.
+        confidence : float in (0, 1), default=0.95
+            Of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            One row a budget and method, with n_labels (mean), n_folds, mean, sd, low and high (of
+            the score), and gain, gain_low, gain_high and p_value (against the reference; NaN for
+            itself).
+        """
+        check_confidence(confidence)
+        reference = self._reference(reference)
+        rows = [
+            self._summary_row(budget, method, reference, confidence)
+            for budget in self.budgets
+            for method in self.methods
+            if ((self.scores["budget"] == budget) & (self.scores["method"] == method)).any()
+        ]
+        return pd.DataFrame(rows)
+
+    def differences(
+        self, method: str, reference: str | None = None, budget: str | None = None
+    ) -> pd.Series:
+        """Give the gain of a method over a reference in each fold.
+
+        Parameters
+        ----------
+        method : str
+        reference : str, default=None
+            As in `summary`.
+        budget : str, default=None
+            One of `budgets`; None is the one with the most labels.
+
+        Returns
+        -------
+        Series of float
+            By repeat and fold. Draws that one of the two lacks are left out.
+        """
+        pairs = self._pairs(method, self._reference(reference), self._budget(budget))
+        both = pairs.groupby(FOLD)[["score", "reference"]].mean()
+        return self._metric.gain(both["score"], both["reference"]).rename("gain")
+
+    def with_best_baseline(self, name: str = "best_baseline") -> StudyResult:
+        """Add a method that is in each cell the baseline with the lowest validation loss.
+
+        It is the baseline that somebody without test rows would have taken. The column "picked"
+        tells which one that was.
+
+        Parameters
+        ----------
+        name : str, default="best_baseline"
+
+        Returns
+        -------
+        StudyResult
+            A new one.
+
+        Raises
+        ------
+        ValueError
+            If no baseline is in the scores, or the name is taken.
+        """
+        if name in self.methods:
+            raise ValueError(f"there is a method {shorten(name)} already: give another name")
+        rows = self.scores[self.scores["method"].isin(self.baselines)]
+        if rows.empty:
+            raise ValueError("the scores hold no baseline to choose from")
+        # Without a validation loss the baseline that was named first is taken.
+        order = rows["method"].map({each: n for n, each in enumerate(self.baselines)})
+        losses = rows["validation_loss"].fillna(np.inf)
+        ranked = rows.assign(_loss=losses, _order=order).sort_values(["_loss", "_order"])
+        best = ranked.drop_duplicates(CELL).sort_index().drop(columns=["_loss", "_order"])
+        best = best.assign(picked=best["method"], method=name)
+        return replace(self, scores=pd.concat([self.scores, best], ignore_index=True))
+
+    def to_markdown(self, reference: str | None = None, confidence: float = 0.95) -> str:
+        """Write the summary as a Markdown table, a row a method and a column a budget.
+
+        Parameters
+        ----------
+        reference, confidence
+            As in `summary`.
+
+        Returns
+        -------
+        str
+            Mean ± deviation over folds, then the gain with its interval.
+        """
+        reference = self._reference(reference)
+        summary = self.summary(reference, confidence)
+        cells = summary.apply(_markdown_cell, axis=1)
+        table = pd.DataFrame({"m": summary["method"], "b": summary["budget"], "cell": cells})
+        wide = table.pivot(index="m", columns="b", values="cell").fillna("")
+        wide = wide.loc[self.methods, self.budgets]
+        labels = summary.groupby("budget")["n_labels"].mean().round().astype(int)
+        heads = ["method", *(f"{budget} ({labels[budget]} labels)" for budget in self.budgets)]
+        lines = [heads, ["---"] * len(heads), *([name, *row] for name, *row in wide.itertuples())]
+        caption = (
+            f"{self._metric.label}, mean ± standard deviation over folds; in brackets the gain "
+            f"over {reference} in {self._metric.gain_unit} and its {confidence:.0%} interval."
+        )
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{caption}\n"
+
+    def plot(
+        self, ax: Any = None, methods: Sequence[str] | None = None, confidence: float = 0.95
+    ) -> Any:
+        """Draw the score against the number of labels, with intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        methods : sequence of str, default=None
+            None draws all.
+        confidence : float in (0, 1), default=0.95
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        drawn = self.methods if methods is None else [self._known(name) for name in methods]
+        return draw_curve(self.summary(confidence=confidence), drawn, self._metric.label, ax)
+
+    def heat_map(
+        self, x: str | None = None, y: str | None = None, budget: str | None = None, ax: Any = None
+    ) -> Any:
+        """Draw the mean score over two varied parameters, or over one and the budgets.
+
+        Parameters
+        ----------
+        x, y : str, default=None
+            Two of `parameters`; ``y`` may be "budget". None takes the first two, or the only one
+            and "budget". Points that leave one of the two as it is are not drawn, and over any
+            further parameter the mean is taken.
+        budget : str, default=None
+            One of `budgets`; None is the one with the most labels.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the study varies no parameter, or not this one.
+        """
+        x, y = self._varied(x, y)
+        rows = self.scores.dropna(subset=[x, y])
+        label = self._metric.label
+        if y == "budget":
+            grid = rows.pivot_table(index=y, columns=x, values=self.metric).loc[self.budgets]
+        else:
+            budget = self._budget(budget)
+            rows = rows[rows["budget"] == budget]
+            grid = rows.pivot_table(index=y, columns=x, values=self.metric)
+            label = f"{label}, {budget}"
+        return draw_heat_map(grid, label, ax)
+
+    @property
+    def _metric(self) -> Metric:
+        return METRICS[self.metric]
+
+    def _summary_row(
+        self, budget: str, method: str, reference: str, confidence: float
+    ) -> dict[str, Any]:
+        rows = self.scores[(self.scores["budget"] == budget) & (self.scores["method"] == method)]
+        by_fold = rows.groupby(FOLD)[self.metric].mean().dropna()
+        score = corrected_interval(by_fold, _test_share(rows), confidence)
+        row = {
+            "budget": budget,
+            "n_labels": rows["n_labels"].mean(),
+            "method": method,
+            "n_folds": score.n,
+            "mean": score.mean,
+            "sd": by_fold.std(),
+            "low": score.low,
+            "high": score.high,
+        }
+        gain = Interval(np.nan, np.nan, np.nan, np.nan, 0)
+        if method != reference:
+            gains = self.differences(method, reference, budget)
+            gain = corrected_interval(gains, _test_share(rows), confidence)
+        return {
+            **row,
+            "gain": gain.mean,
+            "gain_low": gain.low,
+            "gain_high": gain.high,
+            "p_value": gain.p_value,
+        }
+
+    def _pairs(self, method: str, reference: str, budget: str) -> pd.DataFrame:
+        """Scores of two methods in the cells of a budget that both have."""
+        columns = {self._known(method): "score", self._known(reference): "reference"}
+        rows = self.scores[self.scores["budget"] == budget]
+        parts = [
+            rows.loc[rows["method"] == name].set_index([*FOLD, "draw"])[self.metric].rename(column)
+            for name, column in columns.items()
+        ]
+        return pd.concat(parts, axis=1, join="inner").dropna()
+
+    def _reference(self, reference: str | None) -> str:
+        if reference is None:
+            return REFERENCE if REFERENCE in self.methods else self.methods[0]
+        return self._known(reference)
+
+    def _known(self, method: str) -> str:
+        if method not in self.methods:
+            raise ValueError(
+                f"there is no method {shorten(method)}; the methods are {self.methods}"
+            )
+        return method
+
+    def _budget(self, budget: str | None) -> str:
+        if budget is None:
+            return self.budgets[-1]
+        if budget not in self.budgets:
+            raise ValueError(
+                f"there is no budget {shorten(budget)}; the budgets are {self.budgets}"
+            )
+        return budget
+
+    def _varied(self, x: str | None, y: str | None) -> tuple[str, str]:
+        names = [*self.parameters, "budget"]
+        free = [name for name in names if name not in (x, y)]
+        x = free.pop(0) if x is None and free else x
+        y = free.pop(0) if y is None and free else y
+        if x is None or y is None or x == y or x not in self.parameters or y not in names:
+            raise ValueError(
+                f"a heat map needs two of {names}, the first of them a varied parameter; got "
+                f"x={shorten(x)}, y={shorten(y)}"
+            )
+        return x, y
+
+
+def _test_share(rows: pd.DataFrame) -> float:
+    return float((rows["n_test"] / rows["n_train"]).mean())
+
+
+def _markdown_cell(row: pd.Series) -> str:
+    text = f"{row['mean']:.3f}"
+    if row["n_folds"] > 1:
+        text += f" ± {row['sd']:.3f}"
+    if np.isnan(row["gain"]):
+        return text
+    text += f" ({100 * row['gain']:+.1f}"
+    if not np.isnan(row["gain_low"]):
+        text += f" [{100 * row['gain_low']:+.1f}, {100 * row['gain_high']:+.1f}]"
+    return text + ")"
