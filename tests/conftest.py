@@ -119,64 +119,41 @@ def labels(target: np.ndarray) -> np.ndarray:
     return np.array(["high", "low", "middle"])[np.argsort(np.argsort(target)) * 3 // N_ROWS]
 
 
-@pytest.fixture(scope="session")
-def make_pretrainer() -> Callable[..., MultiModalPretrainer]:
-    """Make a small pretrainer for the column ``photo``; parameters can be replaced."""
+class Makers:
+    """Make small estimators, without a pretrainer unless one is given; parameters can be replaced.
 
-    def make(**params: Any) -> MultiModalPretrainer:
+    The pretrainers look for photos in the column ``photo``.
+    """
+
+    @staticmethod
+    def pretrainer(**params: Any) -> MultiModalPretrainer:
         return MultiModalPretrainer(**{"image_column": "photo", **PRETRAINER_PARAMS, **params})
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_regressor() -> Callable[..., MTCMTMRegressor]:
-    """Make a small regressor, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> MTCMTMRegressor:
+    @staticmethod
+    def regressor(**params: Any) -> MTCMTMRegressor:
         return MTCMTMRegressor(**{**FINETUNED_PARAMS, **params})
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_classifier() -> Callable[..., MTCMTMClassifier]:
-    """Make a small classifier, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> MTCMTMClassifier:
+    @staticmethod
+    def classifier(**params: Any) -> MTCMTMClassifier:
         return MTCMTMClassifier(**{**FINETUNED_PARAMS, **params})
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_citab() -> Callable[..., CITabPretrainer]:
-    """Make a small pretrainer of cohorts for the column ``photo``."""
-
-    def make(**params: Any) -> CITabPretrainer:
+    @staticmethod
+    def citab(**params: Any) -> CITabPretrainer:
         return CITabPretrainer(**{"image_column": "photo", **CITAB_PARAMS, **params})
 
-    return make
-
-
-@pytest.fixture(scope="session")
-def make_citab_classifier() -> Callable[..., CITabClassifier]:
-    """Make a small classifier, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> CITabClassifier:
+    @staticmethod
+    def citab_classifier(**params: Any) -> CITabClassifier:
         return CITabClassifier(**{**CITAB_FINETUNED_PARAMS, **params})
 
-    return make
+    @staticmethod
+    def citab_regressor(**params: Any) -> CITabRegressor:
+        return CITabRegressor(**{**CITAB_FINETUNED_PARAMS, **params})
 
 
 @pytest.fixture(scope="session")
-def make_citab_regressor() -> Callable[..., CITabRegressor]:
-    """Make a small regressor, from scratch unless a pretrainer is given."""
-
-    def make(**params: Any) -> CITabRegressor:
-        return CITabRegressor(**{**CITAB_FINETUNED_PARAMS, **params})
-
-    return make
+def make() -> Makers:
+    """Makers of small estimators, such as ``make.regressor(finetune="full")``."""
+    return Makers()
 
 
 @pytest.fixture
@@ -206,11 +183,9 @@ def with_vectors(stacked: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
-def fitted(
-    frame: pd.DataFrame, make_pretrainer: Callable[..., MultiModalPretrainer]
-) -> MultiModalPretrainer:
+def fitted(frame: pd.DataFrame, make: Makers) -> MultiModalPretrainer:
     """A pretrainer fitted on the frame."""
-    return make_pretrainer().fit(frame)
+    return make.pretrainer().fit(frame)
 
 
 @pytest.fixture

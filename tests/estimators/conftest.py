@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,16 +36,12 @@ def vectors(frame: pd.DataFrame, target: np.ndarray) -> pd.DataFrame:
 
 
 @pytest.fixture
-def citab_of_two(
-    with_vectors: pd.DataFrame, make_citab: Callable[..., CITabPretrainer]
-) -> CITabPretrainer:
+def citab_of_two(with_vectors: pd.DataFrame, make: Any) -> CITabPretrainer:
     """A pretrainer fitted on both cohorts, with vectors in place of photos."""
-    return make_citab(cohort_column="clinic").fit(with_vectors)
+    return make.citab(cohort_column="clinic").fit(with_vectors)
 
 
 @pytest.fixture
-def citab_of_one(
-    vectors: pd.DataFrame, make_citab: Callable[..., CITabPretrainer]
-) -> CITabPretrainer:
+def citab_of_one(vectors: pd.DataFrame, make: Any) -> CITabPretrainer:
     """A pretrainer fitted on one cohort, with vectors in place of photos."""
-    return make_citab().fit(vectors)
+    return make.citab().fit(vectors)

@@ -17,13 +17,10 @@ import pytest
 from sklearn.frozen import FrozenEstimator
 
 import tabimg
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer, Unlabeled
+from tabimg import MultiModalPretrainer, Unlabeled
 from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.image import ImageReadError
 
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
-MakeClassifier = Callable[..., MTCMTMClassifier]
 pytestmark = pytest.mark.usefixtures("few_folds")
 
 FROM_SCRATCH = {"columns", "random_forest", "extra_trees", "network"}
@@ -38,13 +35,9 @@ def as_vectors(pre: MultiModalPretrainer, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_blend_from_scratch_needs_no_pretrainer(
-    table: pd.DataFrame,
-    target: np.ndarray,
-    labels: np.ndarray,
-    make_regressor: MakeRegressor,
-    make_classifier: MakeClassifier,
+    table: pd.DataFrame, target: np.ndarray, labels: np.ndarray, make: Any
 ) -> None:
-    for fitted in (make_regressor().fit(table, target), make_classifier().fit(table, labels)):
+    for fitted in (make.regressor().fit(table, target), make.classifier().fit(table, labels)):
         assert set(fitted.weights_) == FROM_SCRATCH
         assert {member.name for member in fitted.members_} == FROM_SCRATCH
         assert sum(member.weight for member in fitted.members_) == pytest.approx(1.0)
@@ -57,13 +50,9 @@ def test_blend_from_scratch_needs_no_pretrainer(
 
 
 def test_pretrainer_that_is_fitted_along_teaches_by_photos_too(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Make,
-    make_classifier: MakeClassifier,
+    frame: pd.DataFrame, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    classifier = make_classifier(pretrainer=make_pretrainer())
+    classifier = make.classifier(pretrainer=make.pretrainer())
     classifier.fit(frame[:20], labels[:20], unlabeled=Unlabeled(frame[20:]))
     assert set(classifier.weights_) == DISTILLED
     assert set(classifier.validation_losses_) == DISTILLED
@@ -79,17 +68,17 @@ def test_frozen_pretrainer_distils_from_paths(
     table: pd.DataFrame,
     target: np.ndarray,
     frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    make: Any,
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
     before = weights(frozen.estimator)
-    regressor = make_regressor(pretrainer=frozen)
+    regressor = make.regressor(pretrainer=frozen)
     more = frame[20:][["photo", "support", "pressure", "width"]].assign(secret=1.0)
     regressor.fit(convert(frame[:20]), target[:20], unlabeled=Unlabeled(convert(more)))
     assert set(regressor.weights_) == DISTILLED
     assert_equal_weights(weights(frozen.estimator), before)
-    plain = make_regressor(pretrainer=frozen).fit(frame[:20], target[:20])
+    plain = make.regressor(pretrainer=frozen).fit(frame[:20], target[:20])
     assert set(plain.weights_) == PRETRAINED
     assert not np.allclose(plain.predict(table), regressor.predict(convert(table)), atol=1e-6)
 
@@ -99,15 +88,14 @@ def test_frozen_pretrainer_distils_from_vectors_as_from_photos(
     table: pd.DataFrame,
     target: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
     vectors = as_vectors(fitted, frame)
     # The same encoder of the table, its image encoder dropped.
-    light = make_pretrainer(keep_image_encoder=False).fit(frame)
+    light = make.pretrainer(keep_image_encoder=False).fit(frame)
     predictions = []
     for pre, given in ((fitted, frame), (fitted, vectors), (light, vectors)):
-        regressor = make_regressor(pretrainer=FrozenEstimator(pre))
+        regressor = make.regressor(pretrainer=FrozenEstimator(pre))
         regressor.fit(given[:20], target[:20], unlabeled=Unlabeled(given[20:]))
         assert set(regressor.weights_) == DISTILLED
         predictions.append(regressor.predict(table))
@@ -116,29 +104,22 @@ def test_frozen_pretrainer_distils_from_vectors_as_from_photos(
 
 
 def test_photos_may_come_as_image_paths(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
     paths = list(frame["photo"])
-    regressor = make_regressor(pretrainer=frozen)
+    regressor = make.regressor(pretrainer=frozen)
     more = Unlabeled(table[20:], image_paths=paths[20:])
     regressor.fit(table[:20], target[:20], image_paths=paths[:20], unlabeled=more)
-    by_column = make_regressor(pretrainer=frozen)
+    by_column = make.regressor(pretrainer=frozen)
     by_column.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
     np.testing.assert_array_equal(regressor.predict(table), by_column.predict(table))
 
 
 def test_frozen_pretrainer_without_image_encoder_says_that_it_needs_one(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    light = FrozenEstimator(make_pretrainer(keep_image_encoder=False).fit(frame))
-    regressor = make_regressor(pretrainer=light)
+    light = FrozenEstimator(make.pretrainer(keep_image_encoder=False).fit(frame))
+    regressor = make.regressor(pretrainer=light)
     with pytest.warns(UserWarning, match=r"not used.*keep_image_encoder=True.*transform_images"):
         regressor.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
     assert set(regressor.weights_) == PRETRAINED
@@ -146,63 +127,47 @@ def test_frozen_pretrainer_without_image_encoder_says_that_it_needs_one(
 
 @pytest.mark.parametrize("few", ["labelled", "unlabeled"])
 def test_too_few_photos_are_reported(
-    few: str,
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    few: str, frame: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
     labelled, pairs = frame[:20].copy(), frame[20:].copy()
     part, n_least = (labelled, MIN_LABELLED) if few == "labelled" else (pairs, MIN_PAIRS)
     part.iloc[n_least - 1 :, part.columns.get_loc("photo")] = None
-    regressor = make_regressor(pretrainer=frozen)
+    regressor = make.regressor(pretrainer=frozen)
     with pytest.warns(UserWarning, match=rf"not used.*\b{n_least - 1} {few}"):
         regressor.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
     assert set(regressor.weights_) == PRETRAINED
     with warnings.catch_warnings():  # pre-training has used them
         warnings.simplefilter("error", UserWarning)
-        fresh = make_regressor(pretrainer=make_pretrainer())
+        fresh = make.regressor(pretrainer=make.pretrainer())
         fresh.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
     assert set(fresh.weights_) == PRETRAINED
 
 
 def test_rows_without_a_photo_take_part(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    frozen: FrozenEstimator,
-    make_classifier: MakeClassifier,
+    frame: pd.DataFrame, table: pd.DataFrame, labels: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
     some = frame.assign(photo=frame["photo"].where(np.arange(40) % 3 > 0, None))
-    classifier = make_classifier(pretrainer=frozen)
+    classifier = make.classifier(pretrainer=frozen)
     classifier.fit(some[:20], labels[:20], unlabeled=Unlabeled(some[20:]))
     assert set(classifier.weights_) == DISTILLED
     assert np.isfinite(classifier.predict_proba(table)).all()
 
 
 def test_only_rows_of_weight_zero_with_photos_teach_nothing_by_them(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
     weight = (np.arange(20) >= 8).astype(float)
     labelled = frame[:20].assign(photo=frame["photo"][:20].where(weight == 0, None))
-    regressor = make_regressor(pretrainer=frozen)
+    regressor = make.regressor(pretrainer=frozen)
     with pytest.warns(UserWarning, match=r"not used.*\b0 labelled"):
         regressor.fit(labelled, target[:20], sample_weight=weight, unlabeled=Unlabeled(frame[20:]))
     assert np.isfinite(regressor.predict(table)).all()
 
 
 def test_unlabeled_frame_that_does_not_fit_is_refused(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=frozen)
+    regressor = make.regressor(pretrainer=frozen)
     for wrong, message in (
         (frame.drop(columns="pressure"), r"unlabeled.*'pressure'"),
         (frame.assign(pressure="much"), r"'pressure' is numeric in X and categorical"),
@@ -213,49 +178,41 @@ def test_unlabeled_frame_that_does_not_fit_is_refused(
 
 
 def test_labelled_columns_that_the_pretrainer_does_not_know_are_named(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
     other = frame.rename(columns={"width": "height"})
     with pytest.raises(ValueError, match=r"missing: \['width'\], not known to it: \['height'\]"):
-        make_regressor(pretrainer=frozen).fit(other, target, unlabeled=Unlabeled(other))
+        make.regressor(pretrainer=frozen).fit(other, target, unlabeled=Unlabeled(other))
 
 
 def test_photo_that_cannot_be_read_is_treated_as_the_pretrainer_says(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     broken = frame.assign(photo=frame["photo"].where(np.arange(40) != 30, "nowhere.png"))
-    strict = FrozenEstimator(make_pretrainer().fit(frame))
+    strict = FrozenEstimator(make.pretrainer().fit(frame))
     with pytest.raises(ImageReadError, match=r"nowhere\.png"):
-        make_regressor(pretrainer=strict).fit(
+        make.regressor(pretrainer=strict).fit(
             broken[:20], target[:20], unlabeled=Unlabeled(broken[20:])
         )
-    lenient = FrozenEstimator(make_pretrainer(on_bad_image="warn").fit(frame))
+    lenient = FrozenEstimator(make.pretrainer(on_bad_image="warn").fit(frame))
     with pytest.warns(UserWarning, match=r"1 of 40"):
-        regressor = make_regressor(pretrainer=lenient).fit(
+        regressor = make.regressor(pretrainer=lenient).fit(
             broken[:20], target[:20], unlabeled=Unlabeled(broken[20:])
         )
     assert set(regressor.weights_) == DISTILLED
 
 
-def test_photos_that_show_the_target_teach_more_than_few_labels(
-    make_regressor: MakeRegressor, make_pretrainer: Make
-) -> None:
+def test_photos_that_show_the_target_teach_more_than_few_labels(make: Any) -> None:
     """Thirty columns add up to the target, and the photo, here a vector, shows it."""
     rng = np.random.default_rng(0)
     rows = pd.DataFrame(rng.normal(size=(700, 30)), columns=[f"c{n}" for n in range(30)])
     y = rows.sum(axis=1).to_numpy() / np.sqrt(30)
     vectors = list(y[:, None] + rng.normal(0.0, 0.2, size=(700, 6)))
     frame = rows.assign(photo=pd.Series(vectors, dtype=object))
-    frozen = FrozenEstimator(make_pretrainer(max_epochs=1).fit(frame[:500]))
+    frozen = FrozenEstimator(make.pretrainer(max_epochs=1).fit(frame[:500]))
     labelled, pairs, test = frame[:20], frame[20:500], rows[500:]
-    taught = make_regressor(pretrainer=frozen).fit(labelled, y[:20], unlabeled=Unlabeled(pairs))
-    alone = make_regressor(pretrainer=frozen).fit(labelled, y[:20])
+    taught = make.regressor(pretrainer=frozen).fit(labelled, y[:20], unlabeled=Unlabeled(pairs))
+    alone = make.regressor(pretrainer=frozen).fit(labelled, y[:20])
     assert taught.weights_["distilled"] == max(taught.weights_.values())
     assert taught.score(test, y[500:]) > alone.score(test, y[500:]) + 0.05
 
@@ -265,22 +222,17 @@ def test_photos_that_show_the_target_teach_more_than_few_labels(
 
 @pytest.fixture
 def blends(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    labels: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
-    make_classifier: MakeClassifier,
+    frame: pd.DataFrame, target: np.ndarray, labels: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> list[tuple[Any, str]]:
     """A regressor and a classifier with everything in their blend."""
     more = Unlabeled(frame[20:])
     return [
         (
-            make_regressor(pretrainer=frozen).fit(frame[:20], target[:20], unlabeled=more),
+            make.regressor(pretrainer=frozen).fit(frame[:20], target[:20], unlabeled=more),
             "predict",
         ),
         (
-            make_classifier(pretrainer=frozen).fit(frame[:20], labels[:20], unlabeled=more),
+            make.classifier(pretrainer=frozen).fit(frame[:20], labels[:20], unlabeled=more),
             "predict_proba",
         ),
     ]
@@ -341,11 +293,11 @@ def test_equal_seeds_give_equal_blends(
     target: np.ndarray,
     blends: list[tuple[Any, str]],
     frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    make: Any,
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
-    again = make_regressor(pretrainer=frozen)
+    again = make.regressor(pretrainer=frozen)
     again.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
     assert again.weights_ == blends[0][0].weights_
     assert_equal_weights(weights(again), weights(blends[0][0]))

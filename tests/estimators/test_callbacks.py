@@ -37,8 +37,6 @@ from skorch.callbacks import (
     WarmRestartLR,
 )
 
-Make = Callable[..., Any]
-
 
 class Count(Callback):
     """Counts epochs over all copies: each fit copies the callbacks it is given."""
@@ -115,12 +113,12 @@ def test_every_callback_of_skorch_is_tried_here() -> None:
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_callbacks_that_work_run_side_by_side_in_every_epoch(
-    half: int, tmp_path: Path, table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+    half: int, tmp_path: Path, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     Count.epochs.clear()
     folders = {name: tmp_path / name for name in list(WORKING)[half::2]}
     callbacks = [WORKING[name](folder) for name, folder in folders.items()]
-    make_regressor(finetune="full", callbacks=[*callbacks, Count]).fit(table, target)
+    make.regressor(finetune="full", callbacks=[*callbacks, Count]).fit(table, target)
     assert Count.epochs == [1, 2]
     for name, folder in folders.items():
         assert folder.is_dir() == ("Checkpoint" in name)
@@ -129,19 +127,15 @@ def test_callbacks_that_work_run_side_by_side_in_every_epoch(
 @pytest.mark.parametrize("name", list(REFUSED))
 @pytest.mark.parametrize("face", ["pretrainer", "citab", "classifier", "citab_classifier"])
 def test_callback_that_cannot_work_is_refused_by_name_before_training(
-    name: str,
-    face: str,
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    request: pytest.FixtureRequest,
+    name: str, face: str, frame: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     Count.epochs.clear()
-    make = request.getfixturevalue(f"make_{face}")
-    pretrainer = {"pretrainer": request.getfixturevalue("make_pretrainer")(callbacks=[Count()])}
+    make_one = getattr(make, face)
+    pretrainer = {"pretrainer": make.pretrainer(callbacks=[Count()])}
     params = pretrainer if face == "classifier" else {}
     class_name = name.split()[0]
     with pytest.raises((ValueError, TypeError), match=f"{class_name} does not work in tabimg"):
-        make(callbacks=[Count(), REFUSED[name]], **params).fit(frame, labels)
+        make_one(callbacks=[Count(), REFUSED[name]], **params).fit(frame, labels)
     assert Count.epochs == []
 
 
@@ -155,37 +149,30 @@ class CopyableSink(Sink):
 @pytest.mark.parametrize("make_sink", [Sink, CopyableSink])
 @pytest.mark.parametrize("logger", [SacredLogger, TensorBoard, WandbLogger])
 def test_logger_of_skorch_writes_the_losses_to_the_user_s_own_object(
-    logger: Any,
-    make_sink: Callable[[], Sink],
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Make,
+    logger: Any, make_sink: Callable[[], Sink], table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     sink = make_sink()
     extra = {"save_model": False} if logger is WandbLogger else {}
     callbacks = [logger(sink, **extra)]
-    make_regressor(finetune="full", callbacks=callbacks).fit(table, target)
+    make.regressor(finetune="full", callbacks=callbacks).fit(table, target)
     assert any("train_loss" in name for name in sink.logged)
     assert any("valid_task" in name for name in sink.logged)
 
 
 def test_progress_bar_of_skorch_counts_the_batches(
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Make,
-    capsys: pytest.CaptureFixture[str],
+    table: pd.DataFrame, target: np.ndarray, make: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bar = ProgressBar(detect_notebook=False)
     params = {"validation_fraction": None, "batch_size": 8, "finetune": "full"}
-    make_regressor(callbacks=[bar], **params).fit(table, target)
+    make.regressor(callbacks=[bar], **params).fit(table, target)
     assert "/5 [" in capsys.readouterr().err
 
 
 def test_freezer_of_all_parameters_is_refused(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="nothing is left to train: a callback froze"):
-        make_regressor(finetune="full", callbacks=[Freezer("*")]).fit(table, target)
+        make.regressor(finetune="full", callbacks=[Freezer("*")]).fit(table, target)
 
 
 @pytest.mark.parametrize(
@@ -198,23 +185,23 @@ def test_freezer_of_all_parameters_is_refused(
     ids=["Checkpoint", "EarlyStopping", "EarlyStopping of another score"],
 )
 def test_callback_that_misses_an_entry_of_the_history_is_named(
-    callback: Any, table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+    callback: Any, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    model = make_regressor(finetune="full", validation_fraction=None, callbacks=[callback])
+    model = make.regressor(finetune="full", validation_fraction=None, callbacks=[callback])
     with pytest.raises(ValueError, match=type(callback).__name__) as caught:
         model.fit(table, target)
     assert "The history holds ['epoch', 'gradient_norm'" in str(caught.value)
 
 
 def test_own_callback_s_error_comes_out_as_it_is(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     class Fails(Callback):
         def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        make_regressor(finetune="full", callbacks=[Fails()]).fit(table, target)
+        make.regressor(finetune="full", callbacks=[Fails()]).fit(table, target)
 
 
 @pytest.mark.parametrize(
@@ -239,11 +226,7 @@ def test_own_callback_s_error_comes_out_as_it_is(
     ],
 )
 def test_callbacks_that_are_none_are_refused(
-    callbacks: Any,
-    message: str,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Make,
+    callbacks: Any, message: str, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
-        make_regressor(callbacks=callbacks).fit(table, target)
+        make.regressor(callbacks=callbacks).fit(table, target)

@@ -19,7 +19,6 @@ from skorch.callbacks import Callback
 from tabimg.serialization import write_directory
 from tabimg.training.checkpoint_folder import FitFolder
 
-Make = Callable[..., Any]
 FULL = {"finetune": "full", "max_epochs": 3, "validation_fraction": None}
 
 
@@ -83,30 +82,30 @@ def test_fit_without_random_state_goes_on_with_the_seed_of_the_interrupted_one(
     table: pd.DataFrame,
     target: np.ndarray,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    make: Any,
 ) -> None:
-    make = request.getfixturevalue(f"make_{face}")
+    make_one = getattr(make, face)
     data = (table, target) if "regressor" in face else (vectors,)
     params = dict(FULL) if "regressor" in face else {"max_epochs": 3, "validation_fraction": None}
     params.update(random_state=None, checkpoint_dir=tmp_path)
-    first = cut(make(**params), *data, after=2)
-    model = make(**params)
+    first = cut(make_one(**params), *data, after=2)
+    model = make_one(**params)
     rest = watched(model, *data)
     assert len(first) == 2 and len(rest) == 1
     assert [epoch["train_loss"] for epoch in model.history_] == [*first, *rest]
     assert list(tmp_path.iterdir()) == []
-    assert watched(make(**params), *data)[0] != first[0]  # a fit of its own again
+    assert watched(make_one(**params), *data)[0] != first[0]  # a fit of its own again
 
 
 def test_random_state_instance_goes_on_where_it_draws_the_same_seed(
-    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     params = {**FULL, "checkpoint_dir": tmp_path}
-    cut(make_regressor(random_state=np.random.RandomState(3), **params), table, target, after=2)
+    cut(make.regressor(random_state=np.random.RandomState(3), **params), table, target, after=2)
     with pytest.warns(UserWarning, match="another run, which differs in random_state"):
-        other = make_regressor(random_state=np.random.RandomState(4), **params)
+        other = make.regressor(random_state=np.random.RandomState(4), **params)
         assert len(watched(other, table, target)) == 3
-    same = make_regressor(random_state=np.random.RandomState(3), **params)
+    same = make.regressor(random_state=np.random.RandomState(3), **params)
     assert len(watched(same, table, target)) == 1
 
 
@@ -121,23 +120,23 @@ def test_other_parameters_begin_anew_and_are_named(
     table: pd.DataFrame,
     target: np.ndarray,
     tmp_path: Path,
-    make_regressor: Make,
+    make: Any,
 ) -> None:
     params = {**FULL, "random_state": None, "checkpoint_dir": tmp_path}
-    cut(make_regressor(**params), table, target, after=2)
-    model = make_regressor(**{**params, **changes})
+    cut(make.regressor(**params), table, target, after=2)
+    model = make.regressor(**{**params, **changes})
     with pytest.warns(UserWarning, match=rf"another run, which differs in {named}\)"):
         assert len(watched(model, table, target)) == model.max_epochs
     assert len(list(tmp_path.iterdir())) == 1  # the other run's are left as they are
 
 
 def test_other_data_begin_anew_and_are_named(
-    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     params = {**FULL, "checkpoint_dir": tmp_path}
-    cut(make_regressor(**params), table, target, after=2)
+    cut(make.regressor(**params), table, target, after=2)
     with pytest.warns(UserWarning, match=r"another run, which differs in y\)"):
-        assert len(watched(make_regressor(**params), table, target + 1.0)) == 3
+        assert len(watched(make.regressor(**params), table, target + 1.0)) == 3
 
 
 # --- finished stages -----------------------------------------------------------------------------
@@ -152,22 +151,22 @@ def test_finished_stages_are_kept_until_the_outermost_fit_returns(
     vectors: pd.DataFrame,
     target: np.ndarray,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    make: Any,
     weights: Callable[[Any], dict[str, np.ndarray]],
     assert_equal_weights: Callable[..., None],
 ) -> None:
     """One member of two is done when the power is cut."""
-    make = request.getfixturevalue(f"make_{kind}regressor")
-    make_inner = request.getfixturevalue(f"make_{kind or 'pretrainer'}".rstrip("_"))
+    make_one = getattr(make, f"{kind}regressor")
+    make_inner = getattr(make, (kind or "pretrainer").rstrip("_"))
     folders = {name: tmp_path / name for name in ("outer", "inner")}
     folder = {n: f if where in (n, "both") else None for n, f in folders.items()}
 
     def model() -> Any:
         inner = make_inner(checkpoint_dir=folder["inner"], callbacks=[Losses()])
         outer = {"checkpoint_dir": folder["outer"], "pretrainer": inner, "random_state": 3}
-        return make(**{**FULL, **outer, "n_members": 2, "max_epochs": 1})
+        return make_one(**{**FULL, **outer, "n_members": 2, "max_epochs": 1})
 
-    whole = make(**{**FULL, "pretrainer": make_inner(), "random_state": 3, "n_members": 2})
+    whole = make_one(**{**FULL, "pretrainer": make_inner(), "random_state": 3, "n_members": 2})
     whole.set_params(max_epochs=1).fit(vectors, target)
     assert len(cut(model(), vectors, target, after=1)) == 1 + 1
     resumed = model()
@@ -180,24 +179,21 @@ def test_finished_stages_are_kept_until_the_outermost_fit_returns(
 
 
 def test_finished_folds_of_a_blend_are_not_trained_again(
-    table: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_regressor: Make,
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     params = {"checkpoint_dir": tmp_path, "max_epochs": 1, "validation_fraction": None}
-    whole = make_regressor(**{**params, "checkpoint_dir": None}).fit(table, target)
-    cut(make_regressor(**params), table, target, after=3)
-    resumed = make_regressor(**params)
+    whole = make.regressor(**{**params, "checkpoint_dir": None}).fit(table, target)
+    cut(make.regressor(**params), table, target, after=3)
+    resumed = make.regressor(**params)
     assert len(watched(resumed, table, target)) == 1
     np.testing.assert_array_equal(resumed.predict(table), whole.predict(table))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_fit_that_fails_before_its_first_epoch_leaves_nothing(
-    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
-    cut(make_regressor(**FULL, checkpoint_dir=tmp_path), table, target, after=0)
+    cut(make.regressor(**FULL, checkpoint_dir=tmp_path), table, target, after=0)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -252,16 +248,16 @@ def test_folder_that_a_live_fit_holds_is_left_alone(
     table: pd.DataFrame,
     target: np.ndarray,
     tmp_path: Path,
-    make_regressor: Make,
+    make: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two fits of the same data and parameters at a time do not share a folder."""
     params = {**FULL, "random_state": None, "checkpoint_dir": tmp_path}
-    cut(make_regressor(**params), table, target, after=1)
+    cut(make.regressor(**params), table, target, after=1)
     claimed: list[FitFolder] = []
     claim = FitFolder.claim
     monkeypatch.setattr(FitFolder, "claim", lambda *a: claimed.append(claim(*a)) or claimed[-1])
-    cut(make_regressor(**params), table, target, after=1)
+    cut(make.regressor(**params), table, target, after=1)
     monkeypatch.undo()
     (first,) = claimed
     assert first.resumed
@@ -270,10 +266,10 @@ def test_folder_that_a_live_fit_holds_is_left_alone(
     scratch.mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        assert len(watched(make_regressor(**params), table, target)) == 3
+        assert len(watched(make.regressor(**params), table, target)) == 3
     assert scratch.is_dir() and [p.name for p in tmp_path.iterdir()] == [live.path.name]
     live.release()
-    assert len(watched(make_regressor(**params), table, target)) == 1
+    assert len(watched(make.regressor(**params), table, target)) == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -341,23 +337,21 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.fixture(scope="module")
 def interrupted(
-    tmp_path_factory: pytest.TempPathFactory, make_regressor: Make
+    tmp_path_factory: pytest.TempPathFactory, make: Any
 ) -> tuple[Path, pd.DataFrame, np.ndarray]:
     """The checkpoints of a fit that was interrupted after two epochs of three, and its data."""
     folder = tmp_path_factory.mktemp("interrupted")
     x = np.arange(30.0)
     data = pd.DataFrame({"a": x % 7, "b": x % 3}), x % 7
-    cut(make_regressor(**FULL, checkpoint_dir=folder), *data, after=2)
+    cut(make.regressor(**FULL, checkpoint_dir=folder), *data, after=2)
     return folder, *data
 
 
 @pytest.fixture(scope="module")
-def expected(
-    interrupted: tuple[Path, pd.DataFrame, np.ndarray], make_regressor: Make
-) -> np.ndarray:
+def expected(interrupted: tuple[Path, pd.DataFrame, np.ndarray], make: Any) -> np.ndarray:
     """What the fit that was never interrupted predicts."""
     _, table, target = interrupted
-    return make_regressor(**FULL).fit(table, target).predict(table)
+    return make.regressor(**FULL).fit(table, target).predict(table)
 
 
 @pytest.mark.parametrize("damage", list(DAMAGES))
@@ -366,13 +360,13 @@ def test_damaged_or_foreign_checkpoint_is_said_and_the_fit_begins_anew(
     interrupted: tuple[Path, pd.DataFrame, np.ndarray],
     expected: np.ndarray,
     tmp_path: Path,
-    make_regressor: Make,
+    make: Any,
 ) -> None:
     folder, table, target = interrupted
     root = tmp_path / "checkpoints"
     shutil.copytree(folder, root)
     DAMAGES[damage](root)
-    model = make_regressor(**FULL, checkpoint_dir=root)
+    model = make.regressor(**FULL, checkpoint_dir=root)
     with pytest.warns(UserWarning, match="starts from the beginning"):
         assert len(watched(model, table, target)) == 3
     np.testing.assert_array_equal(model.predict(table), expected)
@@ -382,50 +376,50 @@ def test_renamed_folder_is_known_by_what_is_in_it(
     interrupted: tuple[Path, pd.DataFrame, np.ndarray],
     expected: np.ndarray,
     tmp_path: Path,
-    make_regressor: Make,
+    make: Any,
 ) -> None:
     folder, table, target = interrupted
     shutil.copytree(folder, tmp_path / "checkpoints")
     fit_of(tmp_path / "checkpoints").rename(tmp_path / "checkpoints" / "renamed")
-    model = make_regressor(**FULL, checkpoint_dir=tmp_path / "checkpoints")
+    model = make.regressor(**FULL, checkpoint_dir=tmp_path / "checkpoints")
     assert len(watched(model, table, target)) == 1
     np.testing.assert_array_equal(model.predict(table), expected)
 
 
 def test_checkpoint_under_the_name_of_another_run_is_not_gone_on_from(
-    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make_regressor: Make
+    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make: Any
 ) -> None:
     folder, table, target = interrupted
     other = {**FULL, "lr": 1e-2}
-    cut(make_regressor(**other, checkpoint_dir=tmp_path), table, target, after=2)
+    cut(make.regressor(**other, checkpoint_dir=tmp_path), table, target, after=2)
     name = stage_of(tmp_path)
     shutil.rmtree(name)
     shutil.copytree(stage_of(folder), name)
-    model = make_regressor(**other, checkpoint_dir=tmp_path)
+    model = make.regressor(**other, checkpoint_dir=tmp_path)
     with pytest.warns(UserWarning, match="it is of another run"):
         assert len(watched(model, table, target)) == 3
-    fresh = make_regressor(**other).fit(table, target)
+    fresh = make.regressor(**other).fit(table, target)
     np.testing.assert_array_equal(model.predict(table), fresh.predict(table))
 
 
 def test_foreign_file_in_the_directory_is_said_and_stays(
-    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make_regressor: Make
+    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make: Any
 ) -> None:
     _, table, target = interrupted
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.warns(UserWarning, match=r"notes.txt: no checkpoint of this version"):
-        make_regressor(**FULL, checkpoint_dir=tmp_path).fit(table, target)
+        make.regressor(**FULL, checkpoint_dir=tmp_path).fit(table, target)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_halves_that_older_versions_left_are_swept(
-    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make_regressor: Make
+    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make: Any
 ) -> None:
     _, table, target = interrupted
     write_directory(tmp_path / f".{'0' * 32}-{'a' * 32}", {"half": np.zeros(3)})
     (tmp_path / ".hidden-of-the-user").mkdir()
     with pytest.warns(UserWarning, match="hidden-of-the-user"):
-        make_regressor(**FULL, checkpoint_dir=tmp_path).fit(table, target)
+        make.regressor(**FULL, checkpoint_dir=tmp_path).fit(table, target)
     assert [path.name for path in tmp_path.iterdir()] == [".hidden-of-the-user"]
 
 
@@ -437,10 +431,10 @@ def test_checkpoint_dir_that_is_no_folder_is_refused_before_training(
     vectors: pd.DataFrame,
     target: np.ndarray,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    make: Any,
 ) -> None:
     make_it(tmp_path / "taken")
-    model = request.getfixturevalue(f"make_{face}")(checkpoint_dir=tmp_path / "taken")
+    model = getattr(make, face)(checkpoint_dir=tmp_path / "taken")
     with pytest.raises(NotADirectoryError, match=r"checkpoint_dir: .*taken' is no folder"):
         model.fit(vectors, target)
 
@@ -448,23 +442,23 @@ def test_checkpoint_dir_that_is_no_folder_is_refused_before_training(
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800"], ids=["empty", "NUL", "surrogate"])
 @pytest.mark.parametrize("parameter", ["checkpoint_dir", "cache_dir"])
 def test_folder_that_no_system_can_make_is_refused_by_the_parameter_s_name(
-    name: str, parameter: str, vectors: pd.DataFrame, make_pretrainer: Make
+    name: str, parameter: str, vectors: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=f"{parameter}: no folder can have the name") as caught:
-        make_pretrainer(**{parameter: name}).fit(vectors)
+        make.pretrainer(**{parameter: name}).fit(vectors)
     str(caught.value).encode()
 
 
 def test_folder_below_a_file_is_refused(
-    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: Make
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(NotADirectoryError, match=r"checkpoint_dir: .*taken' is no folder"):
-        make_regressor(checkpoint_dir=tmp_path / "taken" / "runs").fit(table, target)
+        make.regressor(checkpoint_dir=tmp_path / "taken" / "runs").fit(table, target)
 
 
 def test_names_of_foreign_stages_are_said_in_what_every_terminal_can_write(
-    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make_regressor: Make
+    interrupted: tuple[Path, pd.DataFrame, np.ndarray], tmp_path: Path, make: Any
 ) -> None:
     folder, table, target = interrupted
     root = tmp_path / "checkpoints"
@@ -473,6 +467,6 @@ def test_names_of_foreign_stages_are_said_in_what_every_terminal_can_write(
     (stage,) = fit.glob("stage-*")
     stage.rename(fit / "stage-\udcff")
     with pytest.warns(UserWarning) as caught:
-        make_regressor(**FULL, checkpoint_dir=root).fit(table, target)
+        make.regressor(**FULL, checkpoint_dir=root).fit(table, target)
     told = "".join(str(warning.message) for warning in caught)
     assert r"stage-\udcff" in told and told.encode()

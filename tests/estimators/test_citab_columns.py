@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,8 @@ import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from tabimg import CITabClassifier, CITabPretrainer, CITabRegressor
+from tabimg import CITabPretrainer
 
-Make = Callable[..., CITabPretrainer]
-MakeRegressor = Callable[..., CITabRegressor]
-MakeClassifier = Callable[..., CITabClassifier]
 Frames = dict[str, pd.DataFrame]
 
 pytestmark = pytest.mark.usefixtures("few_folds")
@@ -26,15 +22,11 @@ pytestmark = pytest.mark.usefixtures("few_folds")
 
 @pytest.mark.parametrize("finetune", ["auto", "full", "frozen", "gradual"])
 def test_frozen_source_serves_every_mode_and_stays_as_it_is(
-    finetune: str,
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    finetune: str, citab_of_two: CITabPretrainer, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     before = pickle.dumps(citab_of_two)
     frozen = FrozenEstimator(citab_of_two)
-    regressor = make_citab_regressor(pretrainer=frozen, finetune=finetune).fit(table, target)
+    regressor = make.citab_regressor(pretrainer=frozen, finetune=finetune).fit(table, target)
     assert np.isfinite(regressor.predict(table)).all()
     assert np.corrcoef(regressor.predict(table), target)[0, 1] > 0.5
     assert pickle.dumps(citab_of_two) == before
@@ -42,12 +34,9 @@ def test_frozen_source_serves_every_mode_and_stays_as_it_is(
 
 
 def test_fine_tuning_starts_from_the_pre_trained_weights(
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
     arrays = regressor.fit(table, target).members_[0].model.module.arrays
     encoder = {k.removeprefix("encoder."): v for k, v in arrays.items() if k.startswith("encoder.")}
     assert {name.split(".")[0] for name in encoder} == {"cells", "transformer"}
@@ -56,14 +45,11 @@ def test_fine_tuning_starts_from_the_pre_trained_weights(
 
 
 def test_embedding_of_a_known_cohort_is_that_of_the_pretrainer(
-    with_vectors: pd.DataFrame,
-    make_citab: Make,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    with_vectors: pd.DataFrame, make: Any, target: np.ndarray
 ) -> None:
     north = with_vectors[:24][["width", "pressure", "support", "photo"]]
-    source = make_citab().fit(north)
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(source)).fit(north, target[:24])
+    source = make.citab().fit(north)
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(source)).fit(north, target[:24])
     encoded = regressor._encode(north)
     np.testing.assert_allclose(regressor._embed(encoded), source.transform(north), atol=1e-6)
 
@@ -73,10 +59,10 @@ def test_new_columns_go_through_fit_and_are_told(
     target: np.ndarray,
     table: pd.DataFrame,
     labels: np.ndarray,
-    make_citab_classifier: MakeClassifier,
+    make: Any,
 ) -> None:
     renamed = table.rename(columns={"width": "Width", "pressure": "BathPressure"})
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier.fit(renamed, labels)
@@ -94,9 +80,9 @@ def test_new_columns_go_through_fit_and_are_told(
 
 
 def test_from_scratch_takes_any_columns_too(
-    table: pd.DataFrame, labels: np.ndarray, make_citab_classifier: MakeClassifier
+    table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    classifier = make_citab_classifier().fit(table, labels)
+    classifier = make.citab_classifier().fit(table, labels)
     assert classifier.pretrainer_ is None and classifier.nearest_headers_ == {}
     assert set(classifier.weights_) == {"columns", "random_forest", "extra_trees", "network"}
     for params, message in (
@@ -105,17 +91,14 @@ def test_from_scratch_takes_any_columns_too(
         ({"predict_modality": "photo"}, "predict_modality must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
-            make_citab_classifier(**params).fit(table, labels)
+            make.citab_classifier(**params).fit(table, labels)
 
 
 def test_categories_of_pre_training_have_a_code(
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_citab_classifier: MakeClassifier,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     glass = table.assign(support="glass")
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
     classifier.fit(glass, labels)
     assert classifier.codec_.categories == [["glass", "paper", "steel"]]
     with warnings.catch_warnings():
@@ -125,12 +108,9 @@ def test_categories_of_pre_training_have_a_code(
 
 
 def test_other_spelling_of_a_category_is_read_and_told_but_no_other_word_is(
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_citab_classifier: MakeClassifier,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_two)).fit(table, labels)
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two)).fit(table, labels)
     expected = classifier.predict_proba(table)
     loud = table.assign(support=table["support"].str.upper())
     with pytest.warns(
@@ -142,16 +122,12 @@ def test_other_spelling_of_a_category_is_read_and_told_but_no_other_word_is(
 
 
 def test_descriptions_of_the_target_cohort_join_those_of_the_pretrainer(
-    with_vectors: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    with_vectors: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    told = make_citab(cohort_column="clinic", column_descriptions={"mass": "systolic pressure"})
+    told = make.citab(cohort_column="clinic", column_descriptions={"mass": "systolic pressure"})
     source = FrozenEstimator(told.fit(with_vectors))
     renamed = table.rename(columns={"pressure": "v7"})
-    plain = make_citab_regressor(pretrainer=source, finetune="frozen").fit(renamed, target)
+    plain = make.citab_regressor(pretrainer=source, finetune="frozen").fit(renamed, target)
     assert plain.nearest_headers_["v7"][1] < 0.5
     own = {"v7": "systolic pressure"}
     described = clone(plain).set_params(column_descriptions=own).fit(renamed, target)
@@ -164,25 +140,18 @@ def test_descriptions_of_the_target_cohort_join_those_of_the_pretrainer(
 
 @pytest.mark.parametrize("name", ["", " "])
 def test_column_without_a_name_is_refused(
-    name: str,
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    name: str, citab_of_two: CITabPretrainer, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     nameless = table.rename(columns={"width": name})
     for pretrainer in (None, FrozenEstimator(citab_of_two)):
         with pytest.raises(ValueError, match="at position 0 has no name"):
-            make_citab_regressor(pretrainer=pretrainer).fit(nameless, target)
+            make.citab_regressor(pretrainer=pretrainer).fit(nameless, target)
 
 
 def test_row_alone_and_in_a_batch_predict_the_same(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_one), finetune="full")
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_one), finetune="full")
     regressor.fit(vectors, target)
     for modality in ("table", "image", "both", "auto"):
         regressor.set_params(predict_modality=modality)
@@ -195,12 +164,9 @@ def test_row_alone_and_in_a_batch_predict_the_same(
 
 
 def test_polars_frame_predicts_as_a_pandas_frame(
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_citab_classifier: MakeClassifier,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
     expected = clone(classifier).fit(table, labels).predict_proba(table)
     polars = pl.from_pandas(table, nan_to_null=True)
     np.testing.assert_array_equal(classifier.fit(polars, labels).predict_proba(polars), expected)
@@ -210,16 +176,12 @@ def test_polars_frame_predicts_as_a_pandas_frame(
 
 
 def test_cohort_and_group_columns_are_no_features(
-    citab_of_two: CITabPretrainer,
-    with_vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    citab_of_two: CITabPretrainer, with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     north = with_vectors[:24][["width", "pressure", "support", "clinic", "photo"]]
     north = north.assign(patient=np.arange(24) // 2)
-    for pretrainer in (FrozenEstimator(citab_of_two), make_citab(), None):
-        regressor = make_citab_regressor(
+    for pretrainer in (FrozenEstimator(citab_of_two), make.citab(), None):
+        regressor = make.citab_regressor(
             pretrainer=pretrainer,
             image_column=["photo"],
             cohort_column="clinic",
@@ -237,37 +199,31 @@ def test_cohort_and_group_columns_are_no_features(
 
 
 def test_column_that_was_declared_here_must_be_there(
-    table: pd.DataFrame, target: np.ndarray, make_citab_regressor: MakeRegressor
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="cohort_column='clinic' is not a column of X"):
-        make_citab_regressor(cohort_column="clinic").fit(table, target)
+        make.citab_regressor(cohort_column="clinic").fit(table, target)
 
 
 def test_description_of_a_column_that_is_not_there_is_told_before_pre_training(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_citab(image_loader=photo_log.loader)
-    regressor = make_citab_regressor(pretrainer=pre, column_descriptions={"widht": "breadth"})
+    pre = make.citab(image_loader=photo_log.loader)
+    regressor = make.citab_regressor(pretrainer=pre, column_descriptions={"widht": "breadth"})
     with pytest.raises(ValueError, match=r"describes 'widht'.*mean 'width'"):
         regressor.fit(frame, target)
     assert photo_log.names() == []
 
 
-def test_mapping_of_cohorts_is_refused(
-    cohorts: Frames, target: np.ndarray, make_citab_regressor: MakeRegressor
-) -> None:
+def test_mapping_of_cohorts_is_refused(cohorts: Frames, target: np.ndarray, make: Any) -> None:
     with pytest.raises(TypeError, match=r"one cohort is fitted.*unlabeled=Unlabeled"):
-        make_citab_regressor().fit(cohorts, target)
+        make.citab_regressor().fit(cohorts, target)
 
 
 def test_several_cohorts_at_once_are_told(
-    stacked: pd.DataFrame, target: np.ndarray, make_citab_regressor: MakeRegressor
+    stacked: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(cohort_column="clinic", image_column="photo", finetune="full")
+    regressor = make.citab_regressor(cohort_column="clinic", image_column="photo", finetune="full")
     with pytest.warns(UserWarning, match=r"X holds 2 cohorts, \['north', 'south'\].*unlabeled="):
         regressor.fit(stacked, target)
     assert np.isfinite(regressor.predict(stacked)).all()

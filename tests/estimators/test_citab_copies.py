@@ -23,13 +23,10 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 import tabimg
-from tabimg import CITabClassifier, CITabPretrainer, CITabRegressor
+from tabimg import CITabPretrainer
 from tabimg.nn.resnet import ResNet
 from tabimg.serialization import qualified_name
 
-Make = Callable[..., CITabPretrainer]
-MakeRegressor = Callable[..., CITabRegressor]
-MakeClassifier = Callable[..., CITabClassifier]
 Frames = dict[str, pd.DataFrame]
 
 
@@ -48,9 +45,9 @@ with open(sys.argv[2], "wb") as file:
 
 
 def test_equal_random_state_gives_equal_bits_in_a_new_process(
-    with_vectors: pd.DataFrame, make_citab: Make, tmp_path: Path
+    with_vectors: pd.DataFrame, make: Any, tmp_path: Path
 ) -> None:
-    pretrainer = make_citab(cohort_column="clinic", lambda_mtr=0.5, image_encoder="resnet18")
+    pretrainer = make.citab(cohort_column="clinic", lambda_mtr=0.5, image_encoder="resnet18")
     given, there = tmp_path / "given.pkl", tmp_path / "there.pkl"
     given.write_bytes(pickle.dumps((with_vectors, pretrainer.get_params())))
     environment = {**os.environ, "PYTHONHASHSEED": "321"}
@@ -103,9 +100,9 @@ def through_joblib(estimator: Any, folder: Path) -> Any:
      lambda e, _: copy.deepcopy(e)],
 )  # fmt: skip
 def test_pretrainer_comes_back_embedding_bit_equally(
-    way: Callable[..., Any], with_vectors: pd.DataFrame, make_citab: Make, tmp_path: Path
+    way: Callable[..., Any], with_vectors: pd.DataFrame, make: Any, tmp_path: Path
 ) -> None:
-    pretrainer = make_citab(
+    pretrainer = make.citab(
         cohort_column="clinic",
         column_descriptions={"mass": "body mass"},
         image_root={"north": "a", "south": "b"},
@@ -129,7 +126,7 @@ def test_pretrainer_comes_back_embedding_bit_equally(
 
 
 def test_saved_pretrainer_never_asks_the_encoder_for_a_known_text(
-    with_vectors: pd.DataFrame, make_citab: Make, tmp_path: Path
+    with_vectors: pd.DataFrame, make: Any, tmp_path: Path
 ) -> None:
     calls: list[list[str]] = []
 
@@ -137,7 +134,7 @@ def test_saved_pretrainer_never_asks_the_encoder_for_a_known_text(
         calls.append(texts)
         return np.array([[len(text), text.count("s"), 1.0] for text in texts])
 
-    pretrainer = make_citab(cohort_column="clinic", header_encoder=lengths).fit(with_vectors)
+    pretrainer = make.citab(cohort_column="clinic", header_encoder=lengths).fit(with_vectors)
     assert len([t for texts in calls for t in texts]) == len({t for texts in calls for t in texts})
     expected = pretrainer.transform(with_vectors)
     tabimg.save(pretrainer, tmp_path / "saved")
@@ -148,21 +145,21 @@ def test_saved_pretrainer_never_asks_the_encoder_for_a_known_text(
     assert calls == []
 
 
-def test_photos_may_be_deleted_after_fit(cohorts: Frames, tmp_path: Path, make_citab: Make) -> None:
+def test_photos_may_be_deleted_after_fit(cohorts: Frames, tmp_path: Path, make: Any) -> None:
     copied = {}
     for name, frame in cohorts.items():
         paths = [shutil.copy(path, tmp_path / Path(path).name) for path in frame["photo"]]
         copied[name] = frame.assign(photo=[str(path) for path in paths])
-    pretrainer = make_citab().fit(copied)
+    pretrainer = make.citab().fit(copied)
     for path in tmp_path.iterdir():
         path.unlink()
     back = through_directory(pretrainer, tmp_path)
     np.testing.assert_array_equal(back.transform(copied), pretrainer.transform(copied))
 
 
-def test_fit_leaves_parameters_and_frames_as_they_were(cohorts: Frames, make_citab: Make) -> None:
+def test_fit_leaves_parameters_and_frames_as_they_were(cohorts: Frames, make: Any) -> None:
     before = {name: frame.copy(deep=True) for name, frame in cohorts.items()}
-    pretrainer = make_citab(image_root={"north": ".", "south": "."})
+    pretrainer = make.citab(image_root={"north": ".", "south": "."})
     params = {name: (id(value), repr(value)) for name, value in pretrainer.get_params().items()}
     pretrainer.fit(cohorts).transform(cohorts)
     assert {n: (id(v), repr(v)) for n, v in pretrainer.get_params().items()} == params
@@ -171,9 +168,9 @@ def test_fit_leaves_parameters_and_frames_as_they_were(cohorts: Frames, make_cit
 
 
 def test_pretrainer_in_a_pipeline_is_cross_validated(
-    with_vectors: pd.DataFrame, target: np.ndarray, make_citab: Make
+    with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    pipeline = make_pipeline(make_citab(cohort_column="clinic"), Ridge())
+    pipeline = make_pipeline(make.citab(cohort_column="clinic"), Ridge())
     scores = cross_val_score(pipeline, with_vectors.sample(frac=1.0, random_state=0), target, cv=2)
     assert np.isfinite(scores).all()
 
@@ -193,11 +190,11 @@ def test_estimator_comes_back_predicting_bit_equally(
     vectors: pd.DataFrame,
     labels: np.ndarray,
     tmp_path: Path,
-    make_citab_classifier: MakeClassifier,
+    make: Any,
 ) -> None:
     renamed = vectors.rename(columns={"width": "Breadth"})
     finetune = "auto" if way is through_directory else "frozen"
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_one), finetune=finetune)
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_one), finetune=finetune)
     classifier.fit(renamed, labels)
     back = way(classifier, tmp_path)
     assert back.nearest_headers_ == classifier.nearest_headers_
@@ -209,14 +206,9 @@ def test_estimator_comes_back_predicting_bit_equally(
 
 
 @pytest.mark.usefixtures("few_folds")
-def test_refit_is_bit_equal(
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
-) -> None:
-    regressor = make_citab_regressor(
-        pretrainer=make_citab(random_state=None), finetune="full", predict_modality="both"
+def test_refit_is_bit_equal(vectors: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+    regressor = make.citab_regressor(
+        pretrainer=make.citab(random_state=None), finetune="full", predict_modality="both"
     )
     first = regressor.fit(vectors, target).predict(vectors)
     np.testing.assert_array_equal(clone(regressor).fit(vectors, target).predict(vectors), first)

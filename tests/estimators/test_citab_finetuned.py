@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from skorch.callbacks import Callback
 
 import tabimg
-from tabimg import CITabPretrainer, CITabRegressor, Unlabeled
+from tabimg import CITabPretrainer, Unlabeled
 
-Make = Callable[..., CITabPretrainer]
-MakeRegressor = Callable[..., CITabRegressor]
 Frames = dict[str, pd.DataFrame]
 
 pytestmark = pytest.mark.usefixtures("few_folds")
@@ -29,15 +26,14 @@ pytestmark = pytest.mark.usefixtures("few_folds")
 def test_unfitted_pretrainer_inside_is_fitted_on_all_cohorts(
     with_vectors: pd.DataFrame,
     target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    make: Any,
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
-    pre = make_citab(cohort_column="clinic")
+    pre = make.citab(cohort_column="clinic")
     whole = weights(clone(pre).fit(with_vectors))
     north, south = with_vectors[:24], with_vectors[24:]
-    regressor = make_citab_regressor(pretrainer=pre, finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=pre, finetune="frozen")
     for unlabeled in (Unlabeled(south), Unlabeled({"south": south})):
         regressor.fit(north, target[:24], unlabeled=unlabeled)
         assert_equal_weights(weights(regressor.pretrainer_), whole)
@@ -51,9 +47,9 @@ def test_fitted_pretrainer_that_is_not_frozen_is_not_lost_silently(
     with_vectors: pd.DataFrame,
     table: pd.DataFrame,
     target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=citab_of_two, finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=citab_of_two, finetune="frozen")
     with pytest.warns(UserWarning, match="FrozenEstimator"):
         regressor.fit(with_vectors[:24], target[:24])
     with pytest.raises(ValueError, match="FrozenEstimator"):
@@ -61,34 +57,27 @@ def test_fitted_pretrainer_that_is_not_frozen_is_not_lost_silently(
 
 
 def test_directory_serves_as_a_frozen_pretrainer(
-    table: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
-    pre = make_citab(image_column=None, image_encoder="resnet18").fit(table)
+    pre = make.citab(image_column=None, image_encoder="resnet18").fit(table)
     tabimg.save(pre, tmp_path / "cohorts")
-    saved = make_citab_regressor(pretrainer=str(tmp_path / "cohorts"), finetune="frozen")
-    live = make_citab_regressor(pretrainer=FrozenEstimator(pre), finetune="frozen")
+    saved = make.citab_regressor(pretrainer=str(tmp_path / "cohorts"), finetune="frozen")
+    live = make.citab_regressor(pretrainer=FrozenEstimator(pre), finetune="frozen")
     np.testing.assert_array_equal(
         saved.fit(table, target).predict(table), live.fit(table, target).predict(table)
     )
 
 
 def test_own_word_on_special_columns_counts_beside_a_fitted_pretrainer(
-    with_vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     patients = np.arange(40) // 2
-    pre = make_citab(cohort_column="clinic", group_column="patient")
+    pre = make.citab(cohort_column="clinic", group_column="patient")
     source = FrozenEstimator(pre.fit(with_vectors.assign(patient=patients)))
     east = with_vectors[:24].rename(columns={"photo": "picture", "clinic": "site"})
     east = east.assign(person=patients[:24]).drop(columns=["mass", "photo_grade"])
     own = {"image_column": "picture", "group_column": "person", "cohort_column": "site"}
-    regressor = make_citab_regressor(pretrainer=source, finetune="frozen", **own)
+    regressor = make.citab_regressor(pretrainer=source, finetune="frozen", **own)
     regressor.fit(east, target[:24])
     assert not {"picture", "person", "site"} & set(regressor.feature_names_in_)
     found = regressor.predict(east)
@@ -103,34 +92,26 @@ def test_own_word_on_special_columns_counts_beside_a_fitted_pretrainer(
 
 
 def test_array_beside_a_pretrainer_that_knows_columns_by_name_is_told(
-    citab_of_two: CITabPretrainer, target: np.ndarray, make_citab_regressor: MakeRegressor
+    citab_of_two: CITabPretrainer, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_two), finetune="frozen")
     with pytest.warns(UserWarning, match="X has no column names"):
         regressor.fit(np.random.default_rng(0).normal(size=(40, 3)), target)
 
 
 def test_pretrainer_of_the_other_method_is_refused(
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Any,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
-    make_regressor: Any,
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(TypeError, match=r"a CITabPretrainer, .*got MultiModalPretrainer"):
-        make_citab_regressor(pretrainer=make_pretrainer()).fit(table, target)
+        make.citab_regressor(pretrainer=make.pretrainer()).fit(table, target)
     with pytest.raises(TypeError, match=r"a MultiModalPretrainer, .*got CITabPretrainer"):
-        make_regressor(pretrainer=make_citab()).fit(table, target)
+        make.regressor(pretrainer=make.citab()).fit(table, target)
 
 
 def test_grid_search_reaches_the_pretrainer(
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=make_citab(), finetune="frozen", head="embedding")
+    regressor = make.citab_regressor(pretrainer=make.citab(), finetune="frozen", head="embedding")
     grid = {"pretrainer__lambda_itm": [0.0, 0.5]}
     search = GridSearchCV(regressor, grid, cv=2, error_score="raise").fit(vectors, target)
     assert len(set(search.cv_results_["mean_test_score"])) == 2
@@ -139,18 +120,15 @@ def test_grid_search_reaches_the_pretrainer(
 
 
 def test_metadata_is_routed_to_the_pretrainer(
-    with_vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     weight = np.linspace(0.0, 2.0, 24)
     north = with_vectors[:24]
     with sklearn.config_context(enable_metadata_routing=True):
-        pre = make_citab(cohort_column="clinic").set_fit_request(
+        pre = make.citab(cohort_column="clinic").set_fit_request(
             sample_weight=True, unlabeled=True, image_paths=False
         )
-        regressor = make_citab_regressor(pretrainer=pre, finetune="frozen")
+        regressor = make.citab_regressor(pretrainer=pre, finetune="frozen")
         regressor.set_fit_request(sample_weight=True, unlabeled=True, image_paths=False)
         regressor.set_score_request(sample_weight=False)
         found = cross_validate(
@@ -165,7 +143,7 @@ def test_metadata_is_routed_to_the_pretrainer(
         for estimator in found["estimator"]:
             assert estimator.pretrainer_.codec_.names == ("north", "south")
         regressor.fit(north, target[:24], sample_weight=weight)
-    direct = make_citab(cohort_column="clinic").fit(north, sample_weight=weight)
+    direct = make.citab(cohort_column="clinic").fit(north, sample_weight=weight)
     np.testing.assert_array_equal(regressor.pretrainer_.transform(north), direct.transform(north))
 
 
@@ -178,21 +156,17 @@ def load_and_note(path: str) -> np.ndarray:
 
 
 def test_memory_spares_the_second_pre_training_and_notices_other_photos(
-    cohorts: Frames,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    cohorts: Frames, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     north = cohorts["north"].assign(clinic="north")
     folder = Path(north["photo"].iloc[0]).parent
     north["photo"] = [Path(path).name for path in north["photo"]]
-    pre = make_citab(
+    pre = make.citab(
         cohort_column="clinic", image_root={"north": folder, "south": folder},
         image_loader=load_and_note, keep_image_encoder=False,
     )  # fmt: skip
     further = Unlabeled({"south": cohorts["south"]})
-    regressor = make_citab_regressor(pretrainer=pre, finetune="frozen", memory=str(tmp_path))
+    regressor = make.citab_regressor(pretrainer=pre, finetune="frozen", memory=str(tmp_path))
     LOADED.clear()
     for _ in range(2):
         regressor.fit(north, target[:24], unlabeled=further)
@@ -206,14 +180,11 @@ def test_memory_spares_the_second_pre_training_and_notices_other_photos(
 
 
 def test_unlabeled_rows_that_a_frozen_pretrainer_cannot_place_are_told(
-    citab_of_two: CITabPretrainer,
-    with_vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_two: CITabPretrainer, with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     north = with_vectors[:24][["width", "pressure", "support", "photo"]]
     south = with_vectors[24:][["mass", "photo_grade", "photo"]]
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_two))
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_two))
     for unlabeled in (Unlabeled(south), Unlabeled({"north": north})):
         with pytest.warns(UserWarning, match="unlabeled rows are not used"):
             regressor.fit(north, target[:24], unlabeled=unlabeled)
@@ -221,14 +192,11 @@ def test_unlabeled_rows_that_a_frozen_pretrainer_cannot_place_are_told(
 
 
 def test_unlabeled_rows_of_the_same_cohort_are_distilled(
-    citab_of_two: CITabPretrainer,
-    with_vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_two: CITabPretrainer, with_vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     own = with_vectors[["width", "pressure", "support", "photo", "clinic"]]
     labelled, further = own[:12], pd.concat([own[12:24], with_vectors[24:]])
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_two))
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_two))
     by_frame = clone(regressor).fit(labelled, target[:12], unlabeled=Unlabeled(further))
     assert "distilled" in by_frame.weights_
     mapping = dict(iter(further.groupby("clinic")))
@@ -243,13 +211,9 @@ def test_unlabeled_rows_of_the_same_cohort_are_distilled(
 
 
 def test_warm_start_goes_on_from_the_last_weights(
-    citab_of_two: CITabPretrainer,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    weights: Any,
-    make_citab_regressor: MakeRegressor,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, target: np.ndarray, weights: Any, make: Any
 ) -> None:
-    regressor = make_citab_regressor(
+    regressor = make.citab_regressor(
         pretrainer=FrozenEstimator(citab_of_two), finetune="full", warm_start=True,
         validation_fraction=None, max_epochs=5,
     )  # fmt: skip
@@ -267,14 +231,14 @@ class PowerCut(Callback):
 
 
 def test_interrupted_fine_tuning_does_not_take_up_other_headers(
-    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_citab_regressor: MakeRegressor
+    table: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     params = {"finetune": "full", "max_epochs": 4, "validation_fraction": None}
-    interrupted = make_citab_regressor(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params)
+    interrupted = make.citab_regressor(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params)
     with pytest.raises(RuntimeError, match="power cut"):
         interrupted.fit(table, target)
     described = {"column_descriptions": {"width": "breadth in inches"}, **params}
-    other = make_citab_regressor(checkpoint_dir=tmp_path, **described).fit(table, target)
-    expected = make_citab_regressor(**described).fit(table, target).predict(table)
+    other = make.citab_regressor(checkpoint_dir=tmp_path, **described).fit(table, target)
+    expected = make.citab_regressor(**described).fit(table, target).predict(table)
     np.testing.assert_array_equal(other.predict(table), expected)
     assert len(list(tmp_path.iterdir())) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,18 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 import tabimg
-from tabimg import CITabClassifier, CITabPretrainer, CITabRegressor
+from tabimg import CITabPretrainer
 from tabimg.image import ImageReadError
 
-Make = Callable[..., CITabPretrainer]
-MakeRegressor = Callable[..., CITabRegressor]
-MakeClassifier = Callable[..., CITabClassifier]
 Frames = dict[str, pd.DataFrame]
 
 pytestmark = pytest.mark.usefixtures("few_folds")
 
 
 def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_one)).fit(vectors, target)
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_one)).fit(vectors, target)
     bare = vectors.drop(columns="photo")
     found = {}
     for modality in ("table", "image", "both", "auto"):
@@ -73,14 +66,10 @@ def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
 
 
 def test_prediction_from_the_table_never_looks_at_photos(
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    photo_log: Any,
-    make_citab: Make,
-    make_citab_classifier: MakeClassifier,
+    frame: pd.DataFrame, labels: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_citab(image_loader=photo_log.loader)
-    classifier = make_citab_classifier(pretrainer=pre, finetune="frozen").fit(frame, labels)
+    pre = make.citab(image_loader=photo_log.loader)
+    classifier = make.citab_classifier(pretrainer=pre, finetune="frozen").fit(frame, labels)
     n_read = len(photo_log.names())
     gone = frame.assign(photo="/nowhere/at/all.png")
     expected = classifier.predict_proba(frame)
@@ -101,13 +90,12 @@ def test_fit_without_photos_predicts_from_the_table_and_says_why_nothing_else(
     vectors: pd.DataFrame,
     table: pd.DataFrame,
     target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
-    without = make_citab(keep_image_encoder=False).fit(vectors)
+    without = make.citab(keep_image_encoder=False).fit(vectors)
     for pretrainer, X in ((citab_of_one, table), (without, vectors), (None, table)):
         frozen = None if pretrainer is None else FrozenEstimator(pretrainer)
-        regressor = make_citab_regressor(pretrainer=frozen, finetune="full").fit(X, target)
+        regressor = make.citab_regressor(pretrainer=frozen, finetune="full").fit(X, target)
         assert regressor.photo_members_ == {}
         expected = regressor.predict(X)
         auto = regressor.set_params(predict_modality="auto")
@@ -122,23 +110,20 @@ def test_photos_in_place_of_vectors_are_told(
     vectors: pd.DataFrame,
     frame: pd.DataFrame,
     target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
-    regressor = make_citab_regressor(pretrainer=FrozenEstimator(citab_of_one), finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_one), finetune="frozen")
     regressor.fit(vectors, target).set_params(predict_modality="both")
     with pytest.raises(ValueError, match="was fitted on embedding vectors"):
         regressor.predict(frame)
 
 
 def test_photos_of_one_class_alone_leave_probabilities(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    labels: np.ndarray,
-    make_citab_classifier: MakeClassifier,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     some = vectors.copy()
     some["photo"] = [v if y == "high" else None for v, y in zip(some["photo"], labels, strict=True)]
-    classifier = make_citab_classifier(pretrainer=FrozenEstimator(citab_of_one), finetune="frozen")
+    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_one), finetune="frozen")
     classifier.fit(some, labels).set_params(predict_modality="auto")
     found = classifier.predict_proba(some)
     assert found.shape == (40, 3) and np.isfinite(found).all()
@@ -146,14 +131,11 @@ def test_photos_of_one_class_alone_leave_probabilities(
 
 
 def test_rows_of_weight_zero_are_as_good_as_absent_with_photos_too(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make_citab_regressor: MakeRegressor,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     kept = np.flatnonzero(np.arange(40) % 4 > 0)
     weight = np.isin(np.arange(40), kept).astype(float)
-    regressor = make_citab_regressor(
+    regressor = make.citab_regressor(
         pretrainer=FrozenEstimator(citab_of_one), finetune="frozen", predict_modality="both"
     )
     weighted = clone(regressor).fit(vectors, target, sample_weight=weight).predict(vectors)
@@ -162,7 +144,7 @@ def test_rows_of_weight_zero_are_as_good_as_absent_with_photos_too(
 
 
 def test_photos_of_each_cohort_are_found_in_its_folder(
-    cohorts: Frames, target: np.ndarray, make_citab: Make, make_citab_regressor: MakeRegressor
+    cohorts: Frames, target: np.ndarray, make: Any
 ) -> None:
     folder = Path(cohorts["north"]["photo"].iloc[0]).parent
     relative = {
@@ -170,9 +152,9 @@ def test_photos_of_each_cohort_are_found_in_its_folder(
         for name, frame in cohorts.items()
     }
     roots = {"north": folder, "south": folder}
-    pre = make_citab(cohort_column="clinic", image_root=roots)
+    pre = make.citab(cohort_column="clinic", image_root=roots)
     source = FrozenEstimator(pre.fit(pd.concat(relative.values(), ignore_index=True)))
-    regressor = make_citab_regressor(
+    regressor = make.citab_regressor(
         pretrainer=source, finetune="frozen", predict_modality="both"
     ).fit(relative["north"], target[:24])
     expected = regressor.predict(relative["north"])
@@ -183,14 +165,10 @@ def test_photos_of_each_cohort_are_found_in_its_folder(
 
 
 def test_auto_takes_the_photo_alone_or_the_table_where_the_other_cannot_be_had(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_citab: Make,
-    make_citab_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
-    source = FrozenEstimator(make_citab(on_bad_image="skip").fit(frame))
-    regressor = make_citab_regressor(pretrainer=source, finetune="frozen").fit(frame, target)
+    source = FrozenEstimator(make.citab(on_bad_image="skip").fit(frame))
+    regressor = make.citab_regressor(pretrainer=source, finetune="frozen").fit(frame, target)
     by_table = regressor.predict(frame)
     by_image = regressor.set_params(predict_modality="image").predict(frame)
     auto = regressor.set_params(predict_modality="auto")

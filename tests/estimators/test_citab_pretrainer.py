@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
 from tabimg import CITabPretrainer, Unlabeled
 from tabimg.training import citab
 
-Make = Callable[..., CITabPretrainer]
 Frames = dict[str, pd.DataFrame]
 
 
@@ -24,14 +23,10 @@ Frames = dict[str, pd.DataFrame]
 
 
 def test_stacked_frame_and_mapping_train_bit_equally(
-    cohorts: Frames,
-    stacked: pd.DataFrame,
-    make_citab: Make,
-    weights: Any,
-    assert_equal_weights: Any,
+    cohorts: Frames, stacked: pd.DataFrame, make: Any, weights: Any, assert_equal_weights: Any
 ) -> None:
-    by_mapping = make_citab(lambda_mtr=0.5).fit(cohorts)
-    by_frame = make_citab(lambda_mtr=0.5, cohort_column="clinic").fit(stacked)
+    by_mapping = make.citab(lambda_mtr=0.5).fit(cohorts)
+    by_frame = make.citab(lambda_mtr=0.5, cohort_column="clinic").fit(stacked)
     assert_equal_weights(weights(by_mapping), weights(by_frame))
     embedding = by_frame.transform(stacked)
     assert embedding.shape == (40, 8) and embedding.dtype == np.float32
@@ -41,16 +36,16 @@ def test_stacked_frame_and_mapping_train_bit_equally(
         by_mapping.transform_images(cohorts), by_frame.transform_images(stacked)
     )
     shuffled = stacked[stacked.columns[::-1]]
-    other = make_citab(lambda_mtr=0.5, cohort_column="clinic").fit(shuffled)
+    other = make.citab(lambda_mtr=0.5, cohort_column="clinic").fit(shuffled)
     assert_equal_weights(weights(other), weights(by_frame))
 
 
 def test_polars_frame_trains_bit_equally(
-    stacked: pd.DataFrame, make_citab: Make, weights: Any, assert_equal_weights: Any
+    stacked: pd.DataFrame, make: Any, weights: Any, assert_equal_weights: Any
 ) -> None:
-    by_pandas = make_citab(cohort_column="clinic").fit(stacked)
+    by_pandas = make.citab(cohort_column="clinic").fit(stacked)
     polars = pl.from_pandas(stacked)
-    by_polars = make_citab(cohort_column="clinic").fit(polars)
+    by_polars = make.citab(cohort_column="clinic").fit(polars)
     assert_equal_weights(weights(by_pandas), weights(by_polars))
     np.testing.assert_array_equal(by_polars.transform(polars), by_pandas.transform(stacked))
 
@@ -85,7 +80,7 @@ def test_photos_and_columns_of_other_cohorts_are_not_looked_at(
     citab_of_two: CITabPretrainer,
     with_vectors: pd.DataFrame,
     photo_log: Any,
-    make_citab: Make,
+    make: Any,
     stacked: pd.DataFrame,
 ) -> None:
     expected = citab_of_two.transform(with_vectors)
@@ -95,7 +90,7 @@ def test_photos_and_columns_of_other_cohorts_are_not_looked_at(
     north = with_vectors[with_vectors["clinic"] == "north"]
     own = north[["width", "pressure", "support", "clinic"]]
     np.testing.assert_array_equal(citab_of_two.transform(own), expected[:24])
-    logged = make_citab(cohort_column="clinic", image_loader=photo_log.loader).fit(stacked)
+    logged = make.citab(cohort_column="clinic", image_loader=photo_log.loader).fit(stacked)
     assert len(photo_log.names()) == 40
     logged.transform(stacked.assign(photo="/deleted.png"))
     assert len(photo_log.names()) == 40
@@ -105,9 +100,9 @@ def test_photos_and_columns_of_other_cohorts_are_not_looked_at(
 
 
 def test_history_reports_the_terms_weighted_and_unweighted(
-    with_vectors: pd.DataFrame, make_citab: Make
+    with_vectors: pd.DataFrame, make: Any
 ) -> None:
-    pretrainer = make_citab(
+    pretrainer = make.citab(
         cohort_column="clinic", lambda_itc=0.25, lambda_itm=2.0, lambda_mtr=0.5,
         max_epochs=2, batch_size=8, validation_fraction=0.4,
     ).fit(with_vectors)  # fmt: skip
@@ -132,10 +127,10 @@ def test_history_reports_the_terms_weighted_and_unweighted(
     ],
 )
 def test_terms_of_weight_zero_are_not_trained(
-    params: dict[str, Any], terms: set[str], with_vectors: pd.DataFrame, make_citab: Make
+    params: dict[str, Any], terms: set[str], with_vectors: pd.DataFrame, make: Any
 ) -> None:
     frame = with_vectors.drop(columns="photo") if "image_column" in params else with_vectors
-    history = make_citab(cohort_column="clinic", **params).fit(frame).history_
+    history = make.citab(cohort_column="clinic", **params).fit(frame).history_
     found = {t for t in ("contrastive", "matching", "masked") if f"train_{t}" in history[0]}
     assert found == terms
     if "image_column" in params:
@@ -143,10 +138,10 @@ def test_terms_of_weight_zero_are_not_trained(
 
 
 def test_negatives_of_the_whole_batch_train_another_encoder(
-    with_vectors: pd.DataFrame, make_citab: Make
+    with_vectors: pd.DataFrame, make: Any
 ) -> None:
     found = [
-        make_citab(cohort_column="clinic", negatives=negatives).fit(with_vectors).history_
+        make.citab(cohort_column="clinic", negatives=negatives).fit(with_vectors).history_
         for negatives in ("cohort", "batch")
     ]
     assert found[0][0]["train_contrastive"] < found[1][0]["train_contrastive"]
@@ -173,23 +168,23 @@ def test_negatives_of_the_whole_batch_train_another_encoder(
     ],
 )
 def test_wrong_parameter_is_named_before_any_photo_is_read(
-    params: dict[str, Any], message: str, cohorts: Frames, photo_log: Any, make_citab: Make
+    params: dict[str, Any], message: str, cohorts: Frames, photo_log: Any, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        make_citab(image_loader=photo_log.loader, **params).fit(cohorts)
+        make.citab(image_loader=photo_log.loader, **params).fit(cohorts)
     assert photo_log.names() == []
 
 
-def test_image_root_that_is_no_path_is_refused(cohorts: Frames, make_citab: Make) -> None:
+def test_image_root_that_is_no_path_is_refused(cohorts: Frames, make: Any) -> None:
     for root in (3, {"north": 3}):
         with pytest.raises(TypeError, match="image_root must be None or a path, got 3"):
-            make_citab(image_root=root).fit(cohorts)
+            make.citab(image_root=root).fit(cohorts)
 
 
 def test_broken_header_encoder_is_told_before_any_photo_is_read(
-    cohorts: Frames, photo_log: Any, make_citab: Make
+    cohorts: Frames, photo_log: Any, make: Any
 ) -> None:
-    pretrainer = make_citab(
+    pretrainer = make.citab(
         image_loader=photo_log.loader, header_encoder=lambda texts: np.zeros((1, 3))
     )
     with pytest.raises(ValueError, match="header encoder must return"):
@@ -204,18 +199,18 @@ def pooled_convolution() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 3, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def test_image_encoder_may_be_the_users_own(cohorts: Frames, make_citab: Make) -> None:
-    pretrainer = make_citab(image_encoder=pooled_convolution).fit(cohorts)
+def test_image_encoder_may_be_the_users_own(cohorts: Frames, make: Any) -> None:
+    pretrainer = make.citab(image_encoder=pooled_convolution).fit(cohorts)
     assert pretrainer.transform_images(cohorts).shape == (40, 3)
     assert "train_matching" in pretrainer.history_[0]
 
 
 def test_image_encoder_that_is_not_kept_is_gone_with_all_that_sees_photos(
-    stacked: pd.DataFrame, make_citab: Make
+    stacked: pd.DataFrame, make: Any
 ) -> None:
     params = {"cohort_column": "clinic"}
-    whole = make_citab(**params).fit(stacked)
-    slim = make_citab(**params, keep_image_encoder=False).fit(stacked)
+    whole = make.citab(**params).fit(stacked)
+    slim = make.citab(**params, keep_image_encoder=False).fit(stacked)
     np.testing.assert_array_equal(slim.transform(stacked), whole.transform(stacked))
     assert {name.split(".")[0] for name in slim.network_.arrays} == {"cells", "transformer"}
     with pytest.raises(AttributeError, match="keep_image_encoder=False"):
@@ -223,29 +218,29 @@ def test_image_encoder_that_is_not_kept_is_gone_with_all_that_sees_photos(
 
 
 def test_rows_without_photo_embed_as_nan_and_train_all_the_same(
-    with_vectors: pd.DataFrame, make_citab: Make
+    with_vectors: pd.DataFrame, make: Any
 ) -> None:
     some = with_vectors.copy()
     some["photo"] = [None if row % 3 == 0 else v for row, v in enumerate(some["photo"])]
-    pretrainer = make_citab(cohort_column="clinic", lambda_mtr=0.5).fit(some)
+    pretrainer = make.citab(cohort_column="clinic", lambda_mtr=0.5).fit(some)
     found = pretrainer.transform_images(some)
     assert np.isnan(found[::3]).all() and np.isfinite(found[1::3]).all()
     few = with_vectors.copy()
     few["photo"] = [v if row in (3, 4) else None for row, v in enumerate(few["photo"])]
-    rare = make_citab(cohort_column="clinic", batch_size=8).fit(few)
+    rare = make.citab(cohort_column="clinic", batch_size=8).fit(few)
     assert np.isfinite(rare.transform(few)).all()
 
 
-def test_photos_come_beside_a_frame_as_image_paths(stacked: pd.DataFrame, make_citab: Make) -> None:
+def test_photos_come_beside_a_frame_as_image_paths(stacked: pd.DataFrame, make: Any) -> None:
     plain = stacked.drop(columns="photo")
-    by_paths = make_citab(image_column=None, cohort_column="clinic")
+    by_paths = make.citab(image_column=None, cohort_column="clinic")
     by_paths.fit(plain, image_paths=list(stacked["photo"]))
-    by_column = make_citab(cohort_column="clinic").fit(stacked)
+    by_column = make.citab(cohort_column="clinic").fit(stacked)
     np.testing.assert_array_equal(by_paths.transform(plain), by_column.transform(plain))
 
 
 def test_groups_never_stand_against_each_other(
-    with_vectors: pd.DataFrame, make_citab: Make, monkeypatch: pytest.MonkeyPatch
+    with_vectors: pd.DataFrame, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
     draw = citab.draw_hard_negatives
@@ -257,7 +252,7 @@ def test_groups_never_stand_against_each_other(
         ),
     )
     patients = with_vectors.assign(patient="p1")
-    pretrainer = make_citab(
+    pretrainer = make.citab(
         cohort_column="clinic", group_column="patient", validation_fraction=None
     )
     pretrainer.fit(patients)
@@ -275,22 +270,22 @@ def test_groups_never_stand_against_each_other(
 
 
 def test_unlabeled_rows_equal_further_rows(
-    with_vectors: pd.DataFrame, make_citab: Make, weights: Any, assert_equal_weights: Any
+    with_vectors: pd.DataFrame, make: Any, weights: Any, assert_equal_weights: Any
 ) -> None:
-    make = lambda: make_citab(cohort_column="clinic")  # noqa: E731
-    whole = make().fit(with_vectors)
+    unfitted = make.citab(cohort_column="clinic")
+    whole = clone(unfitted).fit(with_vectors)
     # All of one cohort, none of the other.
-    by_frame = make().fit(with_vectors[:24], unlabeled=Unlabeled(with_vectors[24:]))
+    by_frame = clone(unfitted).fit(with_vectors[:24], unlabeled=Unlabeled(with_vectors[24:]))
     further = {"south": with_vectors[24:]}
-    by_mapping = make().fit(with_vectors[:24], unlabeled=Unlabeled(further))
+    by_mapping = clone(unfitted).fit(with_vectors[:24], unlabeled=Unlabeled(further))
     for parts in (by_frame, by_mapping):
         assert_equal_weights(weights(parts), weights(whole))
         np.testing.assert_array_equal(parts.transform(with_vectors), whole.transform(with_vectors))
 
 
-def test_sample_weight_follows_its_rows(with_vectors: pd.DataFrame, make_citab: Make) -> None:
+def test_sample_weight_follows_its_rows(with_vectors: pd.DataFrame, make: Any) -> None:
     weight = np.linspace(0.0, 3.0, 40)
-    pretrainer = make_citab(cohort_column="clinic", lambda_mtr=0.5)
+    pretrainer = make.citab(cohort_column="clinic", lambda_mtr=0.5)
     plain = pretrainer.fit(with_vectors).transform(with_vectors)
     uneven = pretrainer.fit(with_vectors, sample_weight=weight).transform(with_vectors)
     assert not np.array_equal(plain, uneven)
@@ -305,9 +300,9 @@ def test_sample_weight_follows_its_rows(with_vectors: pd.DataFrame, make_citab: 
 
 
 def test_warm_start_goes_on_with_the_cohorts_that_it_knows(
-    with_vectors: pd.DataFrame, make_citab: Make, weights: Any
+    with_vectors: pd.DataFrame, make: Any, weights: Any
 ) -> None:
-    pretrainer = make_citab(cohort_column="clinic", warm_start=True)
+    pretrainer = make.citab(cohort_column="clinic", warm_start=True)
     first = weights(pretrainer.fit(with_vectors))
     second = weights(pretrainer.fit(with_vectors.assign(pressure=np.nan)))
     assert any(not np.array_equal(first[name], second[name]) for name in first)
@@ -328,22 +323,18 @@ class PowerCut(Callback):
 
 
 def test_interrupted_fit_goes_on_from_its_checkpoint(
-    with_vectors: pd.DataFrame,
-    tmp_path: Path,
-    make_citab: Make,
-    weights: Any,
-    assert_equal_weights: Any,
+    with_vectors: pd.DataFrame, tmp_path: Path, make: Any, weights: Any, assert_equal_weights: Any
 ) -> None:
     params = {"cohort_column": "clinic", "max_epochs": 4, "batch_size": 8}
     params |= {"validation_fraction": 0.4, "lambda_mtr": 0.5}
-    whole = make_citab(**params).fit(with_vectors)
+    whole = make.citab(**params).fit(with_vectors)
     with pytest.raises(RuntimeError, match="power cut"):
-        make_citab(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params).fit(with_vectors)
-    described = make_citab(
+        make.citab(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params).fit(with_vectors)
+    described = make.citab(
         checkpoint_dir=tmp_path, column_descriptions={"mass": "body mass"}, **params
     ).fit(with_vectors)
     assert len(list(tmp_path.iterdir())) == 1
-    resumed = make_citab(checkpoint_dir=tmp_path, **params).fit(with_vectors)
+    resumed = make.citab(checkpoint_dir=tmp_path, **params).fit(with_vectors)
     assert_equal_weights(weights(resumed), weights(whole))
     assert any(
         not np.array_equal(described.network_.arrays[name], array)
@@ -355,16 +346,14 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(
 # --- experts -------------------------------------------------------------------------------------
 
 
-def test_use_of_the_experts_is_told_for_each_block(
-    with_vectors: pd.DataFrame, make_citab: Make
-) -> None:
+def test_use_of_the_experts_is_told_for_each_block(with_vectors: pd.DataFrame, make: Any) -> None:
     params = {"cohort_column": "clinic", "n_layers": 2, "n_experts": 3}
-    pretrainer = make_citab(**params).fit(with_vectors)
+    pretrainer = make.citab(**params).fit(with_vectors)
     assert len(pretrainer.gate_statistics_) == 2
     for block in pretrainer.gate_statistics_:
         assert set(block) == {"relative_entropy", "share"}
         assert type(block["relative_entropy"]) is float and 0 < block["relative_entropy"] <= 1
         assert len(block["share"]) == 3 and sum(block["share"]) == pytest.approx(1.0)
         assert all(type(share) is float for share in block["share"])
-    again = make_citab(**params).fit(with_vectors)
+    again = make.citab(**params).fit(with_vectors)
     assert again.gate_statistics_ == pretrainer.gate_statistics_

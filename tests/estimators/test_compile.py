@@ -21,11 +21,11 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("make", ["make_pretrainer", "make_citab"])
+@pytest.mark.parametrize("face", ["pretrainer", "citab"])
 def test_compiled_image_encoder_is_used_and_computes_the_same(
-    make: str, frame: pd.DataFrame, request: pytest.FixtureRequest
+    face: str, frame: pd.DataFrame, make: Any
 ) -> None:
-    make_one: Callable[..., Any] = request.getfixturevalue(make)
+    make_one: Callable[..., Any] = getattr(make, face)
     # Steps, and half precision, would magnify the last bits.
     exact = {"lr": 1e-7, "precision": "float32"}
     counters = torch._dynamo.utils.counters

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,11 @@ from sklearn.pipeline import make_pipeline
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer, Unlabeled
 
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
-MakeClassifier = Callable[..., MTCMTMClassifier]
-
 
 def test_pretrainer_fitted_with_photos_embeds_the_table_alone(
-    frame: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, make: Any
 ) -> None:
-    pre = make_pretrainer(lambda_c=1.0, lambda_m=1.0, mask_rate=0.3)
+    pre = make.pretrainer(lambda_c=1.0, lambda_m=1.0, mask_rate=0.3)
     embedding = pre.fit(frame).transform(frame.drop(columns="photo"))
     assert embedding.shape == (40, 8)
     assert embedding.dtype == np.float32
@@ -33,18 +29,18 @@ def test_pretrainer_fitted_with_photos_embeds_the_table_alone(
 
 
 def test_pretrainer_in_pipeline_is_cross_validated(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    scores = cross_val_score(make_pipeline(make_pretrainer(), Ridge()), frame, target, cv=3)
+    scores = cross_val_score(make_pipeline(make.pretrainer(), Ridge()), frame, target, cv=3)
     assert np.isfinite(scores).all()
     assert len(set(scores)) == 3
 
 
 @pytest.mark.slow
 def test_pretrainer_in_pipeline_is_searched_in_two_processes(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    pipeline = make_pipeline(make_pretrainer(), Ridge())
+    pipeline = make_pipeline(make.pretrainer(), Ridge())
     grid = {
         "multimodalpretrainer__lambda_c": [0.0, 1.0],
         "multimodalpretrainer__mask_rate": [0.2, 0.4],
@@ -54,21 +50,18 @@ def test_pretrainer_in_pipeline_is_searched_in_two_processes(
 
 
 def test_fused_regressor_pretrains_then_predicts_from_the_table(
-    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = MTCMTMRegressor(pretrainer=make_pretrainer(), finetune="frozen", random_state=0)
+    regressor = MTCMTMRegressor(pretrainer=make.pretrainer(), finetune="frozen", random_state=0)
     prediction = regressor.fit(frame, target).predict(table)
     assert prediction.shape == (40,)
     assert np.corrcoef(prediction, target)[0, 1] > 0.5
 
 
 def test_fused_regressor_is_searched_over_the_pretrainers_parameters(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=make_pretrainer(), finetune="frozen")
+    regressor = make.regressor(pretrainer=make.pretrainer(), finetune="frozen")
     grid = {
         "pretrainer__lambda_c": [0.0, 1.0],
         "pretrainer__lambda_m": [0.5, 1.0],
@@ -86,17 +79,17 @@ def test_classifier_takes_a_frozen_pretrainer(
     table: pd.DataFrame,
     labels: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_classifier: MakeClassifier,
+    make: Any,
 ) -> None:
-    classifier = make_classifier(pretrainer=FrozenEstimator(fitted), finetune="frozen")
+    classifier = make.classifier(pretrainer=FrozenEstimator(fitted), finetune="frozen")
     assert classifier.fit(frame, labels).score(table, labels) > 0.5
     assert classifier.fit(table, labels).score(frame, labels) > 0.5
 
 
 def test_classifier_takes_a_saved_directory(
-    table: pd.DataFrame, labels: np.ndarray, tmp_path: Path, make_pretrainer: Make
+    table: pd.DataFrame, labels: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
-    pre = make_pretrainer(image_column=None, image_encoder="resnet18").fit(table)
+    pre = make.pretrainer(image_column=None, image_encoder="resnet18").fit(table)
     tabimg.save(pre, tmp_path / "runs" / "cars")
     saved = MTCMTMClassifier(
         pretrainer=str(tmp_path / "runs" / "cars"), finetune="frozen", random_state=0
@@ -123,21 +116,14 @@ def test_pretrainer_without_image_column_models_masked_cells_only(table: pd.Data
     assert "train_contrastive" not in pre.history_[0]
 
 
-def test_pretrainer_takes_paths_beside_a_bare_array(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_pretrainer_takes_paths_beside_a_bare_array(frame: pd.DataFrame, make: Any) -> None:
     array = frame[["width", "pressure"]].to_numpy()
-    pre = make_pretrainer(image_column=None).fit(array, image_paths=list(frame["photo"]))
+    pre = make.pretrainer(image_column=None).fit(array, image_paths=list(frame["photo"]))
     assert "train_contrastive" in pre.history_[0]
     assert pre.transform(array).shape == (40, 8)
 
 
-def test_fit_takes_unlabeled_pairs(
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Make,
-    make_classifier: MakeClassifier,
-) -> None:
-    classifier = make_classifier(pretrainer=make_pretrainer(), finetune="frozen")
+def test_fit_takes_unlabeled_pairs(frame: pd.DataFrame, labels: np.ndarray, make: Any) -> None:
+    classifier = make.classifier(pretrainer=make.pretrainer(), finetune="frozen")
     classifier.fit(frame[:20], labels[:20], unlabeled=Unlabeled(frame[20:]))
     assert classifier.predict(frame).shape == (40,)

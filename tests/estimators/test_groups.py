@@ -9,20 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg import MTCMTMClassifier, MultiModalPretrainer
 from tabimg.objectives import InfoNCE
 from tabimg.training import blending, finetuning, mtcmtm, pretraining
 
-Make = Callable[..., MultiModalPretrainer]
-MakeClassifier = Callable[..., MTCMTMClassifier]
-
 
 def test_group_column_is_no_feature_and_may_be_absent_at_prediction(
-    frame: pd.DataFrame, labels: np.ndarray, make_pretrainer: Make, make_classifier: MakeClassifier
+    frame: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     lots = frame.assign(lot=[f"lot {row // 2}" for row in range(40)])
-    pre = make_pretrainer(group_column="lot")
-    classifier = make_classifier(pretrainer=pre, finetune="full").fit(lots, labels)
+    pre = make.pretrainer(group_column="lot")
+    classifier = make.classifier(pretrainer=pre, finetune="full").fit(lots, labels)
     other_lots = lots.assign(lot="another")
     for given in (lots.drop(columns="lot"), lots.drop(columns=["lot", "photo"]), other_lots):
         np.testing.assert_array_equal(
@@ -38,8 +34,7 @@ def test_groups_never_cross_the_inner_splits(
     finetune: str,
     frame: pd.DataFrame,
     labels: np.ndarray,
-    make_pretrainer: Make,
-    make_classifier: MakeClassifier,
+    make: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lot = np.arange(40) % 10
@@ -61,8 +56,8 @@ def test_groups_never_cross_the_inner_splits(
         (blending, "grouped_folds"),
     ):
         monkeypatch.setattr(module, name, recording(getattr(module, name)))
-    pre = make_pretrainer(group_column="lot", validation_fraction=0.4, batch_size=8)
-    make_classifier(pretrainer=pre, finetune=finetune, validation_fraction=0.3).fit(
+    pre = make.pretrainer(group_column="lot", validation_fraction=0.4, batch_size=8)
+    make.classifier(pretrainer=pre, finetune=finetune, validation_fraction=0.3).fit(
         frame.assign(lot=lot), labels
     )
     # Pre-training and fine-tuning, which also chooses a penalty by folds; with "auto" the folds of
@@ -94,26 +89,23 @@ def positives_seen(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("shared", ["lot", "photo", "row"])
 def test_rows_that_share_something_are_positives_of_each_other(
-    shared: str,
-    frame: pd.DataFrame,
-    make_pretrainer: Make,
-    positives_seen: list[np.ndarray],
+    shared: str, frame: pd.DataFrame, make: Any, positives_seen: list[np.ndarray]
 ) -> None:
     given = frame.assign(lot=np.arange(40))
-    make_pretrainer(group_column="lot").fit(given)
+    make.pretrainer(group_column="lot").fit(given)
     assert all(np.array_equal(positives, np.eye(len(positives))) for positives in positives_seen)
     positives_seen.clear()
     what_is_shared = {"lot": ["lot"], "photo": ["photo"], "row": ["width", "pressure", "support"]}
     for column in what_is_shared[shared]:
         given[column] = given[column].iloc[0]
-    make_pretrainer(group_column="lot").fit(given)
+    make.pretrainer(group_column="lot").fit(given)
     assert [positives.all() for positives in positives_seen] == [True, True, True]
 
 
 def test_rows_that_share_one_of_several_photos_are_positives_whichever_is_drawn(
-    frame: pd.DataFrame, make_pretrainer: Make, positives_seen: list[np.ndarray]
+    frame: pd.DataFrame, make: Any, positives_seen: list[np.ndarray]
 ) -> None:
     two = frame.assign(second=frame["photo"][0])
-    make_pretrainer(image_column=["photo", "second"], max_epochs=2).fit(two)
+    make.pretrainer(image_column=["photo", "second"], max_epochs=2).fit(two)
     assert len(positives_seen) == 6
     assert all(positives.all() for positives in positives_seen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,6 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer
-
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
-
 
 @pytest.fixture
 def marked(frame: pd.DataFrame) -> pd.DataFrame:
@@ -25,11 +19,11 @@ def marked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(mark=[f"m{row:02d}" for row in range(len(frame))])
 
 
-def estimators(make_pretrainer: Make, make_regressor: MakeRegressor, **params: Any) -> list[Any]:
+def estimators(make: Any, **params: Any) -> list[Any]:
     return [
-        make_pipeline(make_pretrainer(**params), Ridge()),
-        make_regressor(pretrainer=make_pretrainer(**params), finetune="frozen"),
-        make_regressor(pretrainer=make_pretrainer(**params), finetune="auto"),
+        make_pipeline(make.pretrainer(**params), Ridge()),
+        make.regressor(pretrainer=make.pretrainer(**params), finetune="frozen"),
+        make.regressor(pretrainer=make.pretrainer(**params), finetune="auto"),
     ]
 
 
@@ -39,14 +33,9 @@ def names_of(rows: np.ndarray) -> set[str]:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_cross_validation_reads_and_learns_from_training_rows_only(
-    which: int,
-    marked: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    which: int, marked: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    estimator = estimators(make_pretrainer, make_regressor, image_loader=photo_log.loader)[which]
+    estimator = estimators(make, image_loader=photo_log.loader)[which]
     splits = list(KFold(3, shuffle=True, random_state=0).split(marked))
     for train, test in splits:
         before = len(photo_log.names())
@@ -68,14 +57,9 @@ def test_cross_validation_reads_and_learns_from_training_rows_only(
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_search_in_two_processes_reads_training_photos_only(
-    which: int,
-    marked: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    which: int, marked: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    estimator = estimators(make_pretrainer, make_regressor, image_loader=photo_log.loader)[which]
+    estimator = estimators(make, image_loader=photo_log.loader)[which]
     prefix = ["multimodalpretrainer", "pretrainer"][which]
     grid = {f"{prefix}__lambda_c": [0.5, 1.0], f"{prefix}__lambda_m": [0.5, 1.0]}
     train, test = np.arange(25), np.arange(25, 40)
@@ -90,11 +74,7 @@ def test_search_in_two_processes_reads_training_photos_only(
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_values_of_test_rows_change_nothing_in_the_fit(
-    which: int,
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    which: int, frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     train, test = np.arange(25), np.arange(25, 40)
     poisoned, poisoned_target = frame.copy(), target.copy()
@@ -105,25 +85,21 @@ def test_values_of_test_rows_change_nothing_in_the_fit(
     poisoned_target[test] = 1e9
     predictions = []
     for X, y in ((frame, target), (poisoned, poisoned_target)):
-        estimator = estimators(make_pretrainer, make_regressor)[which]
+        estimator = estimators(make)[which]
         result = cross_validate(estimator, X, y, cv=[(train, test)], return_estimator=True)
         predictions.append(result["estimator"][0].predict(frame))
     np.testing.assert_array_equal(*predictions)
 
 
 def test_files_deleted_after_fit_change_nothing(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     copies = []
     for path in frame["photo"]:
         copies.append(tmp_path / Path(path).name)
         copies[-1].write_bytes(Path(path).read_bytes())
     copied = frame.assign(photo=pd.Series([str(path) for path in copies], dtype=object))
-    regressor = make_regressor(pretrainer=make_pretrainer(), finetune="full").fit(copied, target)
+    regressor = make.regressor(pretrainer=make.pretrainer(), finetune="full").fit(copied, target)
     expected = regressor.predict(copied)
     embedding = regressor.pretrainer_.transform(copied)
     for path in copies:

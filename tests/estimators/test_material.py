@@ -13,11 +13,8 @@ import polars as pl
 import pytest
 from sklearn.model_selection import cross_validate
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer, Unlabeled
+from tabimg import MultiModalPretrainer, Unlabeled
 from tabimg.image import ImageReadError
-
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
 
 
 @pytest.fixture(params=["missing", "zero bytes", "truncated", "no image", "directory"])
@@ -44,14 +41,11 @@ def bad_frame(request: pytest.FixtureRequest, frame: pd.DataFrame, tmp_path: Pat
 
 
 def test_unreadable_photo_raises_with_row_and_path(
-    bad_frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    bad_frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     for fit in (
-        lambda: make_pretrainer().fit(bad_frame),
-        lambda: make_regressor(pretrainer=make_pretrainer()).fit(bad_frame, target),
+        lambda: make.pretrainer().fit(bad_frame),
+        lambda: make.regressor(pretrainer=make.pretrainer()).fit(bad_frame, target),
     ):
         with pytest.raises(
             ImageReadError, match=r"row 11 of X: .*bad\.png.*on_bad_image"
@@ -61,13 +55,13 @@ def test_unreadable_photo_raises_with_row_and_path(
 
 
 def test_unreadable_photo_under_warn_is_a_missing_one_and_is_named(
-    bad_frame: pd.DataFrame, make_pretrainer: Make
+    bad_frame: pd.DataFrame, make: Any
 ) -> None:
     cells = list(bad_frame["photo"])
     cells[11] = None
-    expected = make_pretrainer().fit(bad_frame.assign(photo=pd.Series(cells, dtype=object)))
+    expected = make.pretrainer().fit(bad_frame.assign(photo=pd.Series(cells, dtype=object)))
     with pytest.warns(UserWarning, match="row 11 of X: .*bad.png"):
-        warned = make_pretrainer(on_bad_image="warn").fit(bad_frame)
+        warned = make.pretrainer(on_bad_image="warn").fit(bad_frame)
     np.testing.assert_array_equal(warned.transform(bad_frame), expected.transform(bad_frame))
 
 
@@ -76,17 +70,17 @@ NAMES_OF_NO_FILE = {3: "a\x00b.png", 7: "\udcff.png", 11: "\ud800.png", 15: "x" 
 
 @pytest.mark.parametrize("policy", ["raise", "warn", "skip"])
 def test_names_that_no_file_has_are_unreadable_photos_of_their_rows(
-    frame: pd.DataFrame, make_pretrainer: Make, policy: str
+    frame: pd.DataFrame, make: Any, policy: str
 ) -> None:
     if policy == "raise":
         for row, name in NAMES_OF_NO_FILE.items():
             with pytest.raises(ImageReadError, match=f"row {row}( of X)?: "):
-                make_pretrainer().fit(with_photos(frame, {row: name}))
+                make.pretrainer().fit(with_photos(frame, {row: name}))
         return
     odd = with_photos(frame, NAMES_OF_NO_FILE)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pre = make_pretrainer(on_bad_image=policy, max_epochs=1).fit(odd)
+        pre = make.pretrainer(on_bad_image=policy, max_epochs=1).fit(odd)
     said = [str(one.message) for one in caught]
     assert any("4 of 40 images could not be read" in text for text in said) is (policy == "warn")
     with warnings.catch_warnings():
@@ -103,12 +97,10 @@ def with_photos(frame: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
     return frame.assign(photo=pd.Series(cells, dtype=object))
 
 
-def test_unreadable_photo_under_skip_is_silent(
-    bad_frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_unreadable_photo_under_skip_is_silent(bad_frame: pd.DataFrame, make: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pre = make_pretrainer(on_bad_image="skip").fit(bad_frame)
+        pre = make.pretrainer(on_bad_image="skip").fit(bad_frame)
         embedding = pre.transform_images(bad_frame)
     assert pre.transform(bad_frame).shape == (40, 8)
     assert np.flatnonzero(np.isnan(embedding).any(axis=1)).tolist() == [11]
@@ -124,83 +116,77 @@ def test_unreadable_photo_does_not_matter_for_the_table(
         fitted.transform_images(bad_frame)
 
 
-def test_unreadable_unlabeled_photo_raises_with_its_path(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_unreadable_unlabeled_photo_raises_with_its_path(frame: pd.DataFrame, make: Any) -> None:
     more = frame[:5].assign(photo="nowhere.png")
     with pytest.raises(ImageReadError, match=r"nowhere\.png"):
-        make_pretrainer().fit(frame, unlabeled=Unlabeled(more))
+        make.pretrainer().fit(frame, unlabeled=Unlabeled(more))
 
 
 def test_no_readable_photo_at_all_is_an_error_under_each_policy(
-    frame: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, make: Any
 ) -> None:
     for policy in ("raise", "warn", "skip"):
         with pytest.raises(ImageReadError, match=r"1 of 1 photos is missing.*nowhere\.png"):
-            make_pretrainer(on_bad_image=policy).fit(frame.assign(photo="nowhere.png"))
+            make.pretrainer(on_bad_image=policy).fit(frame.assign(photo="nowhere.png"))
 
 
 # --- unlabeled rows ------------------------------------------------------------------------------
 
 
-def test_unlabeled_rows_equal_further_rows_of_the_frame(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    whole = make_pretrainer().fit(frame)
-    parts = make_pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
+def test_unlabeled_rows_equal_further_rows_of_the_frame(frame: pd.DataFrame, make: Any) -> None:
+    whole = make.pretrainer().fit(frame)
+    parts = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
     np.testing.assert_array_equal(parts.transform(frame), whole.transform(frame))
 
 
 def test_unlabeled_rows_take_part_in_pretraining_only(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=make_pretrainer(), finetune="frozen", head="embedding")
+    regressor = make.regressor(pretrainer=make.pretrainer(), finetune="frozen", head="embedding")
     regressor.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame))
     pre = regressor.pretrainer_
-    doubled = make_pretrainer().fit(pd.concat([frame[:20], frame], ignore_index=True))
+    doubled = make.pretrainer().fit(pd.concat([frame[:20], frame], ignore_index=True))
     np.testing.assert_array_equal(pre.transform(frame), doubled.transform(frame))
     assert regressor._target_mean == pytest.approx(target[:20].mean())
 
 
 def test_unlabeled_rows_may_have_further_columns_in_another_order(
-    frame: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, make: Any
 ) -> None:
     more = frame[25:][["photo", "support", "width", "pressure"]].assign(secret=1.0)
-    plain = make_pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
-    mixed = make_pretrainer().fit(frame[:25], unlabeled=Unlabeled(more))
+    plain = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
+    mixed = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(more))
     np.testing.assert_array_equal(mixed.transform(frame), plain.transform(frame))
 
 
 def test_unlabeled_rows_may_come_without_photos_or_with_image_paths(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make, photo_log: Any
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any, photo_log: Any
 ) -> None:
-    make_pretrainer(image_loader=photo_log.loader).fit(frame[:25], unlabeled=Unlabeled(table[25:]))
+    make.pretrainer(image_loader=photo_log.loader).fit(frame[:25], unlabeled=Unlabeled(table[25:]))
     assert len(photo_log.names()) == 25
     with_paths = Unlabeled(table[25:], image_paths=list(frame["photo"][25:]))
-    by_paths = make_pretrainer().fit(frame[:25], unlabeled=with_paths)
-    by_column = make_pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
+    by_paths = make.pretrainer().fit(frame[:25], unlabeled=with_paths)
+    by_column = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
     np.testing.assert_array_equal(by_paths.transform(frame), by_column.transform(frame))
 
 
-def test_unlabeled_polars_frame_serves_like_a_pandas_frame(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_unlabeled_polars_frame_serves_like_a_pandas_frame(frame: pd.DataFrame, make: Any) -> None:
     polars = pl.from_pandas(frame, nan_to_null=True)
-    by_polars = make_pretrainer().fit(polars[:25], unlabeled=Unlabeled(polars[25:]))
-    by_pandas = make_pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
+    by_polars = make.pretrainer().fit(polars[:25], unlabeled=Unlabeled(polars[25:]))
+    by_pandas = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
     np.testing.assert_array_equal(by_polars.transform(polars), by_pandas.transform(frame))
 
 
 def test_unlabeled_array_serves_beside_an_array(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
     rows = table.to_numpy(dtype=object)
     paths = list(frame["photo"])
     for more in (rows[25:], rows[25:].tolist()):
-        parts = make_pretrainer(image_column=None).fit(
+        parts = make.pretrainer(image_column=None).fit(
             rows[:25], image_paths=paths[:25], unlabeled=Unlabeled(more, image_paths=paths[25:])
         )
-        whole = make_pretrainer(image_column=None).fit(rows, image_paths=paths)
+        whole = make.pretrainer(image_column=None).fit(rows, image_paths=paths)
         np.testing.assert_array_equal(parts.transform(rows), whole.transform(rows))
 
 
@@ -212,16 +198,12 @@ def test_unlabeled_holder_is_nothing_that_cross_validation_could_cut() -> None:
 
 
 def test_unlabeled_rows_are_not_cut_by_cross_validation_of_equal_length(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_pretrainer(image_loader=photo_log.loader)
+    pre = make.pretrainer(image_loader=photo_log.loader)
     more = frame.assign(support=[f"u{row}" for row in range(40)])
     result = cross_validate(
-        make_regressor(pretrainer=pre, finetune="frozen"),
+        make.regressor(pretrainer=pre, finetune="frozen"),
         frame,
         target,
         cv=2,
@@ -233,70 +215,60 @@ def test_unlabeled_rows_are_not_cut_by_cross_validation_of_equal_length(
     assert len(photo_log.names()) == 2 * 40
 
 
-def test_unlabeled_rows_without_a_column_are_refused(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_unlabeled_rows_without_a_column_are_refused(frame: pd.DataFrame, make: Any) -> None:
     with pytest.raises(ValueError, match=r"unlabeled.*'pressure'"):
-        make_pretrainer().fit(frame, unlabeled=Unlabeled(frame.drop(columns="pressure")))
+        make.pretrainer().fit(frame, unlabeled=Unlabeled(frame.drop(columns="pressure")))
 
 
 def test_unlabeled_rows_of_another_container_are_refused(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="both be frames or both be arrays"):
-        make_pretrainer().fit(frame, unlabeled=Unlabeled(table.to_numpy(dtype=object)))
+        make.pretrainer().fit(frame, unlabeled=Unlabeled(table.to_numpy(dtype=object)))
     with pytest.raises(ValueError, match=r"3 columns.*2"):
-        make_pretrainer(image_column=None, lambda_c=0).fit(
+        make.pretrainer(image_column=None, lambda_c=0).fit(
             table.to_numpy(dtype=object), unlabeled=Unlabeled(np.zeros((4, 2)))
         )
     with pytest.raises(ValueError, match=r"one library.*pandas.*polars"):
-        make_pretrainer().fit(frame, unlabeled=Unlabeled(pl.from_pandas(frame)))
+        make.pretrainer().fit(frame, unlabeled=Unlabeled(pl.from_pandas(frame)))
 
 
 @pytest.mark.parametrize("convert", [lambda X: X, pl.from_pandas], ids=["pandas", "polars"])
 def test_unlabeled_rows_may_be_of_another_dtype_but_not_of_another_kind(
-    convert: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, make_pretrainer: Make
+    convert: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, make: Any
 ) -> None:
     fractions = frame.assign(
         pressure=frame["pressure"] + 0.5, width=3, support=frame["support"].astype("category")
     )
-    pre = make_pretrainer().fit(convert(frame), unlabeled=Unlabeled(convert(fractions)))
-    whole = make_pretrainer().fit(
+    pre = make.pretrainer().fit(convert(frame), unlabeled=Unlabeled(convert(fractions)))
+    whole = make.pretrainer().fit(
         pd.concat([frame, fractions.astype({"support": object})], ignore_index=True)
     )
     np.testing.assert_array_equal(pre.transform(convert(frame)), whole.transform(frame))
     blank = Unlabeled(convert(frame.assign(support=np.nan)))
-    assert make_pretrainer().fit(convert(frame), unlabeled=blank).transform(frame).shape == (40, 8)
+    assert make.pretrainer().fit(convert(frame), unlabeled=blank).transform(frame).shape == (40, 8)
     words = Unlabeled(convert(frame.assign(pressure="much")))
     with pytest.raises(ValueError, match=r"'pressure' is numeric in X and categorical"):
-        make_pretrainer().fit(convert(frame), unlabeled=words)
+        make.pretrainer().fit(convert(frame), unlabeled=words)
 
 
 def test_unlabeled_rows_without_holder_are_refused(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    frozen: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
 ) -> None:
-    for pretrainer in (frozen, make_pretrainer(), None):
+    for pretrainer in (frozen, make.pretrainer(), None):
         with pytest.raises(TypeError, match=r"tabimg\.Unlabeled\(frame\), got DataFrame"):
-            make_regressor(pretrainer=pretrainer).fit(frame, target, unlabeled=frame)
+            make.regressor(pretrainer=pretrainer).fit(frame, target, unlabeled=frame)
     with pytest.raises(TypeError, match=r"tabimg\.Unlabeled\(frame\), got DataFrame"):
-        make_pretrainer().fit(frame, unlabeled=frame)
+        make.pretrainer().fit(frame, unlabeled=frame)
 
 
 def test_unlabeled_rows_that_nothing_would_learn_from_are_refused(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    frozen: Any,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=r"unlabeled.*pretrainer is None"):
-        make_regressor().fit(table, target, unlabeled=Unlabeled(table))
+        make.regressor().fit(table, target, unlabeled=Unlabeled(table))
     for finetune in ("full", "frozen", "gradual"):
         with pytest.raises(ValueError, match=r"unlabeled.*pretrainer is frozen"):
-            make_regressor(pretrainer=frozen, finetune=finetune).fit(
+            make.regressor(pretrainer=frozen, finetune=finetune).fit(
                 frame, target, unlabeled=Unlabeled(frame)
             )

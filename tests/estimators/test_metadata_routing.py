@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 
-from tabimg import MTCMTMRegressor, MultiModalPretrainer, Unlabeled
-
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
+from tabimg import Unlabeled
 
 
 @pytest.fixture(autouse=True)
@@ -37,9 +34,9 @@ def paths(frame: pd.DataFrame) -> np.ndarray:
 
 
 def test_image_paths_are_routed_through_pipeline_and_cross_validation(
-    rows: np.ndarray, paths: np.ndarray, target: np.ndarray, photo_log: Any, make_pretrainer: Make
+    rows: np.ndarray, paths: np.ndarray, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_pretrainer(image_column=None, image_loader=photo_log.loader)
+    pre = make.pretrainer(image_column=None, image_loader=photo_log.loader)
     pipeline = make_pipeline(pre.set_fit_request(image_paths=True), Ridge())
     train, test = np.arange(25), np.arange(25, 40)
     result = cross_validate(
@@ -50,15 +47,10 @@ def test_image_paths_are_routed_through_pipeline_and_cross_validation(
 
 
 def test_image_paths_are_routed_to_a_fused_estimator_and_its_pretrainer(
-    rows: np.ndarray,
-    paths: np.ndarray,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    rows: np.ndarray, paths: np.ndarray, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_pretrainer(image_column=None, image_loader=photo_log.loader)
-    regressor = make_regressor(
+    pre = make.pretrainer(image_column=None, image_loader=photo_log.loader)
+    regressor = make.regressor(
         pretrainer=pre.set_fit_request(image_paths=True), finetune="frozen"
     ).set_fit_request(image_paths=True)
     train, test = np.arange(25), np.arange(25, 40)
@@ -70,16 +62,12 @@ def test_image_paths_are_routed_to_a_fused_estimator_and_its_pretrainer(
 
 
 def test_unlabeled_rows_are_routed_whole(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_pretrainer(image_loader=photo_log.loader).set_fit_request(unlabeled=True)
+    pre = make.pretrainer(image_loader=photo_log.loader).set_fit_request(unlabeled=True)
     for estimator in (
         make_pipeline(pre, Ridge()),
-        make_regressor(pretrainer=pre, finetune="frozen").set_fit_request(unlabeled=True),
+        make.regressor(pretrainer=pre, finetune="frozen").set_fit_request(unlabeled=True),
     ):
         before = len(photo_log.names())
         cross_validate(
@@ -94,37 +82,35 @@ def test_unlabeled_rows_are_routed_whole(
 
 
 def test_sample_weight_reaches_the_pretrainer_only_on_request(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     weight = np.linspace(0.1, 3.0, len(frame))
     embeddings = {}
     for request in (True, False):
-        pre = make_pretrainer().set_fit_request(sample_weight=request)
-        regressor = make_regressor(pretrainer=pre, finetune="frozen")
+        pre = make.pretrainer().set_fit_request(sample_weight=request)
+        regressor = make.regressor(pretrainer=pre, finetune="frozen")
         regressor.set_fit_request(sample_weight=True).fit(frame, target, sample_weight=weight)
         embeddings[request] = regressor.pretrainer_.transform(frame)
-    np.testing.assert_array_equal(embeddings[False], make_pretrainer().fit(frame).transform(frame))
+    np.testing.assert_array_equal(embeddings[False], make.pretrainer().fit(frame).transform(frame))
     np.testing.assert_array_equal(
-        embeddings[True], make_pretrainer().fit(frame, sample_weight=weight).transform(frame)
+        embeddings[True], make.pretrainer().fit(frame, sample_weight=weight).transform(frame)
     )
     assert not np.array_equal(embeddings[True], embeddings[False])
 
 
 def test_metadata_without_a_request_is_refused(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=make_pretrainer(), finetune="frozen")
+    regressor = make.regressor(pretrainer=make.pretrainer(), finetune="frozen")
     with pytest.raises(UnsetMetadataPassedError, match="unlabeled"):
         cross_validate(
             regressor, frame, target, params={"unlabeled": Unlabeled(frame)}, error_score="raise"
         )
 
 
-def test_fused_estimator_is_consumer_and_router(
-    make_pretrainer: Make, make_regressor: MakeRegressor
-) -> None:
-    pre = make_pretrainer().set_fit_request(image_paths=True)
-    regressor = make_regressor(pretrainer=pre).set_fit_request(sample_weight=True)
+def test_fused_estimator_is_consumer_and_router(make: Any) -> None:
+    pre = make.pretrainer().set_fit_request(image_paths=True)
+    regressor = make.regressor(pretrainer=pre).set_fit_request(sample_weight=True)
     router = regressor.get_metadata_routing()
     assert router.consumes("fit", ["image_paths", "sample_weight", "other"]) == {
         "image_paths",

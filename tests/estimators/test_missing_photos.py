@@ -40,16 +40,16 @@ def without(frame: pd.DataFrame, *rows: int) -> pd.DataFrame:
 
 
 @pytest.fixture(params=["MT-CMTM", "CITab"])
-def make(request: pytest.FixtureRequest, make_pretrainer: Make, make_citab: Make) -> Make:
+def make_either(request: pytest.FixtureRequest, make: Any) -> Make:
     """Make a pretrainer of either method."""
-    return make_pretrainer if request.param == "MT-CMTM" else make_citab
+    return make.pretrainer if request.param == "MT-CMTM" else make.citab
 
 
 def test_rows_of_x_and_of_unlabeled_are_told_apart(
-    frame: pd.DataFrame, make: Make, unopened: list[object]
+    frame: pd.DataFrame, make_either: Make, unopened: list[object]
 ) -> None:
     with pytest.raises(ImageReadError) as caught:
-        make().fit(
+        make_either().fit(
             without(frame[:20], 3, 17),
             unlabeled=Unlabeled(without(frame[20:].reset_index(drop=True), 5)),
         )
@@ -59,67 +59,59 @@ def test_rows_of_x_and_of_unlabeled_are_told_apart(
 
 
 def test_rows_of_image_paths_are_named(
-    frame: pd.DataFrame, table: pd.DataFrame, make: Make, unopened: list[object]
+    frame: pd.DataFrame, table: pd.DataFrame, make_either: Make, unopened: list[object]
 ) -> None:
     paths = list(without(frame, 9)["photo"])
     with pytest.raises(ImageReadError, match="row 9 of X: "):
-        make(image_column=None).fit(table, image_paths=paths)
+        make_either(image_column=None).fit(table, image_paths=paths)
 
 
 def test_rows_of_cohorts_are_those_of_their_frames(
-    cohorts: Frames, make_citab: Make, unopened: list[object]
+    cohorts: Frames, make: Any, unopened: list[object]
 ) -> None:
     south = cohorts["south"].reset_index(drop=True)
     frames = {"north": cohorts["north"], "south": without(south, 3)}
     with pytest.raises(ImageReadError, match="row 3 of cohort 'south': "):
-        make_citab().fit(frames)
+        make.citab().fit(frames)
     more = Unlabeled({"south": without(south, 4)})
     with pytest.raises(ImageReadError, match="row 4 of cohort 'south' of unlabeled: "):
-        make_citab().fit(cohorts, unlabeled=more)
+        make.citab().fit(cohorts, unlabeled=more)
 
 
 def test_rows_of_cohorts_in_one_frame_are_those_of_the_frame(
-    stacked: pd.DataFrame, make_citab: Make, unopened: list[object]
+    stacked: pd.DataFrame, make: Any, unopened: list[object]
 ) -> None:
     with pytest.raises(ImageReadError, match="row 30 of X: "):
-        make_citab(cohort_column="clinic").fit(without(stacked, 30))
+        make.citab(cohort_column="clinic").fit(without(stacked, 30))
 
 
 def test_rows_that_were_cut_out_tell_their_label(
-    frame: pd.DataFrame, make: Make, unopened: list[object]
+    frame: pd.DataFrame, make_either: Make, unopened: list[object]
 ) -> None:
     train, _ = next(KFold(4).split(frame))
     with pytest.raises(ImageReadError, match=r"row 27 \(index 37\) of X: "):
-        make().fit(without(frame, 37).iloc[train])
+        make_either().fit(without(frame, 37).iloc[train])
 
 
 def test_fine_tuned_estimator_names_rows_of_x_beside_rows_without_weight(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: Make,
-    monkeypatch: pytest.MonkeyPatch,
+    frame: pd.DataFrame, target: np.ndarray, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = FrozenEstimator(make_citab().fit(frame))
+    source = FrozenEstimator(make.citab().fit(frame))
     weight = np.repeat([0.0, 1.0], [20, 20])
 
     def train(*arguments: object) -> None:
         raise AssertionError("networks are trained before the photos are looked for")
 
     monkeypatch.setattr(ModalityEstimator, "_fit_members", train)
-    regressor = make_citab_regressor(pretrainer=source, finetune="frozen")
+    regressor = make.citab_regressor(pretrainer=source, finetune="frozen")
     with pytest.raises(ImageReadError, match=r"1 of 20 .*row 31 of X: "):
         regressor.fit(without(frame, 2, 31), target, sample_weight=weight)
 
 
 def test_fused_fit_names_rows_of_x_and_of_unlabeled(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: Make,
-    unopened: list[object],
+    frame: pd.DataFrame, target: np.ndarray, make: Any, unopened: list[object]
 ) -> None:
-    regressor = make_regressor(pretrainer=make_pretrainer())
+    regressor = make.regressor(pretrainer=make.pretrainer())
     more = Unlabeled(without(frame[20:].reset_index(drop=True), 2))
     with pytest.raises(ImageReadError, match=r"row 1 of X: .*row 2 of unlabeled: "):
         regressor.fit(without(frame[:20], 1), target[:20], unlabeled=more)
@@ -127,15 +119,11 @@ def test_fused_fit_names_rows_of_x_and_of_unlabeled(
 
 @pytest.mark.parametrize("policy", ["warn", "skip"])
 def test_all_photos_missing_is_an_error_in_fit_transform_and_predict(
-    policy: str,
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make: Make,
-    make_citab_regressor: Make,
+    policy: str, frame: pd.DataFrame, target: np.ndarray, make_either: Make, make: Any
 ) -> None:
     gone = without(frame, *range(40))
     expected = "40 of 40 photos are missing.*'skip' raise as well"
-    unfitted = make(on_bad_image=policy)
+    unfitted = make_either(on_bad_image=policy)
     with pytest.raises(ImageReadError, match=expected):
         clone(unfitted).fit(gone)
     source = unfitted.fit(frame)
@@ -144,7 +132,7 @@ def test_all_photos_missing_is_an_error_in_fit_transform_and_predict(
     with pytest.raises(ImageReadError, match=expected):
         source.transform_images(list(gone["photo"]))
     if isinstance(source, CITabPretrainer):
-        regressor = make_citab_regressor(pretrainer=FrozenEstimator(source), finetune="frozen")
+        regressor = make.citab_regressor(pretrainer=FrozenEstimator(source), finetune="frozen")
         with pytest.raises(ImageReadError, match=expected):
             clone(regressor).fit(gone, target)
         regressor.fit(frame, target)
@@ -154,13 +142,10 @@ def test_all_photos_missing_is_an_error_in_fit_transform_and_predict(
 
 
 def test_photo_of_the_only_row_without_cells_may_be_missing_where_others_are_there(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make_citab: Make,
-    make_citab_regressor: Make,
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    source = FrozenEstimator(make_citab(on_bad_image="skip").fit(frame))
-    regressor = make_citab_regressor(pretrainer=source, finetune="frozen").fit(frame, target)
+    source = FrozenEstimator(make.citab(on_bad_image="skip").fit(frame))
+    regressor = make.citab_regressor(pretrainer=source, finetune="frozen").fit(frame, target)
     regressor.set_params(predict_modality="auto")
     bare = frame.copy()
     bare.loc[4, ["width", "pressure", "support"]] = None
@@ -172,17 +157,19 @@ def test_photo_of_the_only_row_without_cells_may_be_missing_where_others_are_the
 BLANK = ["", " ", "\t", "nan", "<NA>", None, np.nan, pd.NA, pd.NaT, [], [None, ""]]
 
 
-def test_blank_cells_are_no_photos(frame: pd.DataFrame, make: Make, unopened: list[object]) -> None:
+def test_blank_cells_are_no_photos(
+    frame: pd.DataFrame, make_either: Make, unopened: list[object]
+) -> None:
     cells = pd.Series([BLANK[row % len(BLANK)] for row in range(40)], dtype=object)
     with pytest.warns(UserWarning, match="fewer than two rows have a photo"):
-        pretrainer = make().fit(frame.assign(photo=cells))
+        pretrainer = make_either().fit(frame.assign(photo=cells))
     assert pretrainer.network_.recipe.image is None
 
 
 def test_blank_cells_do_not_make_a_fitted_pretrainer_fit_anew(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: Make
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    fitted = make_pretrainer().fit(frame)
+    fitted = make.pretrainer().fit(frame)
     cells = pd.Series([BLANK[row % len(BLANK)] for row in range(40)], dtype=object)
     with pytest.raises(ValueError, match="The data hold no photos"):
-        make_regressor(pretrainer=fitted).fit(frame.assign(photo=cells), target)
+        make.regressor(pretrainer=fitted).fit(frame.assign(photo=cells), target)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import DataConversionWarning
-
-from tabimg import MTCMTMClassifier
-
-MakeClassifier = Callable[..., MTCMTMClassifier]
-
 
 pytestmark = pytest.mark.usefixtures("few_folds")
 
@@ -31,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("few_folds")
     ],
 )
 def test_labels_of_every_kind_come_back_as_they_were(
-    names: list[Any], dtype: Any, table: pd.DataFrame, make_classifier: MakeClassifier
+    names: list[Any], dtype: Any, table: pd.DataFrame, make: Any
 ) -> None:
     y = np.array(names, dtype=dtype)[np.arange(40) % len(names)]
-    classifier = make_classifier().fit(table, y)
+    classifier = make.classifier().fit(table, y)
     np.testing.assert_array_equal(classifier.classes_, np.unique(y))
     prediction = classifier.predict(table)
     assert prediction.dtype == y.dtype
@@ -44,27 +38,27 @@ def test_labels_of_every_kind_come_back_as_they_were(
 
 @pytest.mark.parametrize("container", [list, pd.Series, pd.Categorical])
 def test_labels_may_come_in_other_containers(
-    container: Any, table: pd.DataFrame, labels: np.ndarray, make_classifier: MakeClassifier
+    container: Any, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    expected = make_classifier().fit(table, labels).predict_proba(table)
-    given = make_classifier().fit(table, container(labels))
+    expected = make.classifier().fit(table, labels).predict_proba(table)
+    given = make.classifier().fit(table, container(labels))
     np.testing.assert_array_equal(given.predict_proba(table), expected)
 
 
 def test_column_of_labels_is_flattened_with_a_warning(
-    table: pd.DataFrame, labels: np.ndarray, make_classifier: MakeClassifier
+    table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     with pytest.warns(DataConversionWarning):
-        classifier = make_classifier().fit(table, labels.reshape(-1, 1))
+        classifier = make.classifier().fit(table, labels.reshape(-1, 1))
     assert classifier.predict(table).shape == (40,)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 20])
 def test_probabilities_sum_to_one_and_agree_with_scores_and_labels(
-    n_classes: int, table: pd.DataFrame, make_classifier: MakeClassifier
+    n_classes: int, table: pd.DataFrame, make: Any
 ) -> None:
     y = np.arange(40) % n_classes
-    classifier = make_classifier(n_members=2).fit(table, y)
+    classifier = make.classifier(n_members=2).fit(table, y)
     probabilities = classifier.predict_proba(table)
     scores = classifier.decision_function(table)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-12)
@@ -81,12 +75,12 @@ def test_probabilities_sum_to_one_and_agree_with_scores_and_labels(
 
 
 def test_class_weight_draws_predictions_to_the_heavy_class(
-    table: pd.DataFrame, frozen: Any, make_classifier: MakeClassifier
+    table: pd.DataFrame, frozen: Any, make: Any
 ) -> None:
     y = np.where(np.random.default_rng(0).random(40) < 0.3, "rare", "often")
 
     def mean_rare(class_weight: Any) -> float:
-        classifier = make_classifier(
+        classifier = make.classifier(
             pretrainer=frozen, finetune="frozen", class_weight=class_weight
         )
         return float(classifier.fit(table, y).predict_proba(table)[:, 1].mean())
@@ -99,54 +93,52 @@ def test_class_weight_draws_predictions_to_the_heavy_class(
 
 
 def test_class_weight_multiplies_sample_weight(
-    table: pd.DataFrame, labels: np.ndarray, frozen: Any, make_classifier: MakeClassifier
+    table: pd.DataFrame, labels: np.ndarray, frozen: Any, make: Any
 ) -> None:
     weight = np.linspace(0.5, 2.0, 40)
     weight_of = {"low": 1.0, "middle": 3.0, "high": 0.5}
-    both = make_classifier(pretrainer=frozen, finetune="frozen", class_weight=weight_of)
-    product = make_classifier(pretrainer=frozen, finetune="frozen")
+    both = make.classifier(pretrainer=frozen, finetune="frozen", class_weight=weight_of)
+    product = make.classifier(pretrainer=frozen, finetune="frozen")
     both.fit(table, labels, sample_weight=weight)
     product.fit(table, labels, sample_weight=weight * [weight_of[name] for name in labels])
     np.testing.assert_allclose(both.predict_proba(table), product.predict_proba(table), atol=1e-6)
 
 
-def test_single_class_is_refused(table: pd.DataFrame, make_classifier: MakeClassifier) -> None:
+def test_single_class_is_refused(table: pd.DataFrame, make: Any) -> None:
     with pytest.raises(ValueError, match="1 class"):
-        make_classifier().fit(table, np.zeros(40, dtype=int))
+        make.classifier().fit(table, np.zeros(40, dtype=int))
 
 
-def test_class_of_one_row_is_kept(table: pd.DataFrame, make_classifier: MakeClassifier) -> None:
+def test_class_of_one_row_is_kept(table: pd.DataFrame, make: Any) -> None:
     y = np.array(["a"] * 20 + ["b"] * 19 + ["once"])
-    classifier = make_classifier().fit(table, y)
+    classifier = make.classifier().fit(table, y)
     assert list(classifier.classes_) == ["a", "b", "once"]
 
 
-def test_one_row_a_class_is_enough(
-    table: pd.DataFrame, frozen: Any, make_classifier: MakeClassifier
-) -> None:
+def test_one_row_a_class_is_enough(table: pd.DataFrame, frozen: Any, make: Any) -> None:
     y = np.arange(10)
     for pretrainer, finetune in ((None, "auto"), (frozen, "auto"), (frozen, "frozen")):
-        classifier = make_classifier(pretrainer=pretrainer, finetune=finetune)
+        classifier = make.classifier(pretrainer=pretrainer, finetune=finetune)
         assert np.isfinite(classifier.fit(table[:10], y).predict_proba(table)).all()
 
 
 def test_fractions_as_labels_are_refused(
-    table: pd.DataFrame, target: np.ndarray, make_classifier: MakeClassifier
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="Unknown label type"):
-        make_classifier().fit(table, target)
+        make.classifier().fit(table, target)
 
 
-def test_missing_label_is_refused(table: pd.DataFrame, make_classifier: MakeClassifier) -> None:
+def test_missing_label_is_refused(table: pd.DataFrame, make: Any) -> None:
     for y in ([1.0, np.nan] * 20, ["a", np.nan] * 20, ["a", None] * 20):
         with pytest.raises(ValueError, match=r"NaN|missing"):
-            make_classifier().fit(table, np.array(y, dtype=object))
+            make.classifier().fit(table, np.array(y, dtype=object))
 
 
 def test_class_weight_of_unknown_class_is_refused(
-    table: pd.DataFrame, labels: np.ndarray, make_classifier: MakeClassifier
+    table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="class_weight"):
-        make_classifier(class_weight="even").fit(table, labels)
+        make.classifier(class_weight="even").fit(table, labels)
     with pytest.raises(ValueError, match="not in class_weight"):
-        make_classifier(class_weight={"medium": 2.0}).fit(table, labels)
+        make.classifier(class_weight={"medium": 2.0}).fit(table, labels)

@@ -21,17 +21,14 @@ from torch import nn
 
 from tabimg import MultiModalPretrainer
 
-Make = Callable[..., MultiModalPretrainer]
-
-
 # --- outputs -------------------------------------------------------------------------------------
 
 
 def test_passthrough_appends_the_encoded_columns(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
-    plain = make_pretrainer().fit(frame)
-    both = make_pretrainer(passthrough=True).fit(frame)
+    plain = make.pretrainer().fit(frame)
+    both = make.pretrainer(passthrough=True).fit(frame)
     given = both.transform(table)
     np.testing.assert_array_equal(given[:, :8], plain.transform(table))
     np.testing.assert_array_equal(given[:, 8:], both.codec_.to_matrix(both.codec_.encode(table)))
@@ -42,10 +39,8 @@ def test_passthrough_appends_the_encoded_columns(
 
 
 @pytest.mark.parametrize("passthrough", [False, True])
-def test_set_output_gives_named_frames(
-    passthrough: bool, frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    pre = make_pretrainer(passthrough=passthrough).fit(frame)
+def test_set_output_gives_named_frames(passthrough: bool, frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(passthrough=passthrough).fit(frame)
     plain = pre.transform(frame)
     shuffled = frame[::-1]
     as_pandas = pre.set_output(transform="pandas").transform(shuffled)
@@ -84,12 +79,12 @@ def test_unseen_category_and_missing_cells_are_embedded(
     assert np.isfinite(fitted.transform(table.assign(support=None, pressure=None))).all()
 
 
-def test_transform_before_fit_is_refused(table: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_transform_before_fit_is_refused(table: pd.DataFrame, make: Any) -> None:
     for call in ("transform", "transform_images"):
         with pytest.raises(NotFittedError):
-            getattr(make_pretrainer(), call)(table)
+            getattr(make.pretrainer(), call)(table)
     with pytest.raises(NotFittedError):
-        make_pretrainer().get_feature_names_out()
+        make.pretrainer().get_feature_names_out()
 
 
 # --- photos --------------------------------------------------------------------------------------
@@ -108,9 +103,9 @@ def test_image_encoder_that_is_kept_embeds_photos(
 
 
 def test_image_encoder_that_is_not_kept_is_gone(
-    frame: pd.DataFrame, fitted: MultiModalPretrainer, make_pretrainer: Make
+    frame: pd.DataFrame, fitted: MultiModalPretrainer, make: Any
 ) -> None:
-    slim = make_pretrainer(keep_image_encoder=False).fit(frame)
+    slim = make.pretrainer(keep_image_encoder=False).fit(frame)
     np.testing.assert_array_equal(slim.transform(frame), fitted.transform(frame))
     assert not any(name.startswith("image_encoder") for name in slim.network_.arrays)
     assert len(pickle.dumps(slim)) < len(pickle.dumps(fitted))
@@ -118,8 +113,8 @@ def test_image_encoder_that_is_not_kept_is_gone(
         slim.transform_images(frame)
 
 
-def test_encoders_may_be_the_users_own(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    pre = make_pretrainer(image_encoder=pooled_convolution, tabular_encoder=lazy_encoder)
+def test_encoders_may_be_the_users_own(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(image_encoder=pooled_convolution, tabular_encoder=lazy_encoder)
     pre.fit(frame)
     assert pre.transform(frame).shape == (40, 5)
     assert pre.transform_images(frame).shape == (40, 3)
@@ -134,31 +129,29 @@ def lazy_encoder() -> nn.Module:
 
 
 def test_cache_dir_spares_the_second_decoding(
-    frame: pd.DataFrame, tmp_path: Path, make_pretrainer: Make
+    frame: pd.DataFrame, tmp_path: Path, make: Any
 ) -> None:
     copied = []
     for path in frame["photo"]:
         copied.append(tmp_path / Path(path).name)
         copied[-1].write_bytes(Path(path).read_bytes())
     X = frame.assign(photo=pd.Series([str(path) for path in copied], dtype=object))
-    first = make_pretrainer(cache_dir=tmp_path / "cache").fit(X)
+    first = make.pretrainer(cache_dir=tmp_path / "cache").fit(X)
     times = [(path, path.stat()) for path in copied]
     for path, stat in times:
         # Same size and time: what the cache goes by. The content could not be decoded.
         path.write_bytes(b"x" * stat.st_size)
 
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    second = make_pretrainer(cache_dir=tmp_path / "cache").fit(X)
+    second = make.pretrainer(cache_dir=tmp_path / "cache").fit(X)
     np.testing.assert_array_equal(second.transform(X), first.transform(X))
 
 
 # --- losses and history --------------------------------------------------------------------------
 
 
-def test_history_reports_both_terms_weighted_and_unweighted(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    pre = make_pretrainer(
+def test_history_reports_both_terms_weighted_and_unweighted(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(
         lambda_c=0.5, lambda_m=2.0, max_epochs=3, batch_size=8, validation_fraction=0.4
     ).fit(frame)
     assert [epoch["epoch"] for epoch in pre.history_] == [1, 2, 3]
@@ -178,14 +171,14 @@ def test_history_reports_both_terms_weighted_and_unweighted(
     ("params", "absent"), [({"lambda_c": 0}, "contrastive"), ({"lambda_m": 0}, "masked")]
 )
 def test_term_of_weight_zero_is_not_trained(
-    params: dict[str, float], absent: str, frame: pd.DataFrame, make_pretrainer: Make
+    params: dict[str, float], absent: str, frame: pd.DataFrame, make: Any
 ) -> None:
-    history = make_pretrainer(**params).fit(frame).history_
+    history = make.pretrainer(**params).fit(frame).history_
     assert f"train_{absent}" not in history[0]
 
 
-def test_pretraining_lowers_both_losses(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    pre = make_pretrainer(max_epochs=20, lr=1e-2, augmentation="none", validation_fraction=None)
+def test_pretraining_lowers_both_losses(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(max_epochs=20, lr=1e-2, augmentation="none", validation_fraction=None)
     # The columns are independent of each other: one that follows from another can be restored.
     history = pre.fit(frame.assign(half=frame["pressure"] / 2)).history_
     # An epoch masks few cells: the loss of a single one is a matter of chance.
@@ -195,10 +188,10 @@ def test_pretraining_lowers_both_losses(frame: pd.DataFrame, make_pretrainer: Ma
 
 
 def test_corruptions_train_different_encoders(
-    table: pd.DataFrame, frame: pd.DataFrame, make_pretrainer: Make
+    table: pd.DataFrame, frame: pd.DataFrame, make: Any
 ) -> None:
     embeddings = [
-        make_pretrainer(corruption=name).fit(frame).transform(table)
+        make.pretrainer(corruption=name).fit(frame).transform(table)
         for name in ("marginal", "mean", "zero", "token")
     ]
     for number, embedding in enumerate(embeddings):
@@ -208,28 +201,28 @@ def test_corruptions_train_different_encoders(
 
 
 def test_token_of_masked_cells_is_learned_for_every_numeric_column(
-    frame: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, make: Any
 ) -> None:
     fills = {}
     for name in ("marginal", "token"):
-        pretrainer = make_pretrainer(corruption=name, validation_fraction=None).fit(frame)
+        pretrainer = make.pretrainer(corruption=name, validation_fraction=None).fit(frame)
         fills[name] = pretrainer.network_.build().row_embedding.fill_value
     assert fills["marginal"] is None or len(fills["marginal"]) < len(fills["token"])
     assert (fills["token"] != 0).all()
 
 
-def test_divergence_is_told_with_epoch_and_term(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_divergence_is_told_with_epoch_and_term(frame: pd.DataFrame, make: Any) -> None:
     with pytest.raises(FloatingPointError, match=r"pre-training diverged in epoch \d+: .* is nan"):
-        make_pretrainer(lr=1e30, max_epochs=3).fit(frame)
+        make.pretrainer(lr=1e30, max_epochs=3).fit(frame)
 
 
 # --- going on and stopping -----------------------------------------------------------------------
 
 
 def test_warm_start_goes_on_from_the_last_weights(
-    frame: pd.DataFrame, make_pretrainer: Make, weights: Any
+    frame: pd.DataFrame, make: Any, weights: Any
 ) -> None:
-    pre = make_pretrainer(warm_start=True, max_epochs=8, lr=3e-3)
+    pre = make.pretrainer(warm_start=True, max_epochs=8, lr=3e-3)
     first = weights(pre.fit(frame))
     loss = pre.history_[-1]["train_loss"]
     second = weights(pre.fit(frame))
@@ -239,42 +232,36 @@ def test_warm_start_goes_on_from_the_last_weights(
     assert all(np.array_equal(cold[name], first[name]) for name in first)
 
 
-def test_warm_start_without_the_image_encoder_is_refused(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    pre = make_pretrainer(warm_start=True, keep_image_encoder=False).fit(frame)
+def test_warm_start_without_the_image_encoder_is_refused(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(warm_start=True, keep_image_encoder=False).fit(frame)
     with pytest.raises(ValueError, match="keep_image_encoder=True"):
         pre.fit(frame)
 
 
 def test_warm_start_without_an_image_encoder_and_with_image_paths_is_refused(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
-    pre = make_pretrainer(warm_start=True, image_column=None).fit(table)
+    pre = make.pretrainer(warm_start=True, image_column=None).fit(table)
     with pytest.raises(ValueError, match="warm_start cannot go on with photos"):
         pre.fit(table, image_paths=list(frame["photo"]))
 
 
-def test_time_limit_shortens_the_schedule(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    pre = make_pretrainer(max_epochs=1_000_000, time_limit=0.5, lr=1e-3).fit(frame)
+def test_time_limit_shortens_the_schedule(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(max_epochs=1_000_000, time_limit=0.5, lr=1e-3).fit(frame)
     assert 1 <= len(pre.history_) < 100_000
     assert pre.history_[-1]["lr"] < 5e-4
 
 
 def test_interrupted_fit_goes_on_from_its_checkpoint(
-    frame: pd.DataFrame,
-    tmp_path: Path,
-    make_pretrainer: Make,
-    weights: Any,
-    assert_equal_weights: Any,
+    frame: pd.DataFrame, tmp_path: Path, make: Any, weights: Any, assert_equal_weights: Any
 ) -> None:
     params = {"max_epochs": 5, "batch_size": 8, "validation_fraction": 0.4}
-    whole = make_pretrainer(**params).fit(frame)
+    whole = make.pretrainer(**params).fit(frame)
     with pytest.raises(RuntimeError, match="power cut"):
-        make_pretrainer(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params).fit(frame)
+        make.pretrainer(callbacks=[PowerCut()], checkpoint_dir=tmp_path, **params).fit(frame)
     assert any(tmp_path.iterdir())
     CountEpochs.numbers.clear()
-    resumed = make_pretrainer(callbacks=[CountEpochs()], checkpoint_dir=tmp_path, **params)
+    resumed = make.pretrainer(callbacks=[CountEpochs()], checkpoint_dir=tmp_path, **params)
     resumed.fit(frame)
     assert CountEpochs.numbers[-1] == 5
     assert len(CountEpochs.numbers) < 5
@@ -301,44 +288,40 @@ class PowerCut(Callback):
 # --- weights of rows, parameters, state ----------------------------------------------------------
 
 
-def test_sample_weight_changes_the_embedding(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    plain = make_pretrainer().fit(frame).transform(frame)
-    ones = make_pretrainer().fit(frame, sample_weight=np.ones(40)).transform(frame)
-    uneven = make_pretrainer().fit(frame, sample_weight=np.linspace(0, 3, 40)).transform(frame)
+def test_sample_weight_changes_the_embedding(frame: pd.DataFrame, make: Any) -> None:
+    plain = make.pretrainer().fit(frame).transform(frame)
+    ones = make.pretrainer().fit(frame, sample_weight=np.ones(40)).transform(frame)
+    uneven = make.pretrainer().fit(frame, sample_weight=np.linspace(0, 3, 40)).transform(frame)
     np.testing.assert_array_equal(ones, plain)
     assert not np.array_equal(uneven, plain)
     with pytest.raises(ValueError, match="sample_weight"):
-        make_pretrainer().fit(frame, sample_weight=-np.ones(40))
+        make.pretrainer().fit(frame, sample_weight=-np.ones(40))
 
 
-def test_target_is_ignored(frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make) -> None:
+def test_target_is_ignored(frame: pd.DataFrame, target: np.ndarray, make: Any) -> None:
     np.testing.assert_array_equal(
-        make_pretrainer().fit(frame, target).transform(frame),
-        make_pretrainer().fit(frame).transform(frame),
+        make.pretrainer().fit(frame, target).transform(frame),
+        make.pretrainer().fit(frame).transform(frame),
     )
 
 
-def test_fit_transform_equals_fit_then_transform(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
+def test_fit_transform_equals_fit_then_transform(frame: pd.DataFrame, make: Any) -> None:
     np.testing.assert_array_equal(
-        make_pretrainer().fit_transform(frame), make_pretrainer().fit(frame).transform(frame)
+        make.pretrainer().fit_transform(frame), make.pretrainer().fit(frame).transform(frame)
     )
 
 
-def test_parameters_stay_as_they_were_and_clone_is_unfitted(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    pre = make_pretrainer(augmentation={"flip": False}, callbacks=[CountEpochs()])
+def test_parameters_stay_as_they_were_and_clone_is_unfitted(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(augmentation={"flip": False}, callbacks=[CountEpochs()])
     before = {name: (id(value), repr(value)) for name, value in pre.get_params().items()}
     pre.fit(frame).transform(frame)
     assert {n: (id(v), repr(v)) for n, v in pre.get_params().items()} == before
     assert not hasattr(clone(pre), "network_")
 
 
-def test_fit_leaves_the_frame_as_it_was(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_fit_leaves_the_frame_as_it_was(frame: pd.DataFrame, make: Any) -> None:
     before = frame.copy(deep=True)
-    make_pretrainer().fit(frame).transform(frame)
+    make.pretrainer().fit(frame).transform(frame)
     pd.testing.assert_frame_equal(frame, before)
 
 
@@ -356,54 +339,54 @@ def test_copy_embeds_equally(
 # --- what a user may stumble over ----------------------------------------------------------------
 
 
-def test_batch_without_any_photo_embeds_as_nan(frame: pd.DataFrame, make_pretrainer: Make) -> None:
-    pre = make_pretrainer().fit(frame)
+def test_batch_without_any_photo_embeds_as_nan(frame: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer().fit(frame)
     embedded = pre.transform_images(frame[:3].assign(photo=None))
     assert embedded.shape == pre.transform_images(frame[:3]).shape
     assert np.isnan(embedded).all()
 
 
 def test_some_of_several_image_columns_may_be_absent_at_prediction(
-    frame: pd.DataFrame, table: pd.DataFrame, make_pretrainer: Make
+    frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
     both = frame.assign(second=frame["photo"])
-    pre = make_pretrainer(image_column=["photo", "second"]).fit(both)
+    pre = make.pretrainer(image_column=["photo", "second"]).fit(both)
     np.testing.assert_array_equal(pre.transform(frame), pre.transform(table))
     with pytest.raises(ValueError, match="image_column='second' is not a column of X"):
-        make_pretrainer(image_column=["photo", "second"]).fit(frame)
+        make.pretrainer(image_column=["photo", "second"]).fit(frame)
 
 
-def test_tuple_is_the_label_of_one_column(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_tuple_is_the_label_of_one_column(frame: pd.DataFrame, make: Any) -> None:
     under_headers = frame.set_axis(
         pd.MultiIndex.from_tuples([("all", name) for name in frame.columns]), axis=1
     )
-    pre = make_pretrainer(image_column=("all", "photo")).fit(under_headers)
+    pre = make.pretrainer(image_column=("all", "photo")).fit(under_headers)
     assert pre.n_features_in_ == frame.shape[1] - 1
     assert pre.network_.recipe.image is not None
 
 
-def test_lazy_frame_is_told_to_be_collected(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_lazy_frame_is_told_to_be_collected(frame: pd.DataFrame, make: Any) -> None:
     with pytest.raises(TypeError, match="collect"):
-        make_pretrainer().fit(pl.from_pandas(frame).lazy())
+        make.pretrainer().fit(pl.from_pandas(frame).lazy())
 
 
-def test_column_name_that_stands_twice_is_named(table: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_column_name_that_stands_twice_is_named(table: pd.DataFrame, make: Any) -> None:
     doubled = pd.concat([table, table[["pressure"]]], axis=1)
     with pytest.raises(ValueError, match="more than one column named 'pressure'"):
-        make_pretrainer(image_column=None).fit(doubled)
+        make.pretrainer(image_column=None).fit(doubled)
 
 
 @pytest.mark.parametrize("change", [{"embedding_dim": 4}, {"projection_dim": 4}])
 def test_warm_start_with_another_network_is_refused(
-    change: dict[str, int], frame: pd.DataFrame, make_pretrainer: Make
+    change: dict[str, int], frame: pd.DataFrame, make: Any
 ) -> None:
-    pre = make_pretrainer(warm_start=True).fit(frame)
+    pre = make.pretrainer(warm_start=True).fit(frame)
     with pytest.raises(ValueError, match="set them back"):
         pre.set_params(**change).fit(frame)
 
 
-def test_auto_epochs_are_what_is_trained(table: pd.DataFrame, make_pretrainer: Make) -> None:
-    pre = make_pretrainer(image_column=None, max_epochs="auto").fit(table)
+def test_auto_epochs_are_what_is_trained(table: pd.DataFrame, make: Any) -> None:
+    pre = make.pretrainer(image_column=None, max_epochs="auto").fit(table)
     assert len(pre.history_) == 100  # 40 rows
     with pytest.raises(TypeError, match="max_epochs"):
-        make_pretrainer(image_column=None, max_epochs="many").fit(table)
+        make.pretrainer(image_column=None, max_epochs="many").fit(table)

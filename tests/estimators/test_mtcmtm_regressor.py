@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,32 +9,27 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import DataConversionWarning
 
-from tabimg import MTCMTMRegressor
-
-MakeRegressor = Callable[..., MTCMTMRegressor]
 pytestmark = pytest.mark.usefixtures("few_folds")
 
 LOSSES = ["mse", "l1", "huber"]
 
 
-def test_target_shapes_come_back(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
-) -> None:
-    assert make_regressor().fit(table, target).predict(table).shape == (40,)
-    assert make_regressor().fit(table, list(target)).predict(table).shape == (40,)
+def test_target_shapes_come_back(table: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+    assert make.regressor().fit(table, target).predict(table).shape == (40,)
+    assert make.regressor().fit(table, list(target)).predict(table).shape == (40,)
     two = np.column_stack([target, -target])
-    assert make_regressor().fit(table, two).predict(table).shape == (40, 2)
-    assert make_regressor().fit(table, pd.DataFrame(two)).predict(table).shape == (40, 2)
+    assert make.regressor().fit(table, two).predict(table).shape == (40, 2)
+    assert make.regressor().fit(table, pd.DataFrame(two)).predict(table).shape == (40, 2)
     with pytest.warns(DataConversionWarning):
-        column = make_regressor().fit(table, target.reshape(-1, 1))
+        column = make.regressor().fit(table, target.reshape(-1, 1))
     assert column.predict(table).shape == (40,)
 
 
 def test_outputs_are_predicted_each_in_its_own_unit(
-    table: pd.DataFrame, target: np.ndarray, frozen: Any, make_regressor: MakeRegressor
+    table: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
 ) -> None:
     two = np.column_stack([target, 1e6 - 1e4 * target])
-    prediction = make_regressor(pretrainer=frozen, finetune="frozen").fit(table, two).predict(table)
+    prediction = make.regressor(pretrainer=frozen, finetune="frozen").fit(table, two).predict(table)
     for output in range(2):
         assert np.corrcoef(prediction[:, output], two[:, output])[0, 1] > 0.8
         assert prediction[:, output].mean() == pytest.approx(two[:, output].mean(), rel=1e-2)
@@ -50,9 +44,9 @@ def test_scale_and_shift_of_the_target_carry_over(
     table: pd.DataFrame,
     target: np.ndarray,
     frozen: Any,
-    make_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
-    regressor = make_regressor(pretrainer=frozen, finetune=finetune)
+    regressor = make.regressor(pretrainer=frozen, finetune=finetune)
     plain = regressor.fit(table, target).predict(table)
     scaled = regressor.fit(table, target * factor + shift).predict(table)
     np.testing.assert_allclose((scaled - shift) / factor, plain, rtol=1e-3)
@@ -60,19 +54,17 @@ def test_scale_and_shift_of_the_target_carry_over(
 
 @pytest.mark.parametrize("value", [0.0, 3.5, -1e12])
 def test_constant_target_is_predicted(
-    value: float, table: pd.DataFrame, frozen: Any, make_regressor: MakeRegressor
+    value: float, table: pd.DataFrame, frozen: Any, make: Any
 ) -> None:
     for params in ({}, {"pretrainer": frozen, "finetune": "frozen"}):
-        prediction = make_regressor(**params).fit(table, np.full(40, value)).predict(table)
+        prediction = make.regressor(**params).fit(table, np.full(40, value)).predict(table)
         # A net from scratch still holds noise of its standardised scale, 1.
         np.testing.assert_allclose(prediction, value, atol=0.0 if params else 1.0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_learns(
-    loss: str, table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
-) -> None:
-    regressor = make_regressor(
+def test_every_loss_learns(loss: str, table: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+    regressor = make.regressor(
         finetune="full", loss=loss, max_epochs=30, lr=1e-2, validation_fraction=None
     )
     prediction = regressor.fit(table, target).predict(table)
@@ -80,11 +72,9 @@ def test_every_loss_learns(
     assert regressor.history_[-1]["train_task"] < regressor.history_[0]["train_task"]
 
 
-def test_losses_differ(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
-) -> None:
+def test_losses_differ(table: pd.DataFrame, target: np.ndarray, make: Any) -> None:
     predictions = [
-        make_regressor(finetune="full", loss=loss, validation_fraction=None)
+        make.regressor(finetune="full", loss=loss, validation_fraction=None)
         .fit(table, target)
         .predict(table)
         for loss in LOSSES
@@ -94,20 +84,20 @@ def test_losses_differ(
 
 
 def test_target_that_is_no_finite_number_is_refused(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: MakeRegressor
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     for wrong in (np.nan, np.inf):
         y = target.copy()
         y[3] = wrong
         with pytest.raises(ValueError, match="y contains"):
-            make_regressor().fit(table, y)
+            make.regressor().fit(table, y)
     with pytest.raises(ValueError, match="MTCMTMClassifier"):
-        make_regressor().fit(table, ["much"] * 40)
+        make.regressor().fit(table, ["much"] * 40)
     with pytest.raises(ValueError, match=r"datetime64.*not numbers"):
-        make_regressor().fit(table, pd.date_range("2020", periods=40))
+        make.regressor().fit(table, pd.date_range("2020", periods=40))
     y = target.copy()
     y[5] = np.nan
     with pytest.raises(ValueError, match=r"1 of 40 rows have no target, the first is row 5.*Unlab"):
-        make_regressor().fit(table, y)
+        make.regressor().fit(table, y)
     with pytest.raises(ValueError, match="y"):
-        make_regressor().fit(table, None)
+        make.regressor().fit(table, None)

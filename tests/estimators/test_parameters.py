@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.estimators.parameters import auto_epochs
 
 TRAINING = {
@@ -89,12 +87,9 @@ def cases(values: dict[str, list[Any]]) -> list[Any]:
 
 @pytest.mark.parametrize(("name", "value"), cases(PRETRAINER))
 def test_pretrainer_refuses_value_by_name(
-    name: str,
-    value: Any,
-    frame: pd.DataFrame,
-    make_pretrainer: Callable[..., MultiModalPretrainer],
+    name: str, value: Any, frame: pd.DataFrame, make: Any
 ) -> None:
-    pre = make_pretrainer(**{name: value})
+    pre = make.pretrainer(**{name: value})
     with pytest.raises((ValueError, TypeError), match=name):
         pre.fit(frame)
     assert not hasattr(pre, "network_")
@@ -103,91 +98,66 @@ def test_pretrainer_refuses_value_by_name(
 @pytest.mark.parametrize("value", [LONG, [LONG], {LONG: LONG}], ids=["text", "list", "dict"])
 @pytest.mark.parametrize("name", sorted(LONG_TEXT_OF_PRETRAINER))
 def test_pretrainer_s_long_value_is_refused_in_few_words(
-    name: str,
-    value: Any,
-    frame: pd.DataFrame,
-    make_pretrainer: Callable[..., MultiModalPretrainer],
+    name: str, value: Any, frame: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=name) as raised:
-        make_pretrainer(**{name: value}).fit(frame)
+        make.pretrainer(**{name: value}).fit(frame)
     assert len(str(raised.value)) < 1000
 
 
 @pytest.mark.parametrize("value", [LONG, [LONG], (LONG,)], ids=["text", "list", "tuple"])
 @pytest.mark.parametrize("name", ["class_weight", "finetune", "head"])
 def test_classifier_s_long_value_is_refused_in_few_words(
-    name: str,
-    value: Any,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_classifier: Callable[..., MTCMTMClassifier],
+    name: str, value: Any, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     with pytest.raises((ValueError, TypeError)) as raised:
-        make_classifier(**{name: value}).fit(table, labels)
+        make.classifier(**{name: value}).fit(table, labels)
     assert len(str(raised.value)) < 1000
 
 
 @pytest.mark.parametrize(("name", "value"), cases({**FINETUNED, "loss": ["hinge", None]}))
 def test_regressor_refuses_value_by_name(
-    name: str,
-    value: Any,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Callable[..., MTCMTMRegressor],
+    name: str, value: Any, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(**{name: value})
+    regressor = make.regressor(**{name: value})
     with pytest.raises((ValueError, TypeError), match=name):
         regressor.fit(table, target)
     assert not hasattr(regressor, "members_")
 
 
 def test_fine_tunings_values_are_refused_before_the_pretraining(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    photo_log: Any,
-    make_pretrainer: Callable[..., MultiModalPretrainer],
-    make_regressor: Callable[..., MTCMTMRegressor],
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
 ) -> None:
-    pre = make_pretrainer(image_loader=photo_log.loader)
+    pre = make.pretrainer(image_loader=photo_log.loader)
     for name, wrong in FINETUNED.items():
         if name in ("random_state", "tabular_encoder", "embedding_dim"):
             continue
         with pytest.raises((ValueError, TypeError), match=name):
-            make_regressor(pretrainer=pre, **{name: wrong[0]}).fit(frame, target)
+            make.regressor(pretrainer=pre, **{name: wrong[0]}).fit(frame, target)
     assert photo_log.names() == []
 
 
 @pytest.mark.parametrize(("name", "value"), cases({"class_weight": ["even", 3]}))
 def test_classifier_refuses_value_by_name(
-    name: str,
-    value: Any,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_classifier: Callable[..., MTCMTMClassifier],
+    name: str, value: Any, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=name):
-        make_classifier(**{name: value}).fit(table, labels)
+        make.classifier(**{name: value}).fit(table, labels)
 
 
-def test_factory_that_returns_no_module_is_refused_by_name(
-    frame: pd.DataFrame, make_pretrainer: Callable[..., MultiModalPretrainer]
-) -> None:
+def test_factory_that_returns_no_module_is_refused_by_name(frame: pd.DataFrame, make: Any) -> None:
     for name in ("image_encoder", "tabular_encoder"):
         with pytest.raises(TypeError, match=f"{name} must return a torch module"):
-            make_pretrainer(**{name: dict}).fit(frame)
+            make.pretrainer(**{name: dict}).fit(frame)
 
 
-def test_nothing_to_learn_from_is_refused(
-    frame: pd.DataFrame, make_pretrainer: Callable[..., MultiModalPretrainer]
-) -> None:
+def test_nothing_to_learn_from_is_refused(frame: pd.DataFrame, make: Any) -> None:
     with pytest.raises(ValueError, match="lambda_c and lambda_m are both 0"):
-        make_pretrainer(lambda_c=0, lambda_m=0).fit(frame)
+        make.pretrainer(lambda_c=0, lambda_m=0).fit(frame)
 
 
-def test_values_are_not_looked_at_before_fit(
-    make_pretrainer: Callable[..., MultiModalPretrainer],
-) -> None:
-    assert make_pretrainer(mask_rate="some", lambda_c=-1).get_params()["mask_rate"] == "some"
+def test_values_are_not_looked_at_before_fit(make: Any) -> None:
+    assert make.pretrainer(mask_rate="some", lambda_c=-1).get_params()["mask_rate"] == "some"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 import tabimg
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
-
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
-MakeClassifier = Callable[..., MTCMTMClassifier]
+from tabimg import MultiModalPretrainer
 
 
 @pytest.mark.parametrize("finetune", ["frozen", "full", "gradual", "auto"])
@@ -31,12 +26,12 @@ def test_frozen_pretrainer_keeps_its_weights(
     table: pd.DataFrame,
     labels: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_classifier: MakeClassifier,
+    make: Any,
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
     before, embedding = weights(fitted), fitted.transform(table)
-    classifier = make_classifier(pretrainer=FrozenEstimator(fitted), finetune=finetune, lr=0.1)
+    classifier = make.classifier(pretrainer=FrozenEstimator(fitted), finetune=finetune, lr=0.1)
     classifier.fit(table, labels).predict(table)
     assert_equal_weights(weights(fitted), before)
     np.testing.assert_array_equal(fitted.transform(table), embedding)
@@ -51,9 +46,9 @@ def test_encoder_is_trained_unless_frozen(
     table: pd.DataFrame,
     labels: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_classifier: MakeClassifier,
+    make: Any,
 ) -> None:
-    classifier = make_classifier(
+    classifier = make.classifier(
         pretrainer=FrozenEstimator(fitted),
         finetune=finetune,
         validation_fraction=None,
@@ -68,17 +63,13 @@ def test_encoder_is_trained_unless_frozen(
 
 @pytest.mark.slow
 def test_saved_directory_is_searched_in_two_processes(
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    tmp_path: Path,
-    make_pretrainer: Make,
-    make_classifier: MakeClassifier,
+    table: pd.DataFrame, labels: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(table), 6))
     frame = table.assign(photo=pd.Series(list(vectors), dtype=object))
-    tabimg.save(make_pretrainer(image_encoder="resnet18").fit(frame), tmp_path / "saved")
+    tabimg.save(make.pretrainer(image_encoder="resnet18").fit(frame), tmp_path / "saved")
     search = GridSearchCV(
-        make_classifier(pretrainer=tmp_path / "saved", finetune="full"),
+        make.classifier(pretrainer=tmp_path / "saved", finetune="full"),
         {"lr": [1e-3, 1e-2], "head": ["embedding", "embedding+columns"]},
         cv=2,
         n_jobs=2,
@@ -92,13 +83,13 @@ def test_fitted_unfrozen_pretrainer_with_photos_is_refitted_with_a_warning(
     frame: pd.DataFrame,
     target: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_regressor: MakeRegressor,
+    make: Any,
     weights: Any,
     assert_equal_weights: Any,
 ) -> None:
     before = weights(fitted)
     with pytest.warns(UserWarning, match="FrozenEstimator"):
-        regressor = make_regressor(pretrainer=fitted, finetune="frozen").fit(
+        regressor = make.regressor(pretrainer=fitted, finetune="frozen").fit(
             frame[:20], target[:20]
         )
     assert regressor.pretrainer_ is not fitted
@@ -110,63 +101,60 @@ def test_fitted_unfrozen_pretrainer_without_photos_is_refused(
     table: pd.DataFrame,
     target: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_regressor: MakeRegressor,
+    make: Any,
 ) -> None:
     for X in (table, frame.assign(photo=None)):
         with pytest.raises(ValueError, match="FrozenEstimator"):
-            make_regressor(pretrainer=fitted).fit(X, target)
+            make.regressor(pretrainer=fitted).fit(X, target)
 
 
 def test_unfitted_pretrainer_without_its_photos_is_refused(
-    table: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(ValueError, match="image_column='photo' is not a column"):
-        make_regressor(pretrainer=make_pretrainer()).fit(table, target)
+        make.regressor(pretrainer=make.pretrainer()).fit(table, target)
 
 
 def test_pretrainer_of_another_type_is_refused(
-    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     for wrong in (PCA(), 3, MultiModalPretrainer):
         with pytest.raises(TypeError, match="pretrainer"):
-            make_regressor(pretrainer=wrong).fit(frame, target)
+            make.regressor(pretrainer=wrong).fit(frame, target)
     with pytest.raises(TypeError, match=r"FrozenEstimator\(...\) holds a PCA"):
-        make_regressor(pretrainer=FrozenEstimator(PCA())).fit(frame, target)
-    other = make_regressor(image_column="photo").fit(frame, target)
+        make.regressor(pretrainer=FrozenEstimator(PCA())).fit(frame, target)
+    other = make.regressor(image_column="photo").fit(frame, target)
     tabimg.save(other, tmp_path / "other")
     with pytest.raises(TypeError, match="holds a MTCMTMRegressor"):
-        make_regressor(pretrainer=tmp_path / "other").fit(frame, target)
+        make.regressor(pretrainer=tmp_path / "other").fit(frame, target)
 
 
 def test_frozen_pretrainer_that_was_never_fitted_is_refused(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     with pytest.raises(NotFittedError):
-        make_regressor(pretrainer=FrozenEstimator(make_pretrainer())).fit(frame, target)
+        make.regressor(pretrainer=FrozenEstimator(make.pretrainer())).fit(frame, target)
 
 
 def test_directory_that_does_not_exist_is_named(
-    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        make_regressor(pretrainer=tmp_path / "nowhere").fit(frame, target)
+        make.regressor(pretrainer=tmp_path / "nowhere").fit(frame, target)
 
 
 def test_pretrainer_parameter_stays_unfitted(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    pre = make_pretrainer()
-    make_regressor(pretrainer=pre, finetune="frozen").fit(frame, target)
+    pre = make.pretrainer()
+    make.regressor(pretrainer=pre, finetune="frozen").fit(frame, target)
     assert not hasattr(pre, "network_")
 
 
 def test_clone_of_estimator_with_frozen_pretrainer_keeps_the_weights(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    frozen: FrozenEstimator,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=frozen, finetune="frozen")
+    regressor = make.regressor(pretrainer=frozen, finetune="frozen")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         copied = clone(regressor).fit(frame, target)
@@ -176,40 +164,32 @@ def test_clone_of_estimator_with_frozen_pretrainer_keeps_the_weights(
 
 
 def test_memory_spares_the_second_pretraining(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     # The loader takes part in the cache's key, so it has to be a function that can be pickled.
     log = tmp_path / "reads"
-    pre = make_pretrainer(image_loader=_LoggingLoader(log))
+    pre = make.pretrainer(image_loader=_LoggingLoader(log))
     for memory in (str(tmp_path / "memory"), joblib.Memory(str(tmp_path / "memory"), verbose=0)):
         for lr in (1e-3, 1e-2):
-            make_regressor(pretrainer=pre, finetune="full", lr=lr, memory=memory).fit(frame, target)
+            make.regressor(pretrainer=pre, finetune="full", lr=lr, memory=memory).fit(frame, target)
     assert len(log.read_text().splitlines()) == 40
     other = clone(pre).set_params(lambda_c=0.5)
-    make_regressor(pretrainer=other, finetune="full", memory=str(tmp_path / "memory")).fit(
+    make.regressor(pretrainer=other, finetune="full", memory=str(tmp_path / "memory")).fit(
         frame, target
     )
     assert len(log.read_text().splitlines()) == 80
 
 
 def test_memory_notices_a_changed_photo(
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    tmp_path: Path,
-    make_pretrainer: Make,
-    make_regressor: MakeRegressor,
+    frame: pd.DataFrame, target: np.ndarray, tmp_path: Path, make: Any
 ) -> None:
     changing = tmp_path / "changing.png"
     changing.write_bytes(Path(frame["photo"][1]).read_bytes())
     cells = [str(changing), *frame["photo"][1:]]
     X = frame.assign(photo=pd.Series(cells, dtype=object))
     log = tmp_path / "reads"
-    pre = make_pretrainer(image_loader=_LoggingLoader(log))
-    regressor = make_regressor(pretrainer=pre, finetune="frozen", memory=str(tmp_path / "memory"))
+    pre = make.pretrainer(image_loader=_LoggingLoader(log))
+    regressor = make.regressor(pretrainer=pre, finetune="frozen", memory=str(tmp_path / "memory"))
     regressor.fit(X, target)
     regressor.fit(X, target)
     assert len(log.read_text().splitlines()) == 40

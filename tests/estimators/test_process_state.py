@@ -38,14 +38,7 @@ class DrawingEncoder(nn.Module):
 
 
 @pytest.fixture
-def fits(
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Callable[..., Any],
-    make_classifier: Callable[..., Any],
-    make_citab: Callable[..., Any],
-    make_citab_classifier: Callable[..., Any],
-) -> dict[str, Fit]:
+def fits(frame: pd.DataFrame, labels: np.ndarray, make: Any) -> dict[str, Fit]:
     """Every kind of training, tiny."""
     table = frame.drop(columns="photo")
 
@@ -54,23 +47,23 @@ def fits(
         return [pretrainer.transform(table), pretrainer.transform_images(frame)]
 
     def fused(seed: int) -> list[np.ndarray]:
-        model = make_classifier(pretrainer=make_pretrainer(random_state=None), random_state=seed)
+        model = make.classifier(pretrainer=make.pretrainer(random_state=None), random_state=seed)
         model.fit(frame, labels, unlabeled=Unlabeled(frame))
         return [model.predict_proba(table)]
 
     def both(seed: int) -> list[np.ndarray]:
-        model = make_citab_classifier(
-            pretrainer=make_citab(), predict_modality="both", finetune="full", random_state=seed
+        model = make.citab_classifier(
+            pretrainer=make.citab(), predict_modality="both", finetune="full", random_state=seed
         )
         return [model.fit(frame, labels).predict_proba(frame)]
 
     full = {"finetune": "full", "dropout": 0.3}
     return {
         "pretrainer": lambda s: embed(
-            make_pretrainer(image_encoder=DrawingEncoder, random_state=s)
+            make.pretrainer(image_encoder=DrawingEncoder, random_state=s)
         ),
         "full": lambda s: [
-            make_classifier(random_state=s, **full).fit(table, labels).predict_proba(table)
+            make.classifier(random_state=s, **full).fit(table, labels).predict_proba(table)
         ],
         "fused": fused,
         "citab": both,
@@ -133,15 +126,11 @@ def test_fit_in_a_thread_leaves_the_draws_of_another_alone(fits: dict[str, Fit])
 
 
 def test_default_dtype_set_after_fit_changes_no_prediction(
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Callable[..., Any],
-    make_classifier: Callable[..., Any],
-    float64: Callable[[], None],
+    frame: pd.DataFrame, labels: np.ndarray, make: Any, float64: Callable[[], None]
 ) -> None:
     pretrainer, model = (
-        make_pretrainer().fit(frame),
-        make_classifier().fit(frame[["width"]], labels),
+        make.pretrainer().fit(frame),
+        make.classifier().fit(frame[["width"]], labels),
     )
     stored = pickle.dumps((pretrainer, model))
 

@@ -9,7 +9,6 @@ import runpy
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,7 @@ import PIL.ImageFile
 import pytest
 import torch
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
-
-Make = Callable[..., MultiModalPretrainer]
-MakeRegressor = Callable[..., MTCMTMRegressor]
-MakeClassifier = Callable[..., MTCMTMClassifier]
+from tabimg import MultiModalPretrainer
 
 SCRIPT = """
 import pickle
@@ -79,20 +74,18 @@ def test_equal_random_state_gives_equal_bits_in_a_new_process(
     np.testing.assert_array_equal(probabilities, other_probabilities)
 
 
-def test_another_random_state_gives_other_weights(
-    frame: pd.DataFrame, make_pretrainer: Make
-) -> None:
-    first = make_pretrainer(random_state=0).fit(frame).transform(frame)
-    second = make_pretrainer(random_state=1).fit(frame).transform(frame)
+def test_another_random_state_gives_other_weights(frame: pd.DataFrame, make: Any) -> None:
+    first = make.pretrainer(random_state=0).fit(frame).transform(frame)
+    second = make.pretrainer(random_state=1).fit(frame).transform(frame)
     assert not np.allclose(first, second)
 
 
 def test_random_state_of_the_fused_estimator_seeds_an_unseeded_pretrainer(
-    frame: pd.DataFrame, target: np.ndarray, make_pretrainer: Make, make_regressor: MakeRegressor
+    frame: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    pre = make_pretrainer(random_state=None)
+    pre = make.pretrainer(random_state=None)
     predictions = [
-        make_regressor(pretrainer=pre, finetune="frozen", random_state=seed)
+        make.regressor(pretrainer=pre, finetune="frozen", random_state=seed)
         .fit(frame, target)
         .pretrainer_.transform(frame)
         for seed in (0, 0, 1)
@@ -108,16 +101,15 @@ def test_row_alone_and_in_any_batch_predicts_the_same_bits(
     target: np.ndarray,
     labels: np.ndarray,
     fitted: MultiModalPretrainer,
-    make_regressor: MakeRegressor,
-    make_classifier: MakeClassifier,
+    make: Any,
 ) -> None:
     numbers = np.random.default_rng(n_columns).standard_normal((200, n_columns))
     targets = np.c_[target, target**2, -target]
     many = pd.concat([frame.drop(columns="photo")] * 5, ignore_index=True)
     for method, rows in (
         (fitted.transform, many),
-        (make_regressor().fit(numbers[:40], targets).predict, numbers),
-        (make_classifier(finetune="full").fit(numbers[:40], labels).predict_proba, numbers),
+        (make.regressor().fit(numbers[:40], targets).predict, numbers),
+        (make.classifier(finetune="full").fit(numbers[:40], labels).predict_proba, numbers),
     ):
         together = method(rows)
         for row in (0, 3, 39, 63, 64, 199):
@@ -148,10 +140,10 @@ def global_state() -> dict[str, Any]:
 
 
 def test_fit_and_predict_touch_no_global_state(
-    frame: pd.DataFrame, labels: np.ndarray, make_pretrainer: Make, make_classifier: MakeClassifier
+    frame: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     before = global_state()
-    classifier = make_classifier(pretrainer=make_pretrainer(), n_members=2)
+    classifier = make.classifier(pretrainer=make.pretrainer(), n_members=2)
     classifier.fit(frame, labels).predict(frame)
     classifier.pretrainer_.transform(frame)
     classifier.pretrainer_.transform_images(frame)
@@ -160,20 +152,20 @@ def test_fit_and_predict_touch_no_global_state(
 
 
 def test_fit_and_predict_leave_another_number_of_threads_as_it_was(
-    table: pd.DataFrame, labels: np.ndarray, make_classifier: MakeClassifier
+    table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     outside = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        make_classifier().fit(table, labels).predict(table)
+        make.classifier().fit(table, labels).predict(table)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(outside)
 
 
-def test_failed_fit_touches_no_global_state(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_failed_fit_touches_no_global_state(frame: pd.DataFrame, make: Any) -> None:
     before = global_state()
     with pytest.raises(FloatingPointError, match="pre-training diverged in epoch 1"):
-        make_pretrainer(lr=1e30, max_epochs=3).fit(frame)
+        make.pretrainer(lr=1e30, max_epochs=3).fit(frame)
     after = global_state()
     assert [name for name in before if before[name] != after[name]] == []

@@ -61,23 +61,23 @@ def categories_of(fitted: Any) -> dict[Any, list[str]]:
     ],
     ids=lambda value: f"{type(value).__module__}.{type(value).__name__}",
 )
-@pytest.mark.parametrize("make", FITS)
+@pytest.mark.parametrize("make_one", FITS)
 def test_declared_column_holds_categories(
-    make: Callable[..., Any], declared: Any, homes: pd.DataFrame
+    make_one: Callable[..., Any], declared: Any, homes: pd.DataFrame
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fitted = make(categorical_features=declared).fit(homes, np.arange(30) % 2)
+        fitted = make_one(categorical_features=declared).fit(homes, np.arange(30) % 2)
     assert categories_of(fitted) == {"zip": ["1234", "4321", "9999"]}
 
 
 @pytest.mark.parametrize("declared", [None, "from_dtype", []])
-@pytest.mark.parametrize("make", FITS)
+@pytest.mark.parametrize("make_one", FITS)
 def test_code_that_is_not_declared_is_a_number_with_a_hint(
-    make: Callable[..., Any], declared: Any, homes: pd.DataFrame
+    make_one: Callable[..., Any], declared: Any, homes: pd.DataFrame
 ) -> None:
     with pytest.warns(UserWarning, match=r"column 'zip'.*categorical_features=\['zip'\]") as seen:
-        fitted = make(categorical_features=declared).fit(homes, np.arange(30) % 2)
+        fitted = make_one(categorical_features=declared).fit(homes, np.arange(30) % 2)
     assert len(seen) == 1
     assert categories_of(fitted) == {}
 
@@ -134,16 +134,16 @@ def test_equal_numbers_are_one_category_in_every_type(homes: pd.DataFrame, tmp_p
         (3, TypeError, "list of column names"),
     ],
 )
-@pytest.mark.parametrize("make", FITS)
+@pytest.mark.parametrize("make_one", FITS)
 def test_column_that_is_not_there_is_refused(
-    make: Callable[..., Any],
+    make_one: Callable[..., Any],
     declared: Any,
     error: type[Exception],
     words: str,
     homes: pd.DataFrame,
 ) -> None:
     with pytest.raises(error, match=words):
-        make(categorical_features=declared).fit(homes, np.arange(30) % 2)
+        make_one(categorical_features=declared).fit(homes, np.arange(30) % 2)
 
 
 def test_positions_of_many_columns_give_a_short_message() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from tabimg import CITabPretrainer
 from tabimg.estimators.cohort_material import own_columns
 from tabimg.inputs.cohort_names import CohortColumn
 from tabimg.inputs.cohorts import split
 from tabimg.inputs.image_roots import UNNAMED, image_root_of
 
-Make = Callable[..., CITabPretrainer]
 Frames = dict[str, pd.DataFrame]
 
 

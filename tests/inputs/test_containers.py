@@ -19,7 +19,6 @@ from tabimg.evaluation.data import read_data
 from tabimg.inputs.containers import as_container, as_image_cells
 from tabimg.inputs.frames import as_column_list
 
-Make = Callable[..., Any]
 Frames = dict[str, pd.DataFrame]
 
 
@@ -31,21 +30,17 @@ def arrow(frame: pd.DataFrame) -> pa.Table:
 
 
 def test_pyarrow_tables_give_what_pandas_frames_give(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Make,
-    make_classifier: Make,
+    frame: pd.DataFrame, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    expected = make_pretrainer().fit(frame[:30], unlabeled=Unlabeled(frame[30:]))
-    found = make_pretrainer().fit(arrow(frame[:30]), unlabeled=Unlabeled(arrow(frame[30:])))
+    expected = make.pretrainer().fit(frame[:30], unlabeled=Unlabeled(frame[30:]))
+    found = make.pretrainer().fit(arrow(frame[:30]), unlabeled=Unlabeled(arrow(frame[30:])))
     np.testing.assert_array_equal(found.transform(arrow(table)), expected.transform(table))
     photos = found.transform_images(arrow(frame))
     np.testing.assert_array_equal(photos, expected.transform_images(frame))
     column = arrow(frame)["photo"]
     np.testing.assert_array_equal(found.transform_images(column), photos)
 
-    classifier = make_classifier(finetune="full")
+    classifier = make.classifier(finetune="full")
     by_pandas = classifier.fit(table, labels).predict_proba(table)
     batch = arrow(table).to_batches()[0]
     by_arrow = classifier.fit(arrow(table), pa.array(labels)).predict_proba(batch)
@@ -56,31 +51,26 @@ def test_pyarrow_tables_give_what_pandas_frames_give(
 
 @pytest.mark.filterwarnings("ignore:A column-vector y")
 def test_pyarrow_table_of_one_column_is_a_target(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Make,
-    make_classifier: Make,
-    make_regressor: Make,
+    frame: pd.DataFrame, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     column = pd.DataFrame({"y": pd.factorize(labels)[0]})
-    for make in (make_classifier, make_regressor):
-        estimator = make(finetune="full", max_epochs=1)
+    for make_one in (make.classifier, make.regressor):
+        estimator = make_one(finetune="full", max_epochs=1)
         expected = estimator.fit(table, column).predict(table)
         for y in (arrow(column), arrow(column).to_batches()[0]):
             np.testing.assert_array_equal(estimator.fit(table, y).predict(table), expected)
             assert estimator.score(table, y) == estimator.score(table, column)
-    make_pretrainer().fit(frame, arrow(column))
+    make.pretrainer().fit(frame, arrow(column))
 
 
 def test_cells_behind_a_mask_are_missing(
-    labels: np.ndarray, frame: pd.DataFrame, make_classifier: Make, make_pretrainer: Make
+    labels: np.ndarray, frame: pd.DataFrame, make: Any
 ) -> None:
     rows = np.random.default_rng(0).normal(size=(len(labels), 2))
     mask = rows > 1
     holes = np.where(mask, np.nan, rows)
     masked = np.ma.array(np.where(mask, 1e8, rows), mask=mask)
-    classifier = make_classifier(finetune="full", max_epochs=1)
+    classifier = make.classifier(finetune="full", max_epochs=1)
     expected = classifier.fit(holes, labels).predict_proba(holes)
     np.testing.assert_array_equal(classifier.predict_proba(masked), expected)
     found = classifier.fit(masked, labels).predict_proba(holes)
@@ -90,22 +80,22 @@ def test_cells_behind_a_mask_are_missing(
 
 
 def test_pyarrow_cohorts_give_what_pandas_cohorts_give(
-    cohorts: Frames, labels: np.ndarray, make_citab: Make, make_citab_classifier: Make
+    cohorts: Frames, labels: np.ndarray, make: Any
 ) -> None:
     tables = {name: arrow(frame) for name, frame in cohorts.items()}
-    expected = make_citab().fit(cohorts).transform(cohorts)
-    pretrainer = make_citab().fit(tables)
+    expected = make.citab().fit(cohorts).transform(cohorts)
+    pretrainer = make.citab().fit(tables)
     np.testing.assert_array_equal(pretrainer.transform(tables), expected)
-    classifier = make_citab_classifier(finetune="full", pretrainer=None)
+    classifier = make.citab_classifier(finetune="full", pretrainer=None)
     table = cohorts["north"].drop(columns="photo")
     by_pandas = classifier.fit(table, labels[:24]).predict_proba(table)
     by_arrow = classifier.fit(arrow(table), labels[:24]).predict_proba(arrow(table))
     np.testing.assert_array_equal(by_arrow, by_pandas)
 
 
-def test_pyarrow_lists_of_photos_are_lists(frame: pd.DataFrame, make_pretrainer: Make) -> None:
+def test_pyarrow_lists_of_photos_are_lists(frame: pd.DataFrame, make: Any) -> None:
     several = frame.assign(photo=[[path, path] for path in frame["photo"]])
-    images = make_pretrainer()._images_of(arrow(several))
+    images = make.pretrainer()._images_of(arrow(several))
     assert images.counts.tolist() == [2] * 40
     assert images.sources == list(frame["photo"])
 
@@ -121,15 +111,13 @@ def test_studies_take_pyarrow_tables(frame: pd.DataFrame, target: np.ndarray) ->
 
 
 @pytest.mark.parametrize("X", ["cars.csv", Path("cars.csv"), b"a,b"])
-def test_path_of_a_table_is_told_to_be_read(
-    X: object, labels: np.ndarray, make_pretrainer: Make, make_citab: Make, make_classifier: Make
-) -> None:
+def test_path_of_a_table_is_told_to_be_read(X: object, labels: np.ndarray, make: Any) -> None:
     calls: list[Callable[[], object]] = [
-        lambda: make_pretrainer(image_column=None).fit(X),
-        lambda: make_citab(image_column=None).fit(X),
-        lambda: make_classifier().fit(X, labels),
+        lambda: make.pretrainer(image_column=None).fit(X),
+        lambda: make.citab(image_column=None).fit(X),
+        lambda: make.classifier().fit(X, labels),
         lambda: Unlabeled(X),
-        lambda: make_citab().fit({"north": X}),
+        lambda: make.citab().fit({"north": X}),
     ]
     for call in calls:
         with pytest.raises(TypeError, match=r"takes the rows themselves.*pandas\.read_csv"):
@@ -171,13 +159,9 @@ def test_image_paths_that_do_not_fit_are_refused(
 
 
 def test_generator_of_image_paths_serves_pretraining_and_fine_tuning(
-    frame: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_pretrainer: Make,
-    make_regressor: Make,
+    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(pretrainer=make_pretrainer(image_column=None), finetune="frozen")
+    regressor = make.regressor(pretrainer=make.pretrainer(image_column=None), finetune="frozen")
     regressor.fit(table, target, image_paths=(path for path in frame["photo"]))
     assert regressor.pretrainer_.network_.recipe.image is not None
 
@@ -211,18 +195,13 @@ def test_column_lists_are_made_of_what_names_columns(given: Any, expected: list[
     "columns", [np.array(["photo"]), pl.Series(["photo"]), pa.array(["photo"])], ids=type
 )
 def test_estimators_take_image_columns_as_an_array(
-    columns: Any,
-    frame: pd.DataFrame,
-    labels: np.ndarray,
-    make_pretrainer: Make,
-    make_citab: Make,
-    make_classifier: Make,
+    columns: Any, frame: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    expected = make_pretrainer().fit(frame)
-    found = make_pretrainer(image_column=columns).fit(frame)
+    expected = make.pretrainer().fit(frame)
+    found = make.pretrainer(image_column=columns).fit(frame)
     np.testing.assert_array_equal(found.transform_images(frame), expected.transform_images(frame))
-    assert make_citab(image_column=columns)._images_of(frame).has_image.all()
-    fused = make_classifier(image_column=columns, finetune="full", pretrainer=clone(found))
+    assert make.citab(image_column=columns)._images_of(frame).has_image.all()
+    fused = make.classifier(image_column=columns, finetune="full", pretrainer=clone(found))
     assert list(fused.fit(frame, labels).feature_names_in_) == ["width", "pressure", "support"]
 
 
@@ -238,14 +217,9 @@ def test_estimators_take_image_columns_as_an_array(
     ids=["dict", "Series", "list", "set", "complex"],
 )
 def test_what_is_no_table_is_refused_in_few_words(
-    X: Any,
-    error: type[Exception],
-    words: str,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make_classifier: Make,
+    X: Any, error: type[Exception], words: str, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
-    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, labels)
+    classifier = make.classifier(finetune="full", max_epochs=1).fit(table, labels)
     for call in (lambda: classifier.fit(X, labels), lambda: classifier.predict(X)):
         with pytest.raises(error, match=words) as caught:
             call()
@@ -254,9 +228,9 @@ def test_what_is_no_table_is_refused_in_few_words(
 
 @pytest.mark.parametrize("y", [{"a": [1] * 100_000}, set(range(100_000)), ["z" * 100_000] * 9])
 def test_what_is_no_target_is_refused_in_few_words(
-    y: Any, table: pd.DataFrame, target: np.ndarray, make_regressor: Make
+    y: Any, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(finetune="full", max_epochs=1).fit(table, target)
+    regressor = make.regressor(finetune="full", max_epochs=1).fit(table, target)
     weighted = {"sample_weight": y}
     calls = [lambda: regressor.fit(table, target, **weighted), lambda: regressor.score(table, y)]
     for call in calls:
@@ -265,27 +239,25 @@ def test_what_is_no_target_is_refused_in_few_words(
         assert len(str(caught.value)) < 1000
 
 
-def test_long_names_of_columns_are_cut(
-    table: pd.DataFrame, labels: np.ndarray, make_classifier: Make, make_pretrainer: Make
-) -> None:
+def test_long_names_of_columns_are_cut(table: pd.DataFrame, labels: np.ndarray, make: Any) -> None:
     long = {column: f"{column}{'n' * 100_000}" for column in table.columns}
-    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, labels)
+    classifier = make.classifier(finetune="full", max_epochs=1).fit(table, labels)
     with pytest.raises(ValueError, match="Feature names unseen at fit time") as caught:
         classifier.predict(table.rename(columns=long))
     assert len(str(caught.value)) < 1000
     with pytest.raises(ValueError, match="is not a column of X") as caught:
-        make_pretrainer(image_column="photo").fit(table.rename(columns=long))
+        make.pretrainer(image_column="photo").fit(table.rename(columns=long))
     assert len(str(caught.value)) < 1000
 
 
-def test_wrong_columns_are_told_in_bounded_words(make_pretrainer: Make) -> None:
+def test_wrong_columns_are_told_in_bounded_words(make: Any) -> None:
     wide = pd.DataFrame(np.zeros((4, 3000)), columns=[f"column {i}" for i in range(3000)])
     with pytest.raises(ValueError, match=r"and 2980 more") as caught:
-        make_pretrainer(image_column="photo").fit(wide)
+        make.pretrainer(image_column="photo").fit(wide)
     assert len(str(caught.value)) < 600
     two_levels = pd.DataFrame({("photo", "path"): ["a.jpg"], ("size", "cm"): [1.0]})
     with pytest.raises(ValueError, match=r"Did you mean \('photo', 'path'\)"):
-        make_pretrainer(image_column="photo").fit(two_levels)
+        make.pretrainer(image_column="photo").fit(two_levels)
     flat = pd.DataFrame({"front": ["a.jpg"], "side": ["b.jpg"], "x": [1.0]})
     with pytest.raises(ValueError, match=r"A tuple is one label.*\['front', 'side'\]"):
-        make_pretrainer(image_column=("front", "side")).fit(flat)
+        make.pretrainer(image_column=("front", "side")).fit(flat)

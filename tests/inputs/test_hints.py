@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,13 @@ from tabimg import CITabPretrainer, MTCMTMRegressor, MultiModalPretrainer
 
 
 def test_dates_and_dirty_numbers_that_arrive_as_text_are_named_once(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: Callable[..., MTCMTMRegressor]
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     table["measured"] = pd.date_range("2020", periods=40).strftime("%Y-%m-%d")
     table["dose"] = ["?", *(f"{dose}.5" for dose in range(39))]
     small = {"pretrainer": MultiModalPretrainer(max_epochs=1, embedding_dim=8)}
     with pytest.warns(UserWarning) as seen:
-        make_regressor(**small).fit(table, target)
+        make.regressor(**small).fit(table, target)
     messages = [str(warning.message) for warning in seen]
     assert len(messages) == 2
     assert any("'measured'" in m and "dates as text" in m for m in messages)
@@ -29,10 +29,10 @@ def test_dates_and_dirty_numbers_that_arrive_as_text_are_named_once(
 
 
 def test_column_spelled_in_another_way_at_prediction_is_named(
-    table: pd.DataFrame, target: np.ndarray, make_regressor: Callable[..., MTCMTMRegressor]
+    table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     table["zip"] = ["01234", "04321"] * 20
-    regressor = make_regressor(pretrainer=None).fit(table, target)
+    regressor = make.regressor(pretrainer=None).fit(table, target)
     with pytest.warns(UserWarning, match="no category of column 'zip' was seen in training"):
         regressor.predict(table.astype({"zip": int}))
     gaps = table["zip"].where(table.index % 10 > 0, None)
@@ -47,10 +47,7 @@ def test_column_spelled_in_another_way_at_prediction_is_named(
 @pytest.mark.filterwarnings("ignore:A column-vector y")
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_target_left_among_the_columns_is_named(
-    library: str,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Callable[..., MTCMTMRegressor],
+    library: str, table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     X, y = table.assign(price=target), pd.Series(target, name="price")
     if library == "polars":
@@ -58,7 +55,7 @@ def test_target_left_among_the_columns_is_named(
     elif library == "pyarrow":
         X, y = pa.Table.from_pandas(X), pa.table({"price": target})
     with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
-        make_regressor(finetune="full", max_epochs=1).fit(X, y)
+        make.regressor(finetune="full", max_epochs=1).fit(X, y)
     with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
         MultiModalPretrainer(max_epochs=1, embedding_dim=8, tabular_encoder="mlp").fit(X, y)
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 
 import tabimg
-from tabimg import MTCMTMClassifier, MTCMTMRegressor
 from tabimg.inputs.target_types import plain_target
 
 CODES = np.arange(40) % 2
@@ -86,19 +85,17 @@ def test_text_labels_are_plain_strings(y: Any) -> None:
 
 
 @pytest.mark.skipif(np.__version__ < "2", reason="numpy 1 has no StringDType")
-def test_texts_of_numpys_own_dtype_are_labels(
-    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
-) -> None:
+def test_texts_of_numpys_own_dtype_are_labels(table: pd.DataFrame, make: Any) -> None:
     dtype = np.dtypes.StringDType(na_object=None)
     assert plain_target(np.array(WORDS, dtype=dtype)).tolist() == WORDS.tolist()
     with pytest.raises(ValueError, match="1 of 40 rows have no target, the first is row 2"):
-        make_classifier().fit(table, np.array([*WORDS[:2], None, *WORDS[3:]], dtype=dtype))
+        make.classifier().fit(table, np.array([*WORDS[:2], None, *WORDS[3:]], dtype=dtype))
 
 
 def test_predictions_equal_the_members_of_an_enum_that_are_text(
-    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
+    table: pd.DataFrame, make: Any
 ) -> None:
-    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, ANSWERS)
+    classifier = make.classifier(finetune="full", max_epochs=1).fit(table, ANSWERS)
     assert classifier.classes_.tolist() == ["no", "yes"]
     right = [
         label == given for label, given in zip(classifier.predict(table), ANSWERS, strict=True)
@@ -124,45 +121,36 @@ def test_whole_numbers_up_to_64_bits_are_told_apart(
     ],
 )
 def test_numbers_that_float64_cannot_tell_apart_are_no_labels(
-    y: Any,
-    words: str,
-    table: pd.DataFrame,
-    make_classifier: Callable[..., MTCMTMClassifier],
+    y: Any, words: str, table: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        make_classifier().fit(table, y)
+        make.classifier().fit(table, y)
 
 
 @pytest.mark.parametrize(
     "values", [CODES, WORDS, CODES * 1.0, CODES == 1, np.stack([CODES, CODES], axis=1) * 1.0]
 )
 def test_target_behind_a_mask_is_missing(
-    values: np.ndarray,
-    table: pd.DataFrame,
-    make_classifier: Callable[..., MTCMTMClassifier],
-    make_regressor: Callable[..., MTCMTMRegressor],
+    values: np.ndarray, table: pd.DataFrame, make: Any
 ) -> None:
     mask = np.zeros(values.shape, dtype=bool)
     mask[5], mask.flat[-1] = True, True
     masked = np.ma.array(values, mask=mask)
-    for make in (make_classifier, make_regressor):
+    for make_one in (make.classifier, make.regressor):
         with pytest.raises(ValueError, match="2 of 40 rows have no target, the first is row 5"):
-            make().fit(table, masked)
-        fitted = make(finetune="full", max_epochs=1).fit(table, CODES)
+            make_one().fit(table, masked)
+        fitted = make_one(finetune="full", max_epochs=1).fit(table, CODES)
         with pytest.raises(ValueError, match="2 of 40 rows have no target, the first is row 5"):
             fitted.score(table, masked)
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "boolean"])
 def test_classes_and_predictions_keep_their_type_through_saving(
-    dtype: str,
-    table: pd.DataFrame,
-    make_classifier: Callable[..., MTCMTMClassifier],
-    tmp_path: Any,
+    dtype: str, table: pd.DataFrame, make: Any, tmp_path: Any
 ) -> None:
     y = pd.Series(CODES == 1).astype(dtype)
     kind = {"Int64": np.int64, "boolean": np.bool_}[dtype]
-    classifier = make_classifier(finetune="full", max_epochs=1).fit(table, y)
+    classifier = make.classifier(finetune="full", max_epochs=1).fit(table, y)
     tabimg.save(classifier, tmp_path / "model")
     for fitted in (classifier, tabimg.load(tmp_path / "model")):
         assert fitted.classes_.dtype == fitted.predict(table).dtype == kind
@@ -188,13 +176,10 @@ def test_classes_and_predictions_keep_their_type_through_saving(
     ],
 )
 def test_labels_that_are_none_are_refused(
-    y: Any,
-    words: str,
-    table: pd.DataFrame,
-    make_classifier: Callable[..., MTCMTMClassifier],
+    y: Any, words: str, table: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        make_classifier().fit(table, y)
+        make.classifier().fit(table, y)
 
 
 def numbers_but_in_row_5(value: Any) -> list[Any]:
@@ -221,13 +206,10 @@ def numbers_but_in_row_5(value: Any) -> list[Any]:
     ids=lambda value: str(value)[:12],
 )
 def test_number_that_cannot_be_learned_is_named(
-    value: Any,
-    words: str,
-    table: pd.DataFrame,
-    make_regressor: Callable[..., MTCMTMRegressor],
+    value: Any, words: str, table: pd.DataFrame, make: Any
 ) -> None:
     with pytest.raises(ValueError, match=words) as raised:
-        make_regressor().fit(table, np.array(numbers_but_in_row_5(value), dtype=object))
+        make.regressor().fit(table, np.array(numbers_but_in_row_5(value), dtype=object))
     assert len(str(raised.value)) < 400
 
 
@@ -235,58 +217,43 @@ def test_number_that_cannot_be_learned_is_named(
     ("finetune", "loss"), [("full", "l1"), ("frozen", "mse"), ("gradual", "huber"), ("auto", "mse")]
 )
 def test_largest_target_is_predicted_finitely(
-    finetune: str,
-    loss: str,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    frozen: Any,
-    make_regressor: Callable[..., MTCMTMRegressor],
+    finetune: str, loss: str, table: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
 ) -> None:
     large = target / np.abs(target).max() * 1e150
-    regressor = make_regressor(pretrainer=frozen, finetune=finetune, loss=loss, max_epochs=1)
+    regressor = make.regressor(pretrainer=frozen, finetune=finetune, loss=loss, max_epochs=1)
     assert np.isfinite(regressor.fit(table, large).predict(table)).all()
 
 
-def test_raw_bytes_are_no_target(
-    table: pd.DataFrame, make_classifier: Callable[..., MTCMTMClassifier]
-) -> None:
+def test_raw_bytes_are_no_target(table: pd.DataFrame, make: Any) -> None:
     with pytest.raises(TypeError, match="y holds raw bytes"):
-        make_classifier().fit(table, np.array([b"a", b"b"] * 20, dtype="V1"))
+        make.classifier().fit(table, np.array([b"a", b"b"] * 20, dtype="V1"))
 
 
-def test_stray_text_among_bools_is_named(
-    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
-) -> None:
+def test_stray_text_among_bools_is_named(table: pd.DataFrame, make: Any) -> None:
     y = (CODES == 1).astype(object)
     y[:] = list(CODES == 1)  # numpy's bools, which are no numbers of Python
     y[7] = "?"
     with pytest.raises(ValueError, match=r"such as '\?' in row 7: they are not numbers"):
-        make_regressor().fit(table, y)
+        make.regressor().fit(table, y)
 
 
-def test_complex_target_is_refused_in_few_words(
-    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
-) -> None:
+def test_complex_target_is_refused_in_few_words(table: pd.DataFrame, make: Any) -> None:
     table = pd.concat([table] * 24, ignore_index=True)
     with pytest.raises(ValueError, match="such as 0j in row 0") as raised:
-        make_regressor().fit(table, np.arange(len(table)) * 1j)
+        make.regressor().fit(table, np.arange(len(table)) * 1j)
     assert len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize("dtype", [object, str, "string"])
-def test_numbers_as_text_are_no_numbers(
-    dtype: Any, table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
-) -> None:
+def test_numbers_as_text_are_no_numbers(dtype: Any, table: pd.DataFrame, make: Any) -> None:
     y = pd.Series([f"{row}.5" for row in range(40)], dtype=dtype)
     with pytest.raises(ValueError, match=r"'0.5' in row 0.*not numbers"):
-        make_regressor().fit(table, y)
+        make.regressor().fit(table, y)
 
 
-def test_bools_become_numbers_with_a_warning(
-    table: pd.DataFrame, make_regressor: Callable[..., MTCMTMRegressor]
-) -> None:
+def test_bools_become_numbers_with_a_warning(table: pd.DataFrame, make: Any) -> None:
     with pytest.warns(UserWarning, match="y holds bools.*0 and 1.*MTCMTMClassifier"):
-        make_regressor(finetune="full", max_epochs=1).fit(table, CODES == 1)
+        make.regressor(finetune="full", max_epochs=1).fit(table, CODES == 1)
 
 
 @pytest.mark.parametrize(
@@ -300,12 +267,9 @@ def test_bools_become_numbers_with_a_warning(
     ],
 )
 def test_other_numbers_give_the_same_predictions(
-    convert: Callable[[np.ndarray], Any],
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make_regressor: Callable[..., MTCMTMRegressor],
+    convert: Callable[[np.ndarray], Any], table: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
-    regressor = make_regressor(finetune="full", max_epochs=1)
+    regressor = make.regressor(finetune="full", max_epochs=1)
     plain = regressor.fit(table, target).predict(table)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
