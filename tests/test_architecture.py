@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: who may import whom, file sizes, public names."""
+"""The house rules that a reader relies on: who may import whom, sizes, names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ import pytest
 import tabimg
 
 PACKAGE = Path(tabimg.__file__).parent
+TESTS = Path(__file__).parent
 MAX_LINES = 600
+MAX_LINES_OF_TESTS = 600
 MAX_PUBLIC_NAMES = 15
+MAX_FIXTURES = 4
+MIN_WORDS = 4
 
 # A room is a folder or a file directly under the package. It may import itself, these, and what
 # knows nothing of ours: `messages`, `files` and `locks`.
@@ -64,10 +68,11 @@ MAY_NOT_USE: dict[str, set[str]] = {
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 ROOM_FILES = [path for path in FILES if path != PACKAGE / "__init__.py"]
+TEST_FILES = sorted(TESTS.rglob("*.py"))
 
 
 def relative_name(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix()
+    return path.relative_to(TESTS if TESTS in path.parents else PACKAGE).as_posix()
 
 
 def room_of(path: Path) -> str:
@@ -189,6 +194,50 @@ def test_room_stays_free_of_libraries_that_are_not_its_matter(path: Path) -> Non
 @pytest.mark.parametrize("path", FILES, ids=relative_name)
 def test_file_is_short_enough_to_read_in_one_go(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=relative_name)
+def test_file_of_tests_is_short_enough_to_read_in_one_go(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES_OF_TESTS
+
+
+def fixtures_of_tests(source: str) -> Iterator[tuple[str, list[str]]]:
+    """Name of each test in a file, and those of its parameters that are fixtures."""
+    body = ast.parse(source).body
+    # A mark may have a name: PAIRS = pytest.mark.parametrize(...).
+    named = {ast.unparse(n.targets[0]): n.value for n in body if isinstance(n, ast.Assign)}
+    for node in body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            marks = [named.get(ast.unparse(mark), mark) for mark in node.decorator_list]
+            given = {name for mark in marks for name in parametrized(mark)}
+            parameters = [argument.arg for argument in node.args.args]
+            yield node.name, [name for name in parameters if name not in given]
+
+
+def parametrized(mark: ast.expr) -> list[str]:
+    """Names of the parameters that a mark gives values."""
+    if not (isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.parametrize"):
+        return []
+    names = ast.literal_eval(mark.args[0])
+    return names.split(",") if isinstance(names, str) else list(names)
+
+
+def test_fixtures_of_tests_leave_out_what_marks_give_values() -> None:
+    source = """
+ROWS = pytest.mark.parametrize("row", [1])
+@ROWS
+@pytest.mark.parametrize(("a", "b"), [(1, 2)])
+@pytest.mark.slow
+def test_it(a, frame, row, b, tmp_path): ...
+def helper(a): ...
+"""
+    assert list(fixtures_of_tests(source)) == [("test_it", ["frame", "tmp_path"])]
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=relative_name)
+def test_tests_are_sentences_about_few_fixtures(path: Path) -> None:
+    tests = list(fixtures_of_tests(path.read_text("utf-8")))
+    assert [name for name, _ in tests if len(name.split("_")) - 1 < MIN_WORDS] == []
 
 
 def test_public_names_are_few_and_all_resolve() -> None:

@@ -78,13 +78,13 @@ def run(page: str, **names: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_readme_runs(folder: Path) -> None:
+def test_readme_runs_as_written(folder: Path) -> None:
     namespace = run("README.md")
     assert len(namespace["prediction"]) == len(namespace["embedding"]) == 20
 
 
 @pytest.mark.slow
-def test_quickstart_runs(folder: Path) -> None:
+def test_quickstart_runs_as_written(folder: Path) -> None:
     namespace = run("docs/quickstart.rst")
     assert len(namespace["embedding"]) == len(namespace["table"]) == 120
     (folder / "photos" / "link.png").symlink_to(folder / "cars.csv")
@@ -94,7 +94,7 @@ def test_quickstart_runs(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guide_of_studies_runs_as_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(study: Callable[..., Any], **settings: Any) -> None:
         name = study.__name__
         monkeypatch.setattr(evaluation, name, functools.partial(study, **QUICK_STUDY, **settings))
@@ -106,7 +106,7 @@ def test_guide_of_studies_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.slow
-def test_guide_of_cohorts_runs(folder: Path) -> None:
+def test_guide_of_cohorts_runs_as_written(folder: Path) -> None:
     for clinic in ("north", "south", "east"):
         frame = write_pairs(folder / clinic, 30)
         frame.columns = [f"{clinic}_{name}" if name != "photo" else name for name in frame.columns]

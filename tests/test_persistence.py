@@ -168,7 +168,9 @@ def test_estimator_comes_back_predicting_bit_equally(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_parameters_come_back(fitted: Any, tmp_path: Path, way: Callable[..., Any]) -> None:
+def test_parameters_come_back_as_they_were(
+    fitted: Any, tmp_path: Path, way: Callable[..., Any]
+) -> None:
     back = way(fitted, tmp_path)
     before, after = fitted.get_params(), back.get_params()
     assert before.keys() == after.keys()
@@ -295,7 +297,7 @@ def test_partial_as_encoder_inside_another_estimator_comes_back(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_set_output_survives(
+def test_set_output_survives_a_save(
     pretrainer: MultiModalPretrainer, table: pd.DataFrame, tmp_path: Path, way: Callable[..., Any]
 ) -> None:
     estimator = copy.deepcopy(pretrainer).set_output(transform="pandas")
@@ -303,7 +305,9 @@ def test_set_output_survives(
     pd.testing.assert_frame_equal(got, expected)
 
 
-def test_metadata_requests_survive(frame: pd.DataFrame, labels: np.ndarray, tmp_path: Path) -> None:
+def test_metadata_requests_survive_a_save(
+    frame: pd.DataFrame, labels: np.ndarray, tmp_path: Path
+) -> None:
     with sklearn.config_context(enable_metadata_routing=True):
         inner = make_pretrainer().set_fit_request(sample_weight=False, image_paths="photos")
         estimator = MTCMTMClassifier(inner, finetune="frozen", **SMALL)

@@ -60,7 +60,7 @@ def test_leaf_species_are_predicted_from_the_texture_alone(real_data: RealData) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["houses_ahmed", "leaf_species"])
-def test_example_runs(name: str, real_data: RealData) -> None:
+def test_example_runs_on_real_data(name: str, real_data: RealData) -> None:
     data = real_data(name).parent
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), "--quick"],

@@ -87,7 +87,7 @@ def test_smallest_allowed_sample_shows_every_class_twice():
     assert cars.target.value_counts().min() >= 2
 
 
-def test_values_are_plausible(cars):
+def test_values_lie_in_plausible_ranges(cars):
     table = cars.frame
     assert table["Adv_month"].between(1, 12).all()
     assert (table["Adv_year"] >= table["Reg_year"]).all()

@@ -234,7 +234,7 @@ def test_same_seed_gives_the_same_frame_and_split_and_another_seed_another(whole
     assert not first.data[SIZES].equals(other.data[SIZES])
 
 
-def test_nothing_is_scaled(whole):
+def test_no_column_is_scaled(whole):
     assert load(whole).data["Adv_year"].unique().tolist() == [2018]
 
 
@@ -439,7 +439,7 @@ def test_nothing_left_raises_with_the_counts(whole):
         ({"on_missing": "empty"}, "on_missing must be one of 'raise', 'drop'"),
     ],
 )
-def test_wrong_parameter_raises(whole, parameters, message):
+def test_wrong_parameter_is_refused_by_name(whole, parameters, message):
     with pytest.raises(ValueError, match=message):
         load(whole, **parameters)
 

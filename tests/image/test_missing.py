@@ -265,7 +265,7 @@ def test_long_cell_is_compared_with_no_name_of_the_folder(
 
 
 @BACKSLASHES
-def test_backslashes_are_told(folder: Path) -> None:
+def test_paths_with_backslashes_are_told(folder: Path) -> None:
     text = message(["photos\\0.jpg"], folder.parent)
     assert "backslashes" in text and "str.replace" in text
 

@@ -95,7 +95,7 @@ def test_gradients_agree_with_finite_differences_in_training_mode():
     assert torch.autograd.gradcheck(module, (signal,))
 
 
-def test_invalid_sizes_raise():
+def test_invalid_sizes_are_refused():
     with pytest.raises(ValueError, match="kernel_size"):
         CBAM(8, kernel_size=4)
     with pytest.raises(ValueError, match="at least 1"):

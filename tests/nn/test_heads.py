@@ -91,7 +91,7 @@ def test_task_head_dropout_acts_in_training_only():
     assert torch.equal(head(features), head(features))
 
 
-def test_invalid_sizes_raise():
+def test_invalid_sizes_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
         ProjectionHead(0, 3)
     with pytest.raises(ValueError, match="at least 1"):

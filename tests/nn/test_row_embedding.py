@@ -113,7 +113,7 @@ def test_state_dict_round_trip_gives_equal_features():
         ((0, [], [3, 1]), "column 1 is 1"),
     ],
 )
-def test_inconsistent_columns_raise(arguments, match):
+def test_inconsistent_columns_are_refused(arguments, match):
     with pytest.raises(ValueError, match=match):
         RowEmbedding(*arguments)
 

@@ -193,12 +193,12 @@ def test_half_precision_predictions_give_a_float32_loss_inside_autocast():
     assert torch.equal(loss, widened)
 
 
-def test_unknown_form_raises():
+def test_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form must be one of"):
         MaskedCellLoss("l2")
 
 
-def test_wrong_shapes_raise():
+def test_wrong_shapes_are_refused():
     numeric, logits, target, codes, numeric_mask, code_mask = batch()
     loss = MaskedCellLoss()
     with pytest.raises(ValueError, match=r"one shape \(B, p\)"):

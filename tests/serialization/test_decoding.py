@@ -36,7 +36,7 @@ def tampered(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     (folder / STATE_FILE).write_text(json.dumps(document))
 
 
-def test_nothing_is_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_ever_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_directory(folder, {"a": [np.arange(3), "x", (1,)], "b": np.array(["t", None])})
 
     def refuse(*args: Any, **kwargs: Any) -> None:

@@ -62,7 +62,7 @@ def test_plain_value_comes_back_equal_and_of_its_type(
     assert type(back) is type(value)
 
 
-def test_nan_comes_back(round_trip: Callable[..., Any]) -> None:
+def test_nan_comes_back_as_nan(round_trip: Callable[..., Any]) -> None:
     assert math.isnan(round_trip([math.nan])[0])
 
 

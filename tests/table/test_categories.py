@@ -21,7 +21,7 @@ def test_codes_follow_the_sorted_keys():
     assert codes.dtype == np.int64 and codes.tolist() == [2, 3, 4, 1, 0]
 
 
-def test_decode_inverts_encode():
+def test_decode_gives_back_what_encode_took():
     column = text("b", None, "a")
     vocabulary = Vocabulary.fit(column)
     assert vocabulary.decode(vocabulary.encode(column.values)).tolist() == ["b", None, "a"]

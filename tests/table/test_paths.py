@@ -31,7 +31,7 @@ from tabimg.table.paths import looks_like_file_paths
         ["https://host/" + "a.jpg?" * 500],
     ],
 )
-def test_paths_are_recognised(values):
+def test_paths_of_files_are_recognised(values):
     assert looks_like_file_paths(values)
 
 
