@@ -119,6 +119,22 @@ def labels(target: np.ndarray) -> np.ndarray:
     return np.array(["high", "low", "middle"])[np.argsort(np.argsort(target)) * 3 // N_ROWS]
 
 
+FRAME_KINDS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "numpy": lambda frame: frame,
+    "nullable": lambda frame: frame.convert_dtypes(),
+    "pyarrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
+    "polars": lambda frame: pytest.importorskip("polars").from_pandas(frame),
+}
+
+
+@pytest.fixture(params=FRAME_KINDS)
+def to_frame(request: pytest.FixtureRequest) -> Callable[[pd.DataFrame], Any]:
+    """Turn a pandas frame of NumPy dtypes into a frame of each kind that users have."""
+    if request.param in ("pyarrow", "polars"):
+        pytest.importorskip("pyarrow")  # by which pandas hands its columns to Polars, too
+    return FRAME_KINDS[request.param]
+
+
 class Makers:
     """Make small estimators, without a pretrainer unless one is given; parameters can be replaced.
 
@@ -215,17 +231,6 @@ def weights() -> Callable[[Any], dict[str, np.ndarray]]:
         return found
 
     return collect
-
-
-@pytest.fixture(scope="session")
-def assert_equal_weights() -> Callable[..., None]:
-    """Compare two sets of weights bit by bit."""
-
-    def check(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> None:
-        assert first.keys() == second.keys()
-        assert [k for k in first if not np.array_equal(first[k], second[k])] == []
-
-    return check
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tabimg import MTCMTMClassifier, MultiModalPretrainer
 from tabimg.datasets import load_paired
+from tabimg.table import TableCodec
 
 TABLE = pd.DataFrame(
     {
@@ -246,14 +247,35 @@ def test_other_formats_give_the_same_pairs(csv, photos, tmp_path, suffix):
     assert found.target.tolist() == expected.target.tolist()
 
 
-@pytest.mark.parametrize("library", ["polars", "pyarrow"])
-def test_foreign_frames_are_taken(photos, library):
-    foreign = pytest.importorskip(library)
-    pytest.importorskip("pyarrow")
-    from_columns = foreign.DataFrame if library == "polars" else foreign.table
-    columns = TABLE.astype(object).where(TABLE.notna(), None).to_dict("list")
-    data = load(from_columns(columns), photos)
-    assert data.data["photo"].tolist() == load(TABLE, photos).data["photo"].tolist()
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"group_column": "patient"},
+        {"group_column": "room", "target": None},
+        {"image_column": None, "key_column": "id", "on_missing": "empty"},
+        {"image_column": None, "key_column": "number", "on_missing": "drop", "on_unused": "ignore"},
+    ],
+    ids=str,
+)
+def test_frame_of_every_kind_gives_the_same_pairs(parameters, photos, to_frame):
+    table = TABLE.assign(number=[7, 8, 12, 9], room=[1.0, None, 1.0, 2.0])
+    if "key_column" in parameters:
+        table = table.drop(columns="photo")
+    found, expected = (load(X, photos, **parameters) for X in (to_frame(table), table))
+    for name in ("feature_names", "image_column", "unused_photos"):
+        assert found[name] == expected[name]
+    column = expected.image_column
+    assert found.data[column].tolist() == expected.data[column].tolist()
+    assert found.missing_photos["row"].tolist() == expected.missing_photos["row"].tolist()
+    np.testing.assert_array_equal(found.groups, expected.groups)
+    encoded = [TableCodec().fit(each.data).encode(each.data) for each in (found, expected)]
+    np.testing.assert_equal(encoded[0].arrays(), encoded[1].arrays())
+
+
+def test_pyarrow_table_gives_the_same_pairs(photos):
+    pyarrow = pytest.importorskip("pyarrow")
+    found = load(pyarrow.Table.from_pandas(TABLE), photos)
+    assert found.data["photo"].tolist() == load(TABLE, photos).data["photo"].tolist()
 
 
 def test_parquet_without_pyarrow_raises_and_says_what_to_install(photos, tmp_path, monkeypatch):
@@ -295,7 +317,7 @@ def test_missing_files_and_folders_raise(csv, photos, tmp_path):
         ({"on_unused": None}, "on_unused must be one of 'warn', 'raise', 'ignore'"),
     ],
 )
-def test_wrong_parameter_raises(csv, photos, parameters, message):
+def test_wrong_parameter_is_refused_by_name(csv, photos, parameters, message):
     with pytest.raises(ValueError, match=message):
         load(csv, photos, **parameters)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -55,11 +54,7 @@ def test_embedding_of_a_known_cohort_is_that_of_the_pretrainer(
 
 
 def test_new_columns_go_through_fit_and_are_told(
-    citab_of_two: CITabPretrainer,
-    target: np.ndarray,
-    table: pd.DataFrame,
-    labels: np.ndarray,
-    make: Any,
+    citab_of_two: CITabPretrainer, table: pd.DataFrame, labels: np.ndarray, make: Any
 ) -> None:
     renamed = table.rename(columns={"width": "Width", "pressure": "BathPressure"})
     classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
@@ -72,7 +67,7 @@ def test_new_columns_go_through_fit_and_are_told(
     assert header == "pressure" and 0.3 < cosine < 1.0
     assert classifier.predict_proba(renamed).shape == (40, 3)
     n_weights = sum(a.size for a in classifier.members_[0].model.module.arrays.values())
-    more = classifier.fit(renamed.assign(grade="x", noise=target), labels)
+    more = classifier.fit(renamed.assign(grade="x", noise=np.arange(40.0)), labels)
     head = 3 * (2 + 2)  # a number and its flags, or its categories
     assert (
         sum(a.size for a in more.members_[0].model.module.arrays.values()) <= n_weights + 2 * head
@@ -161,15 +156,6 @@ def test_row_alone_and_in_a_batch_predict_the_same(
             np.testing.assert_allclose(alone[0], together[row], rtol=1e-6)
         backwards = regressor.predict(vectors[::-1])[::-1]
         np.testing.assert_allclose(backwards, together, rtol=1e-6)
-
-
-def test_polars_frame_predicts_as_a_pandas_frame(
-    citab_of_two: CITabPretrainer, table: pd.DataFrame, labels: np.ndarray, make: Any
-) -> None:
-    classifier = make.citab_classifier(pretrainer=FrozenEstimator(citab_of_two), finetune="full")
-    expected = clone(classifier).fit(table, labels).predict_proba(table)
-    polars = pl.from_pandas(table, nan_to_null=True)
-    np.testing.assert_array_equal(classifier.fit(polars, labels).predict_proba(polars), expected)
 
 
 # --- columns that are no features ----------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
@@ -86,12 +87,9 @@ def test_prediction_from_the_table_never_looks_at_photos(
 
 
 def test_fit_without_photos_predicts_from_the_table_and_says_why_nothing_else(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    table: pd.DataFrame,
-    target: np.ndarray,
-    make: Any,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
+    table = vectors.drop(columns="photo")
     without = make.citab(keep_image_encoder=False).fit(vectors)
     for pretrainer, X in ((citab_of_one, table), (without, vectors), (None, table)):
         frozen = None if pretrainer is None else FrozenEstimator(pretrainer)
@@ -106,16 +104,12 @@ def test_fit_without_photos_predicts_from_the_table_and_says_why_nothing_else(
 
 
 def test_photos_in_place_of_vectors_are_told(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    make: Any,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, target: np.ndarray, make: Any
 ) -> None:
     regressor = make.citab_regressor(pretrainer=FrozenEstimator(citab_of_one), finetune="frozen")
     regressor.fit(vectors, target).set_params(predict_modality="both")
     with pytest.raises(ValueError, match="was fitted on embedding vectors"):
-        regressor.predict(frame)
+        regressor.predict(vectors.assign(photo=[Image.new("RGB", (8, 8))] * 40))
 
 
 def test_photos_of_one_class_alone_leave_probabilities(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +85,13 @@ def test_unlabeled_rows_join_their_cohort_or_are_a_new_one(cohorts: Frames, make
     assert material.weight.tolist() == [1.0] * 40
 
 
-@pytest.mark.parametrize("convert", [lambda X: X, pl.from_pandas], ids=["pandas", "polars"])
 def test_unlabeled_rows_may_lack_columns_and_have_further_ones(
-    convert: Callable[[pd.DataFrame], Any], cohorts: Frames, make: Any
+    cohorts: Frames, to_frame: Any, make: Any
 ) -> None:
     north = cohorts["north"]
     further = north[20:].drop(columns="pressure").assign(diagnosis="secret")
-    given = {"north": convert(north[:20])}
-    material = gather(make.citab(), given, Unlabeled({"north": convert(further)}))
+    given = {"north": to_frame(north[:20])}
+    material = gather(make.citab(), given, Unlabeled({"north": to_frame(further)}))
     (table,) = material.table.tables
     assert list(table.columns) == ["width", "pressure", "support"]
     assert pd.isna(pd.Series(table["pressure"].to_list()[20:])).all()

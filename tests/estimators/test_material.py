@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +169,6 @@ def test_unlabeled_rows_may_come_without_photos_or_with_image_paths(
     np.testing.assert_array_equal(by_paths.transform(frame), by_column.transform(frame))
 
 
-def test_unlabeled_polars_frame_serves_like_a_pandas_frame(frame: pd.DataFrame, make: Any) -> None:
-    polars = pl.from_pandas(frame, nan_to_null=True)
-    by_polars = make.pretrainer().fit(polars[:25], unlabeled=Unlabeled(polars[25:]))
-    by_pandas = make.pretrainer().fit(frame[:25], unlabeled=Unlabeled(frame[25:]))
-    np.testing.assert_array_equal(by_polars.transform(polars), by_pandas.transform(frame))
-
-
 def test_unlabeled_array_serves_beside_an_array(
     frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
@@ -233,23 +225,22 @@ def test_unlabeled_rows_of_another_container_are_refused(
         make.pretrainer().fit(frame, unlabeled=Unlabeled(pl.from_pandas(frame)))
 
 
-@pytest.mark.parametrize("convert", [lambda X: X, pl.from_pandas], ids=["pandas", "polars"])
 def test_unlabeled_rows_may_be_of_another_dtype_but_not_of_another_kind(
-    convert: Callable[[pd.DataFrame], Any], frame: pd.DataFrame, make: Any
+    frame: pd.DataFrame, to_frame: Any, make: Any
 ) -> None:
     fractions = frame.assign(
         pressure=frame["pressure"] + 0.5, width=3, support=frame["support"].astype("category")
     )
-    pre = make.pretrainer().fit(convert(frame), unlabeled=Unlabeled(convert(fractions)))
+    pre = make.pretrainer().fit(to_frame(frame), unlabeled=Unlabeled(to_frame(fractions)))
     whole = make.pretrainer().fit(
         pd.concat([frame, fractions.astype({"support": object})], ignore_index=True)
     )
-    np.testing.assert_array_equal(pre.transform(convert(frame)), whole.transform(frame))
-    blank = Unlabeled(convert(frame.assign(support=np.nan)))
-    assert make.pretrainer().fit(convert(frame), unlabeled=blank).transform(frame).shape == (40, 8)
-    words = Unlabeled(convert(frame.assign(pressure="much")))
+    np.testing.assert_array_equal(pre.transform(to_frame(frame)), whole.transform(frame))
+    blank = Unlabeled(to_frame(frame.assign(support=np.nan)))
+    assert make.pretrainer().fit(to_frame(frame), unlabeled=blank).transform(frame).shape == (40, 8)
+    words = Unlabeled(to_frame(frame.assign(pressure="much")))
     with pytest.raises(ValueError, match=r"'pressure' is numeric in X and categorical"):
-        make.pretrainer().fit(convert(frame), unlabeled=words)
+        make.pretrainer().fit(to_frame(frame), unlabeled=words)
 
 
 def test_unlabeled_rows_without_holder_are_refused(
@@ -263,8 +254,9 @@ def test_unlabeled_rows_without_holder_are_refused(
 
 
 def test_unlabeled_rows_that_nothing_would_learn_from_are_refused(
-    frame: pd.DataFrame, table: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
+    frame: pd.DataFrame, target: np.ndarray, frozen: Any, make: Any
 ) -> None:
+    table = frame.drop(columns="photo")
     with pytest.raises(ValueError, match=r"unlabeled.*pretrainer is None"):
         make.regressor().fit(table, target, unlabeled=Unlabeled(table))
     for finetune in ("full", "frozen", "gradual"):

@@ -34,20 +34,20 @@ def paths(frame: pd.DataFrame) -> np.ndarray:
 
 
 def test_image_paths_are_routed_through_pipeline_and_cross_validation(
-    rows: np.ndarray, paths: np.ndarray, target: np.ndarray, photo_log: Any, make: Any
+    rows: np.ndarray, paths: np.ndarray, photo_log: Any, make: Any
 ) -> None:
     pre = make.pretrainer(image_column=None, image_loader=photo_log.loader)
     pipeline = make_pipeline(pre.set_fit_request(image_paths=True), Ridge())
     train, test = np.arange(25), np.arange(25, 40)
     result = cross_validate(
-        pipeline, rows, target, cv=[(train, test)], params={"image_paths": paths}
+        pipeline, rows, np.arange(40.0), cv=[(train, test)], params={"image_paths": paths}
     )
     assert np.isfinite(result["test_score"]).all()
     assert photo_log.names() == [f"{row:02d}.png" for row in train]
 
 
 def test_image_paths_are_routed_to_a_fused_estimator_and_its_pretrainer(
-    rows: np.ndarray, paths: np.ndarray, target: np.ndarray, photo_log: Any, make: Any
+    rows: np.ndarray, paths: np.ndarray, photo_log: Any, make: Any
 ) -> None:
     pre = make.pretrainer(image_column=None, image_loader=photo_log.loader)
     regressor = make.regressor(
@@ -57,7 +57,7 @@ def test_image_paths_are_routed_to_a_fused_estimator_and_its_pretrainer(
     search = GridSearchCV(
         regressor, {"pretrainer__lambda_c": [0.5, 1.0]}, cv=[(train, test)], refit=False
     )
-    search.fit(rows, target, image_paths=paths)
+    search.fit(rows, np.arange(40.0), image_paths=paths)
     assert photo_log.names() == 2 * [f"{row:02d}.png" for row in train]
 
 

@@ -253,7 +253,7 @@ def test_time_limit_shortens_the_schedule(frame: pd.DataFrame, make: Any) -> Non
 
 
 def test_interrupted_fit_goes_on_from_its_checkpoint(
-    frame: pd.DataFrame, tmp_path: Path, make: Any, weights: Any, assert_equal_weights: Any
+    frame: pd.DataFrame, tmp_path: Path, make: Any, weights: Any
 ) -> None:
     params = {"max_epochs": 5, "batch_size": 8, "validation_fraction": 0.4}
     whole = make.pretrainer(**params).fit(frame)
@@ -265,7 +265,7 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(
     resumed.fit(frame)
     assert CountEpochs.numbers[-1] == 5
     assert len(CountEpochs.numbers) < 5
-    assert_equal_weights(weights(resumed), weights(whole))
+    np.testing.assert_equal(weights(resumed), weights(whole))
     assert [e["train_loss"] for e in resumed.history_] == [e["train_loss"] for e in whole.history_]
     assert not any(tmp_path.iterdir())
 
@@ -298,7 +298,7 @@ def test_sample_weight_changes_the_embedding(frame: pd.DataFrame, make: Any) -> 
         make.pretrainer().fit(frame, sample_weight=-np.ones(40))
 
 
-def test_target_is_ignored(frame: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+def test_target_changes_no_weight(frame: pd.DataFrame, target: np.ndarray, make: Any) -> None:
     np.testing.assert_array_equal(
         make.pretrainer().fit(frame, target).transform(frame),
         make.pretrainer().fit(frame).transform(frame),
@@ -326,7 +326,7 @@ def test_fit_leaves_the_frame_as_it_was(frame: pd.DataFrame, make: Any) -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_copy_embeds_equally(
+def test_copy_of_any_kind_embeds_equally(
     copied: Callable[[Any], Any], frame: pd.DataFrame, fitted: MultiModalPretrainer
 ) -> None:
     expected = fitted.transform(frame)

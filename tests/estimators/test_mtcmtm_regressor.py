@@ -63,7 +63,9 @@ def test_constant_target_is_predicted(
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_learns(loss: str, table: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+def test_every_loss_learns_the_target(
+    loss: str, table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
     regressor = make.regressor(
         finetune="full", loss=loss, max_epochs=30, lr=1e-2, validation_fraction=None
     )
@@ -72,7 +74,9 @@ def test_every_loss_learns(loss: str, table: pd.DataFrame, target: np.ndarray, m
     assert regressor.history_[-1]["train_task"] < regressor.history_[0]["train_task"]
 
 
-def test_losses_differ(table: pd.DataFrame, target: np.ndarray, make: Any) -> None:
+def test_losses_give_different_predictions(
+    table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
     predictions = [
         make.regressor(finetune="full", loss=loss, validation_fraction=None)
         .fit(table, target)

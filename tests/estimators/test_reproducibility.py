@@ -96,14 +96,10 @@ def test_random_state_of_the_fused_estimator_seeds_an_unseeded_pretrainer(
 
 @pytest.mark.parametrize("n_columns", [3, 6])
 def test_row_alone_and_in_any_batch_predicts_the_same_bits(
-    n_columns: int,
-    frame: pd.DataFrame,
-    target: np.ndarray,
-    labels: np.ndarray,
-    fitted: MultiModalPretrainer,
-    make: Any,
+    n_columns: int, frame: pd.DataFrame, target: np.ndarray, fitted: MultiModalPretrainer, make: Any
 ) -> None:
     numbers = np.random.default_rng(n_columns).standard_normal((200, n_columns))
+    labels = np.where(target > np.median(target), "high", "low")
     targets = np.c_[target, target**2, -target]
     many = pd.concat([frame.drop(columns="photo")] * 5, ignore_index=True)
     for method, rows in (

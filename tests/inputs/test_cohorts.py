@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 
-from tabimg.estimators.cohort_material import own_columns
 from tabimg.inputs.cohort_names import CohortColumn
 from tabimg.inputs.cohorts import split
 from tabimg.inputs.image_roots import UNNAMED, image_root_of
+from tabimg.table import TableCodec
 
 Frames = dict[str, pd.DataFrame]
+
+
+def encoded(table: Any) -> tuple[np.ndarray, np.ndarray]:
+    return TableCodec().fit(table).encode(table).arrays()
 
 
 def test_stacked_frame_and_mapping_split_alike(cohorts: Frames, stacked: pd.DataFrame) -> None:
@@ -96,11 +99,22 @@ def test_what_is_no_mapping_of_frames_is_refused(frame: pd.DataFrame) -> None:
         split({"a": frame}, None, None, None, ["x.png"])
 
 
-def test_polars_frames_split_as_pandas_frames_do(stacked: pd.DataFrame) -> None:
-    ours = split(pl.from_pandas(stacked), "clinic", "photo", None)
-    for one, other in zip(ours, split(stacked, "clinic", "photo", None), strict=True):
-        assert one.cohort == other.cohort and one.image_cells == other.image_cells
-        assert own_columns(one.table, True).columns == list(own_columns(other.table, True).columns)
+@pytest.mark.filterwarnings("ignore:No observed value")
+@pytest.mark.parametrize(
+    "names",
+    [["north", "south"], [1, 2], [1.0, 2.0], [1.5, 2.5], [True, False]],
+    ids=str,
+)
+def test_frame_of_every_kind_is_split_alike(
+    names: list[Any], stacked: pd.DataFrame, to_frame: Any
+) -> None:
+    given = stacked.assign(clinic=np.where(stacked["clinic"] == "north", *names))
+    found = split(to_frame(given), "clinic", "photo", None)
+    for one, other in zip(found, split(given, "clinic", "photo", None), strict=True):
+        assert one.cohort == other.cohort and type(one.cohort) is type(other.cohort)
+        assert one.places.tolist() == other.places.tolist()
+        assert one.image_cells == other.image_cells
+        np.testing.assert_equal(encoded(one.table), encoded(other.table))
 
 
 def test_cohort_without_a_folder_needs_absolute_paths() -> None:

@@ -18,6 +18,7 @@ from tabimg.evaluation import image_groups
 from tabimg.evaluation.data import read_data
 from tabimg.inputs.containers import as_container, as_image_cells
 from tabimg.inputs.frames import as_column_list
+from tabimg.inputs.rows import take_apart
 
 Frames = dict[str, pd.DataFrame]
 
@@ -137,6 +138,16 @@ def test_image_paths_may_be_any_sequence(frame: pd.DataFrame) -> None:
     given = [paths, tuple(paths), iter(paths), np.array(paths), pd.Series(paths), pl.Series(paths)]
     for each in [*given, pa.array(paths), pd.Index(paths), (path for path in paths)]:
         assert as_image_cells(frame, each) == paths
+
+
+def test_image_paths_may_be_a_column_of_a_frame_of_any_kind(
+    frame: pd.DataFrame, to_frame: Any
+) -> None:
+    some = frame.assign(photo=frame["photo"].where(np.arange(40) % 3 > 0, None))
+    rows = take_apart(frame[["width"]], None, None, to_frame(some)["photo"])
+    images = rows.images(None)
+    assert images.has_image.tolist() == (np.arange(40) % 3 > 0).tolist()
+    assert images.sources == some["photo"].dropna().tolist()
 
 
 @pytest.mark.parametrize(

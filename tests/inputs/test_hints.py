@@ -44,20 +44,28 @@ def test_column_spelled_in_another_way_at_prediction_is_named(
         regressor.predict(table.assign(zip="elsewhere")[:3])  # a new category or two is daily life
 
 
-@pytest.mark.filterwarnings("ignore:A column-vector y")
-@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_target_left_among_the_columns_is_named(
-    library: str, table: pd.DataFrame, target: np.ndarray, make: Any
+def assert_target_is_named(X: Any, y: Any, make: Any) -> None:
+    for estimator in (
+        make.regressor(finetune="full", max_epochs=1),
+        MultiModalPretrainer(max_epochs=1, embedding_dim=8, tabular_encoder="mlp"),
+    ):
+        with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
+            estimator.fit(X, y)
+
+
+def test_target_left_among_the_columns_of_any_frame_is_named(
+    table: pd.DataFrame, target: np.ndarray, to_frame: Any, make: Any
 ) -> None:
-    X, y = table.assign(price=target), pd.Series(target, name="price")
-    if library == "polars":
-        X, y = pl.from_pandas(X), pl.from_pandas(y)
-    elif library == "pyarrow":
-        X, y = pa.Table.from_pandas(X), pa.table({"price": target})
-    with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
-        make.regressor(finetune="full", max_epochs=1).fit(X, y)
-    with pytest.warns(UserWarning, match="column 'price' of X has the name of y"):
-        MultiModalPretrainer(max_epochs=1, embedding_dim=8, tabular_encoder="mlp").fit(X, y)
+    X = to_frame(table.assign(price=target))
+    assert_target_is_named(X, X["price"], make)
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y")
+def test_target_left_among_the_columns_of_a_pyarrow_table_is_named(
+    table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
+    X = pa.Table.from_pandas(table.assign(price=target))
+    assert_target_is_named(X, pa.table({"price": target}), make)
 
 
 def test_lazy_frame_is_refused_without_a_stray_warning(

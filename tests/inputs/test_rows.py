@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from PIL import Image
 
 from tabimg import MultiModalPretrainer
+from tabimg.inputs.rows import Rows, group_ids, take_apart
+from tabimg.table import TableCodec
 
 Weights = Callable[[Any], dict[str, np.ndarray]]
-AssertEqual = Callable[..., None]
 
 # --- image cells ---------------------------------------------------------------------------------
 
@@ -35,12 +35,12 @@ def as_cells(paths: pd.Series, kind: str) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["Path", "bytes", "PIL", "list", "tuple"])
 def test_image_cells_of_every_kind_train_the_same_weights(
-    kind: str, frame: pd.DataFrame, make: Any, weights: Weights, assert_equal_weights: AssertEqual
+    kind: str, frame: pd.DataFrame, make: Any, weights: Weights
 ) -> None:
     cells = pd.Series(as_cells(frame["photo"], kind), dtype=object)
     by_path = make.pretrainer().fit(frame)
     by_cell = make.pretrainer().fit(frame.assign(photo=cells))
-    assert_equal_weights(weights(by_path), weights(by_cell))
+    np.testing.assert_equal(weights(by_path), weights(by_cell))
 
 
 def test_image_loader_opens_what_pillow_does_not(
@@ -67,15 +67,11 @@ def test_embedding_vectors_serve_as_photos(table: pd.DataFrame, make: Any) -> No
 
 
 def test_image_root_is_where_relative_paths_start(
-    frame: pd.DataFrame,
-    photo_folder: Path,
-    make: Any,
-    weights: Weights,
-    assert_equal_weights: AssertEqual,
+    frame: pd.DataFrame, photo_folder: Path, make: Any, weights: Weights
 ) -> None:
     names = frame["photo"].map(lambda path: Path(path).name)
     relative = make.pretrainer(image_root=photo_folder).fit(frame.assign(photo=names))
-    assert_equal_weights(weights(relative), weights(make.pretrainer().fit(frame)))
+    np.testing.assert_equal(weights(relative), weights(make.pretrainer().fit(frame)))
     np.testing.assert_array_equal(
         relative.transform_images(frame.assign(photo=names)), relative.transform_images(frame)
     )
@@ -91,7 +87,7 @@ def test_image_root_missing_file_is_reported_with_its_whole_path(
 
 
 def test_several_image_columns_equal_a_column_of_lists(
-    frame: pd.DataFrame, make: Any, weights: Weights, assert_equal_weights: AssertEqual
+    frame: pd.DataFrame, make: Any, weights: Weights
 ) -> None:
     second = pd.Series(np.roll(frame["photo"], 1), dtype=object)
     two = frame.assign(second=second)
@@ -100,7 +96,7 @@ def test_several_image_columns_equal_a_column_of_lists(
     )
     by_columns = make.pretrainer(image_column=["photo", "second"], max_epochs=3).fit(two)
     by_lists = make.pretrainer(max_epochs=3).fit(lists)
-    assert_equal_weights(weights(by_columns), weights(by_lists))
+    np.testing.assert_equal(weights(by_columns), weights(by_lists))
     np.testing.assert_array_equal(by_columns.transform(two), by_lists.transform(lists))
     assert by_columns.n_features_in_ == 3
 
@@ -158,20 +154,49 @@ def test_image_cell_of_foreign_type_is_refused_with_its_row(frame: pd.DataFrame,
 # --- containers ----------------------------------------------------------------------------------
 
 
-def test_polars_and_pandas_give_identical_embeddings_and_predictions(
-    frame: pd.DataFrame, target: np.ndarray, make: Any
+def as_plain(rows: Rows) -> dict[str, Any]:
+    """Everything that a fit takes of some rows, in plain arrays and lists."""
+    images = rows.images(None)
+    table = TableCodec().fit(rows.table).encode(rows.table)
+    return {
+        "cells": table.arrays(),
+        "photos": (images.sources, images.counts.tolist()),
+        "groups": group_ids([rows]),
+        "places": rows.places,
+    }
+
+
+@pytest.mark.parametrize(
+    "lots",
+    [
+        [1, 2, 2],
+        [1.0, None, 1.0],
+        [0.5, None, 0.5],
+        ["a", None, "a"],
+        [True, False, None],
+        [pd.Timestamp("2020"), pd.NaT, pd.Timestamp("2021")],
+    ],
+    ids=str,
+)
+def test_frame_of_every_kind_is_taken_apart_alike(
+    lots: list[Any], frame: pd.DataFrame, to_frame: Any
 ) -> None:
-    polars = pl.from_pandas(frame, nan_to_null=True)
-    np.testing.assert_array_equal(
-        make.pretrainer().fit(polars).transform(polars),
-        make.pretrainer().fit(frame).transform(frame),
-    )
-    by_pandas = make.regressor(pretrainer=make.pretrainer(), finetune="full").fit(frame, target)
-    by_polars = make.regressor(pretrainer=make.pretrainer(), finetune="full").fit(
-        polars, pl.Series(target)
-    )
-    np.testing.assert_array_equal(by_polars.predict(polars), by_pandas.predict(frame))
-    np.testing.assert_array_equal(by_pandas.predict(polars.drop("photo")), by_pandas.predict(frame))
+    photos = frame["photo"].where(np.arange(40) % 3 > 0, None)
+    given = frame.assign(photo=photos, lot=pd.Series(lots * 14)[:40])
+    found = take_apart(to_frame(given), "photo", "lot")
+    np.testing.assert_equal(as_plain(found), as_plain(take_apart(given, "photo", "lot")))
+
+
+def test_lists_of_photos_in_a_frame_of_every_kind_are_taken_apart_alike(
+    frame: pd.DataFrame, to_frame: Any
+) -> None:
+    several = [
+        [path, frame["photo"][0]] if row % 3 else None for row, path in enumerate(frame["photo"])
+    ]
+    given = frame.assign(second=pd.Series(several, dtype=object))
+    found = take_apart(to_frame(given), ["photo", "second"], None)
+    expected = take_apart(given, ["photo", "second"], None)
+    np.testing.assert_equal(as_plain(found), as_plain(expected))
 
 
 def test_lists_and_object_arrays_give_the_frames_predictions(
@@ -278,15 +303,13 @@ def test_paths_as_target_are_refused(frame: pd.DataFrame, table: pd.DataFrame, m
 
 
 def test_undeclared_path_column_warns_and_names_the_remedies(
-    frame: pd.DataFrame, labels: np.ndarray, make: Any
+    frame: pd.DataFrame, labels: np.ndarray, to_frame: Any, make: Any
 ) -> None:
     expected = r"'photo' looks like file paths.*image_column='photo'.*image_paths="
     with pytest.warns(UserWarning, match=expected):
-        make.pretrainer(image_column=None).fit(frame)
+        make.pretrainer(image_column=None).fit(to_frame(frame))
     with pytest.warns(UserWarning, match=expected):
-        make.classifier().fit(frame, labels)
-    with pytest.warns(UserWarning, match="looks like file paths"):
-        make.classifier().fit(pl.from_pandas(frame), labels)
+        make.classifier(finetune="full", max_epochs=1).fit(to_frame(frame), labels)
 
 
 def test_second_photo_column_that_is_not_declared_warns(frame: pd.DataFrame, make: Any) -> None:

@@ -261,8 +261,6 @@ def test_bools_become_numbers_with_a_warning(table: pd.DataFrame, make: Any) -> 
     [
         lambda y: [Decimal(str(value)) for value in y],
         lambda y: y.astype(object),
-        lambda y: pd.Series(y, dtype="Float64"),
-        lambda y: pl.Series(y),
         lambda y: np.ma.array(y, mask=False),
     ],
 )
@@ -274,3 +272,26 @@ def test_other_numbers_give_the_same_predictions(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(regressor.fit(table, convert(target)).predict(table), plain)
+
+
+def test_column_of_a_frame_of_every_kind_is_the_same_target(
+    table: pd.DataFrame, target: np.ndarray, to_frame: Any, make: Any
+) -> None:
+    y = pd.DataFrame({"number": target, "whole": np.arange(40.0), "word": WORDS, "bool": CODES > 0})
+    given = to_frame(y)
+    regressor = make.regressor(finetune="full", max_epochs=1)
+    for name in ("number", "whole"):
+        expected = regressor.fit(table, y[name]).predict(table)
+        np.testing.assert_array_equal(regressor.fit(table, given[name]).predict(table), expected)
+    for name in ("word", "bool"):
+        assert plain_target(given[name]).tolist() == y[name].tolist()
+
+
+@pytest.mark.parametrize("cells", [[1.0, 2.0], [0.5, 1.5], ["a", "b"], [True, False]], ids=str)
+def test_target_that_is_missing_in_a_frame_of_any_kind_is_named(
+    cells: list[Any], table: pd.DataFrame, to_frame: Any, make: Any
+) -> None:
+    y = pd.Series([None if row == 5 else cells[row % 2] for row in range(40)])
+    for make_one in (make.classifier, make.regressor):
+        with pytest.raises(ValueError, match="1 of 40 rows have no target, the first is row 5"):
+            make_one().fit(table, to_frame(y.to_frame("y"))["y"])

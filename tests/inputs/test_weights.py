@@ -42,6 +42,18 @@ def test_weight_that_cannot_be_added_up_is_named(
         estimator().fit(X, np.arange(5.0), sample_weight=weight)
 
 
+@pytest.mark.parametrize("given", [[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 0.5, 1.5, 2.0, 1.0]], ids=str)
+def test_weights_may_be_a_column_of_a_frame_of_any_kind(given: list[float], to_frame: Any) -> None:
+    column = to_frame(pd.DataFrame({"weight": given}))["weight"]
+    assert check_weights(column, ROWS).tolist() == given
+
+
+def test_weight_that_is_missing_in_a_frame_of_any_kind_is_named(to_frame: Any) -> None:
+    column = to_frame(pd.DataFrame({"weight": [1.0, 2.0, None, 1.0, 1.0]}))["weight"]
+    with pytest.raises(ValueError, match="sample_weight contains NaN, first in row 2"):
+        check_weights(column, ROWS)
+
+
 def test_weight_behind_a_mask_is_none() -> None:
     masked = np.ma.array([1, 2, 3, 4, 5], mask=[0, 0, 1, 0, 0])
     with pytest.raises(ValueError, match="sample_weight contains NaN, first in row 2"):

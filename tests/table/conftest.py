@@ -1,4 +1,4 @@
-"""One table in every shape a user may hold it in."""
+"""One table, and what a user may hold it in beside a frame of the usual kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -39,11 +38,7 @@ def _rows(frame: pd.DataFrame) -> list[list[Any]]:
 
 
 CONTAINERS: dict[str, Callable[[pd.DataFrame], Any]] = {
-    "pandas": lambda frame: frame,
     "pandas-object": lambda frame: frame.astype(object),
-    "pandas-nullable": lambda frame: frame.convert_dtypes(),
-    "pandas-pyarrow": lambda frame: frame.convert_dtypes(dtype_backend="pyarrow"),
-    "polars": lambda frame: pl.from_pandas(frame),
     "pyarrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
     "object-array": lambda frame: frame.astype(object).to_numpy(),
     "list-of-lists": _rows,
@@ -52,5 +47,5 @@ CONTAINERS: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 @pytest.fixture(params=CONTAINERS, ids=str)
 def container(request: pytest.FixtureRequest) -> Callable[[pd.DataFrame], Any]:
-    """Turn a pandas frame into another kind of table."""
+    """Turn a pandas frame into a table of a kind that ``to_frame`` does not make."""
     return CONTAINERS[request.param]

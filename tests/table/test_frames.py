@@ -36,14 +36,44 @@ def same(values: np.ndarray, expected: list[Any]) -> bool:
     return np.array_equal(values, np.array(expected, dtype=float), equal_nan=True)
 
 
-def test_every_container_gives_the_same_columns(mixed_frame, container):
-    expected = read_columns(mixed_frame)
-    got = read_columns(container(mixed_frame))
+def assert_same_columns(X: Any, reference: pd.DataFrame) -> None:
+    for mine, theirs in zip(read_columns(X), read_columns(reference), strict=True):
+        assert mine.kind == theirs.kind
+        assert mine.values.dtype == theirs.values.dtype
+        assert same(mine.values, theirs.values.tolist())
 
-    assert [c.kind for c in got] == [c.kind for c in expected]
-    for mine, reference in zip(got, expected, strict=True):
-        assert mine.values.dtype == reference.values.dtype
-        assert same(mine.values, reference.values.tolist())
+
+def test_frame_of_every_kind_gives_the_same_columns(mixed_frame, to_frame):
+    assert_same_columns(to_frame(mixed_frame), mixed_frame)
+
+
+def test_every_other_container_gives_the_same_columns(mixed_frame, container):
+    assert_same_columns(container(mixed_frame), mixed_frame)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pd.Series([1.0, 2.0, None]),
+        pd.Series([0, 2**53 + 1, 2**63 - 1]),
+        pd.Series([0, 2**64 - 1], dtype=np.uint64),
+        pd.Series([0.1, np.nan], dtype=np.float32),
+        pd.Series([1, None, 2], dtype=object),
+        pd.Series([True, None], dtype=object),
+        pd.Series([None, None], dtype=object),
+        pd.Series([np.nan, np.nan]),
+        pd.Series(["", " ", "a", None], dtype=object),
+        pd.Series(["b", None, "a"], dtype="category"),
+        pd.Series([dt.date(2020, 2, 29), None], dtype=object),
+        pd.Series(pd.to_datetime(["2020-01-01 00:00:00.000000001", None])),
+        pd.Series(pd.to_datetime(["2020-07-01 12:00", None]).tz_localize("Europe/Paris")),
+        pd.Series(pd.to_timedelta([1, None], "ns")),
+    ],
+    ids=lambda cells: f"{cells.dtype}-{cells[0]}",
+)
+def test_cells_are_read_alike_from_a_frame_of_every_kind(cells, to_frame):
+    frame = cells.to_frame("x")
+    assert_same_columns(to_frame(frame), frame)
 
 
 def test_pandas_kinds_are_read_as_declared(mixed_frame):
@@ -222,7 +252,7 @@ def test_infinite_value_in_polars_raises_with_its_name():
 
 
 @pytest.mark.parametrize("table", [np.array([[1 + 2j]]), [[1 + 2j]], np.array([["a"], [2j]], "O")])
-def test_complex_value_raises(table):
+def test_complex_value_raises_with_its_column(table):
     with pytest.raises(ValueError, match="Complex data not supported: column 0"):
         read_columns(table)
 
