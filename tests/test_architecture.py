@@ -238,6 +238,7 @@ def helper(a): ...
 def test_tests_are_sentences_about_few_fixtures(path: Path) -> None:
     tests = list(fixtures_of_tests(path.read_text("utf-8")))
     assert [name for name, _ in tests if len(name.split("_")) - 1 < MIN_WORDS] == []
+    assert {name: asked for name, asked in tests if len(asked) > MAX_FIXTURES} == {}
 
 
 def test_public_names_are_few_and_all_resolve() -> None:

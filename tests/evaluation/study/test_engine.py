@@ -129,17 +129,37 @@ def blended(small: dict[str, Any]) -> dict[str, Any]:
     return {**small, "estimator": MTCMTMRegressor(finetune="auto", max_epochs=1)}
 
 
+@pytest.fixture
+def blended_study(frame: pd.DataFrame, amount: np.ndarray, blended: dict[str, Any]) -> Study:
+    """A study of one draw whose estimator may distil."""
+    study = Study(frame, amount, blended)
+    study.protocol = Protocol((0.3, 1.0), 2, 1, 1, 0)
+    return study
+
+
+@pytest.fixture
+def pretrained_on(monkeypatch: pytest.MonkeyPatch) -> list[pd.DataFrame]:
+    """The frames that pretrainers were fitted on so far."""
+    frames: list[pd.DataFrame] = []
+    fit = MultiModalPretrainer.fit
+
+    def recorded(self: Any, X: pd.DataFrame, *args: Any, **kwargs: Any) -> Any:
+        frames.append(X)
+        return fit(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(MultiModalPretrainer, "fit", recorded)
+    return frames
+
+
 @pytest.mark.parametrize("name", ["mt_cmtm", "contrastive_only", "shuffled_photos"])
 def test_methods_with_photos_are_fitted_with_their_vectors_and_the_unlabelled_pairs(
-    frame: pd.DataFrame,
-    amount: np.ndarray,
-    blended: dict[str, Any],
     name: str,
+    frame: pd.DataFrame,
+    blended_study: Study,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = Study(frame, amount, blended)
-    study.protocol = Protocol((0.3, 1.0), 2, 1, 1, 0)
+    study = blended_study
     (unit, _) = plan_units(study.data, study.built_in(name), study.protocol)
     recorder = Recorder(monkeypatch)
     for cell in run_unit(unit, study.data, tmp_path):
@@ -296,9 +316,10 @@ def test_nothing_is_computed_twice(study: Study, tmp_path: Path) -> None:
 
 
 def test_changed_data_or_parameters_are_computed_anew_and_not_mixed_in(
-    study: Study, frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
+    frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
+    study = Study(frame, amount, small)
     first = study.run(counting(study.data, log), tmp_path)
     other = Study(frame.assign(width=frame["width"] + 1), amount, small)
     second = other.run(counting(other.data, log), tmp_path)
@@ -345,30 +366,16 @@ def test_equal_settings_of_two_names_are_computed_once(study: Study, tmp_path: P
 
 
 def test_encoder_is_pretrained_once_a_fold_and_found_again_without_photos(
-    frame: pd.DataFrame,
-    amount: np.ndarray,
-    small: dict[str, Any],
-    photo_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    study: Study, pretrained_on: list[pd.DataFrame], photo_folder: Path, tmp_path: Path
 ) -> None:
-    fits: list[list[str]] = []
-    fit = MultiModalPretrainer.fit
-
-    def recorded(self: Any, X: pd.DataFrame, *args: Any, **kwargs: Any) -> Any:
-        fits.append(X["photo"].tolist())
-        return fit(self, X, *args, **kwargs)
-
-    monkeypatch.setattr(MultiModalPretrainer, "fit", recorded)
-    study = Study(frame, amount, small)
-    other_head = (small["pretrainer"], MTCMTMRegressor(finetune="frozen", head="embedding"))
+    other_head = (study.prototypes.pretrainer, MTCMTMRegressor(finetune="frozen", head="embedding"))
     methods = [
         *study.built_in("mt_cmtm"),
         *own_methods({"other head": other_head}, study.data, None),
     ]
     first = study.run(methods, tmp_path)
     folds = [unit.fold for unit in plan_units(study.data, methods, study.protocol)]
-    assert fits == [frame["photo"].iloc[fold.train].tolist() for fold in folds]
+    assert [X.index.tolist() for X in pretrained_on] == [fold.train.tolist() for fold in folds]
     shutil.rmtree(tmp_path / "cells")
     (tmp_path / "scores.csv").unlink()
     moved = photo_folder.with_name("moved")
@@ -377,25 +384,17 @@ def test_encoder_is_pretrained_once_a_fold_and_found_again_without_photos(
         again = study.run(methods, tmp_path)
     finally:
         moved.rename(photo_folder)
-    assert len(fits) == 2
+    assert len(pretrained_on) == 2
     pd.testing.assert_frame_equal(
         first.drop(columns="fit_seconds"), again.drop(columns="fit_seconds"), check_exact=True
     )
 
 
 def test_shuffled_photos_pretrains_on_other_pairs_of_the_same_rows(
-    study: Study, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    study: Study, pretrained_on: list[pd.DataFrame]
 ) -> None:
-    seen: list[pd.DataFrame] = []
-    fit = MultiModalPretrainer.fit
-
-    def recorded(self: Any, X: pd.DataFrame, *args: Any, **kwargs: Any) -> Any:
-        seen.append(X)
-        return fit(self, X, *args, **kwargs)
-
-    monkeypatch.setattr(MultiModalPretrainer, "fit", recorded)
     study.run(study.built_in("mt_cmtm", "shuffled_photos"))
-    true, shuffled = seen[:2]
+    true, shuffled = pretrained_on[:2]
     pd.testing.assert_frame_equal(true.drop(columns="photo"), shuffled.drop(columns="photo"))
     assert sorted(true["photo"]) == sorted(shuffled["photo"])
     assert (true["photo"] != shuffled["photo"]).mean() > 0.8
