@@ -8,6 +8,7 @@ from tabimg.evaluation.data.folds import (
     draw_seeds,
     labelled_rows,
     outer_folds,
+    place_of,
     plan_budgets,
 )
 from tabimg.evaluation.data.study_data import (
@@ -28,6 +29,7 @@ __all__ = [
     "labelled_rows",
     "outer_folds",
     "photo_numbers",
+    "place_of",
     "plan_budgets",
     "read_data",
     "require_photo_files",

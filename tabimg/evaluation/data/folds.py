@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -156,6 +157,20 @@ def draw_seeds(random_state: int, fold: Fold, n_draws: int) -> list[int]:
     """Give the seeds of the draws in a fold; the same for all methods and budgets."""
     keys = (fold.repeat, fold.number)
     return [derive_seed(random_state, *keys, draw) % 2**31 for draw in range(n_draws)]
+
+
+def place_of(fold: Fold, budget: Budget, draw: int, n_labels: int) -> dict[str, Any]:
+    """Say where scores belong, in the columns of a table of scores."""
+    return {
+        "repeat": fold.repeat,
+        "fold": fold.number,
+        "fraction": budget.fraction,
+        "budget": budget.text,
+        "draw": draw,
+        "n_labels": n_labels,
+        "n_train": len(fold.train),
+        "n_test": len(fold.test),
+    }
 
 
 def _checked(fractions: Sequence[float]) -> list[float]:

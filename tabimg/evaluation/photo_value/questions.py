@@ -12,7 +12,15 @@ import torch
 from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 
-from tabimg.evaluation.data import Budget, Fold, StudyData, components, draw_seeds, labelled_rows
+from tabimg.evaluation.data import (
+    Budget,
+    Fold,
+    StudyData,
+    components,
+    draw_seeds,
+    labelled_rows,
+    place_of,
+)
 from tabimg.evaluation.foundation import (
     COLUMNS,
     PHOTOS,
@@ -181,18 +189,7 @@ class _FoldRows:
             truth, labels = self.data.classes[self.fold.test], np.arange(predicted.shape[1])
             given = (predicted.argmax(axis=1), predicted, labels)
             scores = score_predictions("classification", truth, *given)
-        return {
-            "method": method,
-            "repeat": self.fold.repeat,
-            "fold": self.fold.number,
-            "fraction": budget.fraction,
-            "budget": budget.text,
-            "draw": draw,
-            "n_labels": len(labelled),
-            "n_train": len(self.fold.train),
-            "n_test": len(self.fold.test),
-            **scores,
-        }
+        return {"method": method, **place_of(self.fold, budget, draw, len(labelled)), **scores}
 
 
 @dataclass

@@ -22,6 +22,7 @@ from tabimg.evaluation.data import (
     draw_seeds,
     labelled_rows,
     outer_folds,
+    place_of,
     plan_budgets,
 )
 from tabimg.evaluation.fingerprints import fingerprint
@@ -66,14 +67,7 @@ class PlannedCell:
         """What the table of scores says of the cell before it is computed."""
         return {
             "method": self.method.name,
-            "repeat": self.fold.repeat,
-            "fold": self.fold.number,
-            "fraction": self.budget.fraction,
-            "budget": self.budget.text,
-            "draw": self.draw,
-            "n_labels": len(self.labelled),
-            "n_train": len(self.fold.train),
-            "n_test": len(self.fold.test),
+            **place_of(self.fold, self.budget, self.draw, len(self.labelled)),
             **self.method.settings,
         }
 
