@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -59,4 +60,6 @@ def plain_cohort(name: Any) -> str | int:
     """Name a cohort as a saved state can hold it; a whole number is one name in any dtype."""
     if isinstance(name, (float, np.floating)) and float(name).is_integer():
         return int(name)
+    if isinstance(name, timedelta):  # pandas and Python write one duration in two ways
+        return str(pd.Timedelta(name))
     return plain_name(name)

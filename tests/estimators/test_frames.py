@@ -13,6 +13,8 @@ from sklearn.base import clone
 
 from tabimg import Unlabeled
 
+pytestmark = pytest.mark.usefixtures("few_folds")
+
 SPECIAL = {"image_column": "photo", "group_column": "lot"}
 
 
@@ -62,22 +64,35 @@ def test_pretrainer_embeds_a_frame_of_every_kind_alike(
         np.testing.assert_array_equal(photos, expected.transform_images(many))
 
 
-@pytest.mark.parametrize("face", ["regressor", "classifier", "citab_regressor", "citab_classifier"])
-def test_estimator_predicts_a_frame_of_every_kind_alike(
-    face: str, many: pd.DataFrame, to_frame: Any, make: Any
-) -> None:
-    pretrainer = (make.citab if "citab" in face else make.pretrainer)(**SPECIAL)
-    unfitted = getattr(make, face)(pretrainer=pretrainer, finetune="frozen", max_epochs=1)
-    y = many["pressure" if "regressor" in face else "support"].rename("y")
-    expected, expected_words = told(lambda: clone(unfitted).fit(many, y))
-    given = to_frame(many)
-    found, words = told(lambda: clone(unfitted).fit(given, to_frame(y.to_frame())["y"]))
+def assert_predicted_alike(unfitted: Any, X: pd.DataFrame, y: pd.Series, to_frame: Any) -> None:
+    given = to_frame(X)
+    expected, expected_words = told(lambda: clone(unfitted).fit(X, y))
+    found, words = told(lambda: clone(unfitted).fit(given, to_frame(y.to_frame("y"))["y"]))
     assert words == expected_words
     predict = "predict_proba" if hasattr(expected, "predict_proba") else "predict"
     for estimator in (found, expected):
         np.testing.assert_array_equal(
-            getattr(estimator, predict)(given), getattr(expected, predict)(many)
+            getattr(estimator, predict)(given), getattr(expected, predict)(X)
         )
+
+
+@pytest.mark.parametrize("face", ["regressor", "citab_regressor"])
+def test_regressor_predicts_a_frame_of_every_kind_alike(
+    face: str, many: pd.DataFrame, to_frame: Any, make: Any
+) -> None:
+    unfitted = getattr(make, face)(**SPECIAL, finetune="full", max_epochs=1)
+    assert_predicted_alike(unfitted, many, many["pressure"].rename("y"), to_frame)
+
+
+@pytest.mark.parametrize(
+    ("face", "source"), [("classifier", "pretrainer"), ("citab_classifier", "citab")]
+)
+def test_classifier_that_pretrains_predicts_a_frame_of_every_kind_alike(
+    face: str, source: str, many: pd.DataFrame, to_frame: Any, make: Any
+) -> None:
+    pretrainer = getattr(make, source)(**SPECIAL)
+    unfitted = getattr(make, face)(pretrainer=pretrainer, finetune="frozen", max_epochs=1)
+    assert_predicted_alike(unfitted, many, many["support"].rename("y"), to_frame)
 
 
 def test_cohorts_in_frames_of_every_kind_are_embedded_alike(

@@ -102,13 +102,22 @@ def test_what_is_no_mapping_of_frames_is_refused(frame: pd.DataFrame) -> None:
 @pytest.mark.filterwarnings("ignore:No observed value")
 @pytest.mark.parametrize(
     "names",
-    [["north", "south"], [1, 2], [1.0, 2.0], [1.5, 2.5], [True, False]],
-    ids=str,
+    [
+        ["north", "south"],
+        [1, 2],
+        [1.0, 2.0],
+        [1.5, 2.5],
+        [True, False],
+        [pd.Timestamp("2020-02-29"), pd.Timestamp("2020-03-01 12:00")],
+        [pd.Timedelta("1 day"), pd.Timedelta("36 hours")],
+    ],
+    ids=lambda names: type(names[0]).__name__,
 )
 def test_frame_of_every_kind_is_split_alike(
     names: list[Any], stacked: pd.DataFrame, to_frame: Any
 ) -> None:
-    given = stacked.assign(clinic=np.where(stacked["clinic"] == "north", *names))
+    renamed = stacked["clinic"].map(dict(zip(("north", "south"), names, strict=True)))
+    given = stacked.assign(clinic=renamed)
     found = split(to_frame(given), "clinic", "photo", None)
     for one, other in zip(found, split(given, "clinic", "photo", None), strict=True):
         assert one.cohort == other.cohort and type(one.cohort) is type(other.cohort)
