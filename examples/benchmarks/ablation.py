@@ -46,11 +46,11 @@ TABIMG_DATA=... python examples/benchmarks/ablation.py
 
 - **masked cells only** never sees a photo (`lambda_c=0`); **contrastive only** restores no cells
   (`lambda_m=0`); **MT-CMTM** does both; **scratch** has no pre-training.
-- **shuffled photos** is the control: MT-CMTM with the photos dealt out anew among the training
-  rows, in pre-training and in what fitting sees of them. If it gained as much, the gain would not
-  come from what the photos show.
+- **shuffled photos** is the control: MT-CMTM with the photos reassigned at random among the
+  training rows, in pre-training and in what fitting sees of them. If it gained as much, the gain
+  would not come from what the photos show.
 - Only the first 2 of the 5 folds of the [accuracy page](accuracy.md) are run, with 10 % and all of
-  the labels, drawn once. The intervals are as wide as two folds a set make them.
+  the labels, drawn once. With two folds per set, the intervals are wide.
 - Gains are in points of accuracy or AUC, and in percent of the MSE in regression; positive is
   better. 95 % intervals: over the folds of a set the corrected resampled t interval, over sets a
   bootstrap that draws sets, then folds.

@@ -60,39 +60,38 @@ table and photos; the photos of the test rows are never seen. Written by
 TABIMG_DATA=... python examples/benchmarks/accuracy.py
 ```
 
-from the tables of scores in `docs/benchmarks/results/`, which have one row a method, fold, label
+from the tables of scores in `docs/benchmarks/results/`, which have one row per method, fold, label
 budget and draw. `--extras` adds RealMLP, TabM and CatBoost (`pip install tabimg[benchmarks]`).
 
 - **MT-CMTM** pre-trains on all training rows of a fold with their photos, and is fitted on the
   labelled ones. **scratch** is the same estimator with `pretrainer=None`: the same budget, no
-  photo, and those candidates that need none; what photos distil is one that MT-CMTM alone has.
-- Baselines are tuned on inner folds of the same labelled rows. The *best baseline* is in each cell
+  photo, and those candidates that need none; only MT-CMTM has what is distilled from photos.
+- Baselines are tuned on inner folds of the same labelled rows. In each cell the *best baseline* is
   the one with the lowest inner validation loss, picked without test rows. Each is shown as well.
-- 5 folds by group and class; 5 %, 10 %, 25 % and all of a fold's training labels, at least two a
+- 5 folds by group and class; 5 %, 10 %, 25 % and all of a fold's training labels, at least two per
   class. Labels of the first two are drawn twice. Fractions that come to the same rows are merged.
-- RealMLP, TabM and CatBoost, and where they take part the best baseline, have the first draw
-  alone. Compare them with the rows *first draw*, not with the averages over both; gains are over
-  equal rows.
+- RealMLP, TabM and CatBoost, and the best baseline if they take part, have the first draw only.
+  Compare them with the rows *first draw*, not with the averages over both; gains are over equal
+  rows.
 - Every set has one metric. Classification: accuracy, or AUC where a constant is right in three of
   four rows. Regression: the MSE divided by the variance of the test rows (relative MSE; it is
   1 − R², and lower is better).
 - A gain is positive where MT-CMTM is better, in points (hundredths) of accuracy or AUC, and in
-  percent of the reference's MSE. 95 % intervals stand in brackets: over the folds of a set the
+  percent of the reference's MSE. 95 % intervals are in brackets: over the folds of a set the
   corrected resampled t interval (Nadeau and Bengio, 2003), paired; over sets a bootstrap that draws
   sets, then folds.
-- Four sets are a handful: an interval over them is rough, and rather too narrow. Points and percent
-  are added up in *both*; without the regression set its share is seen in the column before.
+- Four sets are few: an interval over them is rough, and probably too narrow. *Both* averages points
+  and percent; the columns before it show each alone.
 - A set whose scores were looked at while defaults were chosen is a *development set*. The headline
   is the average over the *confirmation sets*, which took no part in any choice.
 """
 
 DISTANCES = """\
-How much was there to gain? No use of photos puts more into the columns than they hold, and labels
-without end would teach all of it. The way from 5 % of the labels to all of them says what twenty
-times the labels are worth to the same estimator; the *share* is what pre-training with photos
-brings of it, without a further label (below zero: a loss; above 100 %: more than all the labels).
-How much of that is the photos' content, and how much would come without it, is asked by the
-[ablation](ablation.md).
+How much was there to gain? Photos cannot put more into the columns than they hold, and unlimited
+labels would teach all of it. The gap between 5 % of the labels and all of them is what twenty times
+the labels are worth to the same estimator; the *share* is how much of it pre-training with photos
+closes, without a further label (below zero: a loss; above 100 %: more than all the labels). The
+[ablation](ablation.md) examines how much of that is due to the content of the photos.
 """
 
 
@@ -146,7 +145,7 @@ def _headline(outcomes: Sequence[Outcome]) -> Iterator[str]:
     if absent:
         yield f"**Preliminary**: no results of {', '.join(absent)}.\n"
     yield averages(confirming)
-    yield "Against what was asked for beforehand:\n"
+    yield "Compared with the goals set beforehand:\n"
     yield verdicts(confirming)
     yield DISTANCES
     yield distances(confirming)

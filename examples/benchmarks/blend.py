@@ -50,12 +50,12 @@ TABIMG_DATA=... python examples/benchmarks/blend.py
 
 - The *share* of a member follows from its loss on inner held-out rows: log loss, or squared error
   of the standardised target. *Optimism* is how much larger the loss on test rows is than on these,
-  in percent; a judge that is fair to all is equally optimistic about all. A set's table has means
+  in percent; a fair judge is equally optimistic about all. A set's table has means
   over folds and their ratio; the averages over sets are means of the ratios of single folds, which
   differ widely: two folds are no more than a hint.
 - The encoder is pre-trained on all training rows of the outer fold, held-out ones included, without
-  their labels. Members that look through it have met the held-out rows, and no test row: if that
-  flatters them, their optimism is larger than that of forests and linear models.
+  their labels. Members that use it have seen the held-out rows, but no test row: if that makes
+  them look better, their optimism is larger than that of forests and linear models.
 - The first 2 of the 5 folds of the [accuracy page](accuracy.md), one draw of labels.
 """
 
@@ -140,7 +140,7 @@ def summary(noted: dict[str, pd.DataFrame]) -> str:
     whole["optimism"] = whole["test_loss"] / whole["held_out_loss"] - 1
     whole["fraction"] = whole["fraction"].round(6)
     for label, kept in (
-        ("look through the pre-trained encoder, or are taught by photos", True),
+        ("use the pre-trained encoder, or are taught by photos", True),
         ("know nothing of photos", False),
     ):
         part = whole[whole["member"].isin(KNOW_PHOTOS) == kept]

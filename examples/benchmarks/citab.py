@@ -83,18 +83,18 @@ TABIMG_DATA=... python examples/benchmarks/citab.py
 
 - Every method predicts the target cohort's test rows from its table alone, and differs in its
   pre-training: none (**scratch**); the training rows of the **target cohort alone**; these and all
-  other cohorts (**all cohorts**); **the other cohorts alone**, the columns of the target cohort
-  being new to the encoder.
-- Controls, all with all cohorts: **column indices** gives each header a vector of its own, equal
-  for equal names and else unrelated; **shuffled headers** lets each header read as another one;
+  other cohorts (**all cohorts**); **the other cohorts alone**, so that the columns of the target
+  cohort are new to the encoder.
+- Controls, all with all cohorts: **column indices** gives each header its own vector, equal for
+  equal names and otherwise unrelated; **shuffled headers** lets each header read as another one;
   **plain feed-forward** has one expert with as many parameters as the five of P-MoLin.
 - **MT-CMTM** is pre-trained on the target cohort alone, which is all that it can use. Linear
   models, forests and boosting are tuned on inner folds of the same labelled rows.
-- Clinics are generated (`make_cohorts`), the dermatology sets are real and share hardly a column.
-  Photos are read at 32 pixels by a small residual network (a block a stage, 16 channels in the
-  first), for all methods alike. Folds are the first of five, as many as is said of each set, with
-  10 % and all of the labels, drawn once.
-- Each encoder is judged by the default *blend* (`finetune="auto"`), in which it is one voice of
+- Clinics are generated (`make_cohorts`), the dermatology sets are real and have hardly a column in
+  common. Photos are read at 32 pixels by a small residual network (one block per stage, 16 channels
+  in the first), for all methods alike. The first of five folds are run, as many as stated for each
+  set, with 10 % and all of the labels, drawn once.
+- Each encoder is judged by the default *blend* (`finetune="auto"`), in which it is one voice among
   several, and by one *network alone* (`finetune="full"`), which shows more of it.
 - Gains are in points (hundredths) of accuracy, AUC or R2; positive is better. Intervals are 95 %:
   over the folds of a set the corrected resampled t interval, over sets a bootstrap that draws sets,

@@ -53,21 +53,21 @@ IMAGE_SIZE = 32
 INTRODUCTION = """\
 # Encoder and corruption
 
-Does the table's encoder matter, and what a masked cell becomes? Written by
+Do the table's encoder and the replacement of masked cells matter? Written by
 
 ```console
 TABIMG_DATA=... python examples/benchmarks/encoders.py
 ```
 
 - The default is the **1D-ResNet-CBAM** with masked cells replaced by a **draw from the marginal**.
-  Every variant changes one of the two, is pre-trained anew, and is otherwise the same.
+  Every variant changes one of the two, is pre-trained separately, and is otherwise the same.
 - The **perceptron** is the residual MLP of the library, its width chosen so that it has as many
   parameters as the 1D-ResNet-CBAM on that table. It is the only one without dropout inside.
 - **mean** replaces a masked number by its column's mean and a category by the most frequent one;
   **zero** by the 0 of the standardised column and the unknown category, which the network sees as
   zeros. In standardised numbers both are the same, so that they differ in categories only. The
   **learned token** is that of missing cells.
-- Each encoder is judged by the default *blend* (`finetune="auto"`), in which it is one voice of
+- Each encoder is judged by the default *blend* (`finetune="auto"`), in which it is one voice among
   several, and by one *network alone* (`finetune="full"`), which shows more of it.
 - Development sets, photos read at 32 pixels, a quarter of the work of the default 64; the first 2
   of 5 folds, 10 % and all of the labels, drawn once. Gains are in points of accuracy, and in

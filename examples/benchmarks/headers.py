@@ -36,8 +36,8 @@ OPPOSITES = ("systolic_blood_pressure", "diastolic_blood_pressure")
 INTRODUCTION = f"""\
 # Header encoders
 
-CITab knows a column by its header alone. Which encoder sees that two headers mean the same? Written
-by
+CITab knows a column by its header alone. Which encoder recognises that two headers mean the same?
+Written by
 
 ```console
 python examples/benchmarks/headers.py
@@ -46,12 +46,12 @@ python examples/benchmarks/headers.py
 - {len(HEADERS)} headers in {len(SYNONYMS)} groups of synonyms, listed below. *Top-1* is the share
   of headers whose nearest other header, by cosine similarity, is a synonym. Where several are
   equally near, the share of synonyms among them counts.
-- **exact name** gives every name a vector of its own, and stands for column indices. The
+- **exact name** gives every name its own vector, as column indices would. The
   **n-grams** are `tabimg.headers.NgramEncoder`, without and with `tabimg.headers.ABBREVIATIONS`.
 - *Opposites* is the similarity of `{OPPOSITES[0]}` and
-  `{OPPOSITES[1]}`, which a network has to tell apart all the same.
-- The list was written before the table of abbreviations, and the table was not extended by what the
-  list showed. Both come from the same hand, so expect less of the table on headers of your own, and
+  `{OPPOSITES[1]}`, which a network has to distinguish all the same.
+- The list was written before the table of abbreviations, and the table was not extended in the
+  light of the list. Both have the same author, so expect less of the table on your own headers, and
   extend it: `NgramEncoder(abbreviations={{**ABBREVIATIONS, "eoa": "effective orifice area"}})`.
 """
 
@@ -145,7 +145,7 @@ def write(path: Path, results: Sequence[Measured]) -> None:
     """Write the page."""
     parts = [INTRODUCTION, overview(results)]
     if not any("sentence" in each.title for each in results):
-        parts.append("**No results** of sentence vectors: no `--model` was named.\n")
+        parts.append("**No results** for sentence vectors: no `--model` was named.\n")
     default = next(each for each in results if each.title == DEFAULT)
     parts += ["## What the default gets wrong\n", misses(default), "## The headers\n", headers()]
     write_page(path, parts)

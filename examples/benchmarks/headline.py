@@ -1,4 +1,4 @@
-"""The average over several sets, against what was asked for.
+"""The average over several sets, compared with the goals set beforehand.
 
 A gain is counted in hundredths: points of accuracy, AUC or R², percent of the mean squared error.
 Within a set and fold it is the mean over the budgets in question; then sets and folds are drawn by
@@ -127,12 +127,12 @@ def distances(outcomes: Sequence[Outcome]) -> str:
                 f"{100 * (reached - start) / (end - start):.0f} %" if end != start else "-",
             ]
         )
-    heads = ["set", "scratch, 5 %", "MT-CMTM, 5 %", "scratch, all labels", "share of the way"]
+    heads = ["set", "scratch, 5 %", "MT-CMTM, 5 %", "scratch, all labels", "share of the gap"]
     return table(heads, rows)
 
 
 def verdicts(outcomes: Sequence[Outcome]) -> str:
-    """Hold the averages against what was asked for, item by item."""
+    """Compare the averages with the goals, one by one."""
     classes = [o for o in outcomes if o.data.task == "classification"]
     numbers = [o for o in outcomes if o.data.task == "regression"]
     few, full = pooled(outcomes, FEW, SCRATCH), pooled(outcomes, ALL, SCRATCH)
@@ -148,7 +148,7 @@ def verdicts(outcomes: Sequence[Outcome]) -> str:
         _aim("10 % of the labels: ahead of the best baseline", outcomes, (0.1,), BEST, 0.0),
         _aim("all labels: within 1 of the best baseline", outcomes, ALL, BEST, -0.01),
     ]
-    return table(["asked for", "found", "reached"], rows)
+    return table(["goal", "found", "reached"], rows)
 
 
 def _aim(

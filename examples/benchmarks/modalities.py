@@ -69,13 +69,13 @@ TABIMG_DATA=... python examples/benchmarks/modalities.py
 ```
 
 - The encoder is pre-trained on the training rows of the target cohort and on all other cohorts, and
-  the estimator is fitted once a fold and label fraction, on rows with their photos. Then only
+  the estimator is fitted once per fold and label fraction, on rows with their photos. Then only
   `predict_modality` changes: "table", "image", "both"; and "auto" on test rows half of which have
   lost their photo.
 - The clinics are generated: their photos show what the target follows from, and the columns
   determine it in part. The dermatology sets are real.
-- Photos are read at 32 pixels by a small residual network (a block a stage, 16 channels in the
-  first). Folds are the first of five, as many as is said of each set, with 10 % and all of the
+- Photos are read at 32 pixels by a small residual network (one block per stage, 16 channels in the
+  first). The first of five folds are run, as many as stated for each set, with 10 % and all of the
   labels, drawn once.
 - Gains are in points (hundredths) of accuracy, AUC or R2 over the table alone; positive is better.
 """

@@ -32,7 +32,7 @@ FRACTIONS = (0.1, 0.25)
 INTRODUCTION = """\
 # Are photos likely to pay?
 
-What `tabimg.evaluation.photo_value` says of each set before any pre-training, from thumbnails,
+What `tabimg.evaluation.photo_value` says about each set before any pre-training, from thumbnails,
 linear models and forests. Written by
 
 ```console
@@ -43,8 +43,8 @@ TABIMG_DATA=... python examples/benchmarks/photo_value.py
   the share of its predictions' variance that the columns predict; *taught* is what photos of
   unlabelled rows add to few labels, and *shuffled* what wrong photos add.
 - *Found later* is the gain of MT-CMTM over the same estimator from scratch on the same folds, from
-  the [accuracy page](accuracy.md). The diagnostic measures distillation from thumbnails alone: it
-  can be passed by a network that sees more, and by nothing that columns cannot carry.
+  the [accuracy page](accuracy.md). The diagnostic measures distillation from thumbnails alone: a
+  network that sees more can do better, but nothing gains what the columns cannot predict.
 - Gains are in points of accuracy or AUC, and in percent of the MSE in regression, with 95 %
   intervals over 5 folds.
 """
@@ -142,7 +142,7 @@ def main() -> None:
     absent = [name for name in SETS if name not in {each.data.name for each in found}]
     parts = [INTRODUCTION]
     if absent:
-        parts.append(f"**No results yet** of {', '.join(absent)}.\n")
+        parts.append(f"**No results yet** for {', '.join(absent)}.\n")
     if found:
         parts += [overview(bench, found), *sections(found)]
     write_page(bench.docs / "photo_value.md", parts)

@@ -60,11 +60,11 @@ TABIMG_DATA=... python examples/benchmarks/sensitivity.py
 - Photos are read at 32 pixels, a quarter of the work of the default 64; everything else is default.
   The defaults are `lambda_c=1`, `lambda_m=1`, `mask_rate=0.3`. Weights of 0 are on the
   [ablation page](ablation.md).
-- Each encoder is judged by the *default blend* (`finetune="auto"`), in which it is one voice of
+- Each encoder is judged by the *default blend* (`finetune="auto"`), in which it is one voice among
   several, and by *one network alone* (`finetune="full"`), which shows more of it.
 - The first 2 of 5 folds; 10 % of the labels, drawn twice, and all of them.
-- These are test scores. They show how flat or steep the ground is; picking the best entry and
-  reporting it would be choosing on test rows.
+- These are test scores. They show how sensitive results are; picking the best entry and reporting
+  it would be choosing on test rows.
 """
 
 
@@ -156,7 +156,7 @@ def _spread(varied: pd.DataFrame, summary: pd.DataFrame, budgets: list[str]) -> 
         sd = np.mean([summary.loc[(method, budget), "sd"] for method in weighted])
         noise = "" if np.isnan(sd) else f" (standard deviation between folds {sd:.3f})"
         parts.append(f"at {budget} from {means.min():.3f} to {means.max():.3f}{noise}")
-    return f"Over all weights of the losses the score goes {', '.join(parts)}.\n"
+    return f"Over all weights of the losses the score ranges {', '.join(parts)}.\n"
 
 
 def _draw(figure: Any, study: StudyResult) -> None:

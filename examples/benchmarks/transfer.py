@@ -80,9 +80,10 @@ Does a pre-trained body help on another table, one that has no photos at all? Wr
 TABIMG_DATA=... python examples/benchmarks/transfer.py
 ```
 
-- A world is cut in two parts that share the columns. On the first part the encoder is pre-trained,
-  with photos (**body taught by photos**) or on masked cells alone (**body of masked cells only**).
-  It moves to the second part, which has other classes or another device, and no photo.
+- A data set is cut into two parts that share the columns. On the first part the encoder is
+  pre-trained, with photos (**body taught by photos**) or on masked cells alone (**body of masked
+  cells only**). It moves to the second part, which has other classes or another device, and no
+  photos.
 - There it is fine-tuned on labelled rows and tested on others; **scratch** is the same estimator
   without a body. Nothing is distilled: there are no pairs to distil from.
 - The first 2 of 5 folds, 10 % and all of the labels, drawn once. Gains are in points of accuracy,

@@ -117,7 +117,7 @@ class Variants:
         absent = [d.name for d in self.sets if d.name not in {o.data.name for o in outcomes}]
         parts = [introduction]
         if absent:
-            parts.append(f"**No results yet** of {', '.join(absent)}.\n")
+            parts.append(f"**No results yet** for {', '.join(absent)}.\n")
         if outcomes:
             parts += [*findings, *self._figure(bench, outcomes)]
         for outcome in outcomes:

@@ -47,7 +47,7 @@ def test_page_ranks_the_encoders_and_names_what_is_missing(
     program.write(tmp_path / "headers.md", results)
     page = (tmp_path / "headers.md").read_text(encoding="utf-8")
     assert f"| {program.DEFAULT} | {scores[-1]:.2f} | " in page
-    assert "**No results** of sentence vectors" in page
+    assert "**No results** for sentence vectors" in page
     wrong = results[-1].nearest.query("credit == 0")
     assert all(f"| `{row.header}` | `{row.nearest}` |" in page for row in wrong.itertuples())
 
