@@ -146,7 +146,7 @@ def _join(
 
 
 def _as_numbers(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Turn text to float64; what is no number becomes NaN, as in the public preparation."""
+    """Turn text to float64; anything else becomes NaN, as in the public preparation."""
     numbers = {
         name: pd.to_numeric(table[name], errors="coerce").astype("float64") for name in names
     }
@@ -156,7 +156,7 @@ def _as_numbers(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 def _read_table(folder: Path, file: str, columns: list[str]) -> pd.DataFrame:
     """Read some columns of a table as text."""
     # Some tables have blanks around the names: " Genmodel_ID".
-    path, remedy = _find_table(folder, file), "Unpack the tables of the DVM-CAR set anew."
+    path, remedy = _find_table(folder, file), "Unpack the tables of the DVM-CAR set again."
     table = read_csv(path, str, remedy, wanted=lambda name: name.strip() in columns)
     table = table.rename(columns=str.strip)
     missing = [name for name in columns if name not in table]

@@ -25,7 +25,7 @@ class SentenceEncoder:
     call. A folder is read without network access; a name is looked up in the local cache of
     models and downloaded if it is not there. Weights are read as safetensors only and on the CPU,
     and no code that comes with a model is run. An estimator that was saved with a folder is loaded
-    only with an encoder handed over: ``load(directory, custom={...})``.
+    only if an encoder is passed: ``load(directory, custom={...})``.
 
     Parameters
     ----------
