@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.loaded import check_photo_parameters
-from tabimg.estimators.material import Material, pair
-from tabimg.estimators.parameters import (
+from tabimg.estimators.shared_parameters import (
+    ColumnParameters,
+    PhotoParameters,
+    TrainingParameters,
     auto_epochs,
+    run_options,
+)
+from tabimg.estimators.training_rows import TrainingRows, gather, paired
+from tabimg.image import Augmentation, PhotoOptions, RowImages, image_fingerprint
+from tabimg.image.decoding import POLICIES
+from tabimg.inputs import Unlabeled
+from tabimg.inputs.containers import as_container, as_image_cells, as_target
+from tabimg.inputs.frames import as_column_list, is_frame, require_columns
+from tabimg.inputs.hints import warn_of_target_among_columns
+from tabimg.inputs.parameter_checks import (
     check_choice,
     check_flag,
     check_folder,
@@ -26,16 +37,8 @@ from tabimg.estimators.parameters import (
     check_positive,
     check_positive_int,
     draw_seed,
-    run_options,
 )
-from tabimg.estimators.photo_embedding import embed_first, images_in
-from tabimg.image import Augmentation, RowImages, image_fingerprint
-from tabimg.image.decoding import POLICIES
-from tabimg.inputs import Unlabeled
-from tabimg.inputs.containers import as_container, as_image_cells, as_target
-from tabimg.inputs.frames import as_column_list, is_frame, require_columns
-from tabimg.inputs.hints import warn_of_target_among_columns
-from tabimg.inputs.rows import take_apart
+from tabimg.inputs.rows import Rows, bare_images, take_apart
 from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
@@ -47,99 +50,57 @@ from tabimg.training.architectures import (
 )
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.pairs import PairedRows
+from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
-from tabimg.training.runtime import PRECISIONS
+from tabimg.training.runtime import PRECISIONS, resolve_device
 
 # At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution of one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
 
 
-class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
+@dataclass(eq=False, repr=False, kw_only=True)
+class PhotoPretrainer(
+    PhotoParameters, ColumnParameters, TrainingParameters, TransformerMixin, BaseEstimator, ABC
+):
     """Pre-train a table encoder with photos; embed tables without them.
 
-    A method says what its rows are, which networks it trains and by which losses, in `_gather`,
-    `_learn_columns`, `_encode_material`, `_recipe` and `_method`.
+    A method says what its rows are, which networks it trains on them and by which losses.
     """
 
-    def __init__(
-        self,
-        *,
-        image_column: Hashable | Sequence[Hashable] | None,
-        image_root: Any,
-        image_loader: Callable[[str], Any] | None,
-        max_image_pixels: int,
-        group_column: Hashable | None,
-        image_size: int,
-        image_encoder: str | Callable[[], torch.nn.Module],
-        image_weights: str | Path | None,
-        projection_dim: int,
-        temperature: float,
-        augmentation: Any,
-        max_epochs: int | str,
-        batch_size: int,
-        lr: float,
-        weight_decay: float,
-        validation_fraction: float | None,
-        on_bad_image: str,
-        keep_image_encoder: bool,
-        callbacks: list[Any] | None,
-        device: str,
-        precision: str,
-        compile: bool,
-        n_jobs: int | None,
-        cache_dir: str | Path | None,
-        checkpoint_dir: str | Path | None,
-        time_limit: float | None,
-        warm_start: bool,
-        random_state: int | np.random.RandomState | None,
-        verbose: int,
-    ) -> None:
-        self.image_column = image_column
-        self.image_root = image_root
-        self.image_loader = image_loader
-        self.max_image_pixels = max_image_pixels
-        self.group_column = group_column
-        self.image_size = image_size
-        self.image_encoder = image_encoder
-        self.image_weights = image_weights
-        self.projection_dim = projection_dim
-        self.temperature = temperature
-        self.augmentation = augmentation
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.validation_fraction = validation_fraction
-        self.on_bad_image = on_bad_image
-        self.keep_image_encoder = keep_image_encoder
-        self.callbacks = callbacks
-        self.device = device
-        self.precision = precision
-        self.compile = compile
-        self.n_jobs = n_jobs
-        self.cache_dir = cache_dir
-        self.checkpoint_dir = checkpoint_dir
-        self.time_limit = time_limit
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.verbose = verbose
-
-    network_: FittedModule[Any, Any]
+    projection_dim: int = 128
+    temperature: float = 0.1
+    max_epochs: int | str = "auto"
+    batch_size: int = 128
+    weight_decay: float = 1e-2
+    validation_fraction: float | None = 0.1
+    compile: bool = False
 
     @abstractmethod
-    def _gather(
-        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
-    ) -> Material:
-        """Check the input of `fit` and put all rows below each other."""
+    def _labelled_parts(
+        self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
+    ) -> list[Rows]:
+        """Check what `fit` is given and take it apart, by cohort where the method knows any."""
 
     @abstractmethod
-    def _learn_columns(self, material: Material) -> None:
+    def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
+        """Take further rows apart in the same way."""
+
+    @abstractmethod
+    def _stack(self, parts: Sequence[Rows]) -> Any:
+        """Stack the tables of one cohort: labelled rows, and unlabeled ones if there are any."""
+
+    @abstractmethod
+    def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
+        """Tell whether the photos of the cohorts are enough; warn or raise where they are not."""
+
+    @abstractmethod
+    def _learn_columns(self, rows: TrainingRows) -> None:
         """Learn from all rows how tables are encoded."""
 
     @abstractmethod
-    def _encode_material(self, material: Material) -> Any:
-        """Encode all rows."""
+    def _encode_rows(self, rows: TrainingRows) -> Any:
+        """Encode all rows, in their order."""
 
     @abstractmethod
     def _recipe(self, image: ImageRecipe | None) -> Any:
@@ -194,19 +155,19 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         reject_paths_as_target(y)
         seed = draw_seed(self.random_state)
         continued = self.warm_start and hasattr(self, "network_")
-        material = self._gather(X, sample_weight, image_paths, unlabeled, reset=not continued)
+        rows = gather(self, X, sample_weight, image_paths, unlabeled, reset=not continued)
         if continued:
-            self._check_continued(material)
+            self._check_continued(rows)
         else:
-            self._learn_columns(material)
+            self._learn_columns(rows)
         with (
-            pair(self, material, self._encode_material(material)) as rows,
-            fit_checkpoints(self, seed, continued, lambda: _data(rows)) as seed,
+            paired(rows, self._encode_rows(rows), self._photo_options) as pairs,
+            fit_checkpoints(self, seed, continued, lambda: _data(pairs)) as seed,
         ):
-            options = self._options(seed, len(material.weight), material.images is not None)
-            net, recipe = self._prepare_network(rows, seed, continued)
-            self.history_ = pretrain(net, rows, options)
-            self._note_training(net, rows)
+            options = self._options(seed, len(rows.weight), rows.images is not None)
+            net, recipe = self._prepare_network(pairs, seed, continued)
+            self.history_ = pretrain(net, pairs, options)
+            self._note_training(net, pairs)
             self._keep(net, recipe)
         return self
 
@@ -238,7 +199,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
                 "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
                 "dropped it"
             )
-        return embed_first(self, self._images_to_embed(X), self.on_bad_image)
+        return self._photo_embedder.embed(self._images_to_embed(X))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -257,6 +218,21 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`."""
 
+    @property
+    def _photo_options(self) -> PhotoOptions:
+        return PhotoOptions(
+            image_size=int(self.image_size),
+            loader=self.image_loader,
+            max_pixels=self.max_image_pixels,
+            on_bad_image=self.on_bad_image,
+            n_jobs=self.n_jobs,
+            cache_dir=self.cache_dir,
+        )
+
+    @property
+    def _photo_embedder(self) -> PhotoEmbedder:
+        return PhotoEmbedder(self.network_, self._photo_options, resolve_device(self.device))
+
     @abstractmethod
     def _wants_photos(self) -> bool:
         """Tell whether some loss looks at photos; without one none is read."""
@@ -269,7 +245,7 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
         """Collect the photos of a frame, which must have them, or of a sequence of image cells."""
         X = as_container(X)
         if not is_frame(X):
-            return images_in(X, self.image_root)
+            return bare_images(X, self.image_root)
         require_columns(X, as_column_list(self.image_column), "image_column")
         if self.image_column is None:
             raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
@@ -312,9 +288,9 @@ class PhotoPretrainer(TransformerMixin, BaseEstimator, ABC):
             run=run_options(self, seed, max_epochs),
         )
 
-    def _check_continued(self, material: Material) -> None:
+    def _check_continued(self, rows: TrainingRows) -> None:
         """Refuse to go on with photos from a fit that left no image encoder."""
-        if self.network_.recipe.image is None and material.images is not None:
+        if self.network_.recipe.image is None and rows.images is not None:
             raise ValueError(
                 "warm_start cannot go on with photos: the last fit used none or dropped its image "
                 "encoder; keep_image_encoder=True keeps it"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-from tabimg.estimators.citab_finetuned import CITabFineTuned
+from tabimg.estimators.any_columns import AnyColumns
+from tabimg.estimators.citab_pretrainer import CITabPretrainer
+from tabimg.estimators.faces import FineTunedClassifier
 from tabimg.estimators.loaded import check_loaded
-from tabimg.estimators.targets import ClassTarget
-from tabimg.nn.cell_tokens import TokenForm
-from tabimg.nn.molin import Expert
+from tabimg.estimators.shared_parameters import AnyColumnsParameters
 from tabimg.serialization import register
 
 
 @register(check=check_loaded)
-class CITabClassifier(ClassTarget, CITabFineTuned):
+@dataclass(eq=False, repr=False, kw_only=True)
+class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
     """Classify rows from the table alone, with an encoder that photos have taught.
 
     CITab (Fu et al., arXiv 2512.14026): the table encoder of a `CITabPretrainer` is fine-tuned on
@@ -169,80 +166,7 @@ class CITabClassifier(ClassTarget, CITabFineTuned):
     (120, 5)
     """
 
-    def __init__(
-        self,
-        pretrainer: Any = None,
-        image_column: Hashable | Sequence[Hashable] | None = None,
-        group_column: Hashable | None = None,
-        cohort_column: Hashable | None = None,
-        categorical_features: Any = None,
-        header_encoder: Any = "ngrams",
-        column_descriptions: Mapping[Hashable, str] | None = None,
-        dim: int = 96,
-        n_heads: int = 8,
-        n_layers: int = 3,
-        n_experts: int = 5,
-        expansion: float = 1.75,
-        expert: Expert = "mlp",
-        value_form: TokenForm = "scale",
-        predict_modality: str = "table",
-        finetune: str = "auto",
-        head: str = "embedding+columns",
-        n_members: int = 1,
-        dropout: float = 0.1,
-        max_epochs: int = 30,
-        patience: int = 10,
-        batch_size: int = 64,
-        lr: float = 2e-3,
-        encoder_lr_ratio: float = 0.3,
-        weight_decay: float = 1e-4,
-        validation_fraction: float | None = 0.15,
-        callbacks: list[Any] | None = None,
-        class_weight: dict[Any, float] | str | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        memory: Any = None,
-        checkpoint_dir: str | Path | None = None,
-        time_limit: float | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            pretrainer=pretrainer,
-            image_column=image_column,
-            group_column=group_column,
-            categorical_features=categorical_features,
-            cohort_column=cohort_column,
-            header_encoder=header_encoder,
-            column_descriptions=column_descriptions,
-            dim=dim,
-            n_heads=n_heads,
-            n_layers=n_layers,
-            n_experts=n_experts,
-            expansion=expansion,
-            expert=expert,
-            value_form=value_form,
-            predict_modality=predict_modality,
-            finetune=finetune,
-            head=head,
-            n_members=n_members,
-            dropout=dropout,
-            max_epochs=max_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            lr=lr,
-            encoder_lr_ratio=encoder_lr_ratio,
-            weight_decay=weight_decay,
-            validation_fraction=validation_fraction,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            memory=memory,
-            checkpoint_dir=checkpoint_dir,
-            time_limit=time_limit,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+    pretrainer_class = CITabPretrainer
+    table_encoder_class = AnyColumns
+
+    predict_modality: str = "table"

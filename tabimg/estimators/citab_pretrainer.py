@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.utils import check_scalar
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators.base_pretrainer import PhotoPretrainer
-from tabimg.estimators.citab_encoder import (
-    check_table_parameters,
+from tabimg.estimators.encoded_cohorts import (
+    KnownCohorts,
+    categorical_of_cohorts,
+    check_headers,
     cohort_recipe,
     column_vectors,
     embed_rows,
-    encode_cohort,
-    names_of_cohorts,
-)
-from tabimg.estimators.cohort_material import (
-    CohortTables,
-    categorical_of_cohorts,
-    check_headers,
-    gather_cohorts,
     own_columns,
 )
 from tabimg.estimators.loaded import (
@@ -38,33 +30,38 @@ from tabimg.estimators.loaded import (
     made_up_rows,
     on_cpu,
 )
-from tabimg.estimators.material import Material
-from tabimg.estimators.parameters import (
+from tabimg.estimators.saved_columns import check_features, check_texts
+from tabimg.estimators.shared_parameters import AnyColumnsParameters, check_any_columns
+from tabimg.estimators.training_rows import TrainingRows
+from tabimg.headers import TextVectors, resolve_header_encoder
+from tabimg.image import RowImages
+from tabimg.inputs.categorical import check_categorical_features
+from tabimg.inputs.checks import check_table
+from tabimg.inputs.cohorts import (
+    by_cohort,
+    check_cohort_frames,
+    check_container,
+    images_of,
+    index_of,
+    require_declared,
+    require_image_columns,
+    split,
+    stack_cohort,
+)
+from tabimg.inputs.containers import as_container, holds_several
+from tabimg.inputs.declared_columns import DeclaredColumns
+from tabimg.inputs.frames import is_frame, require_columns
+from tabimg.inputs.hints import warn_of_codes
+from tabimg.inputs.image_roots import UNNAMED
+from tabimg.inputs.parameter_checks import (
     check_choice,
     check_non_negative,
     check_path,
     check_positive_int,
 )
-from tabimg.estimators.photo_embedding import images_in
-from tabimg.estimators.saved_columns import check_features, check_texts
-from tabimg.headers import TextVectors, resolve_header_encoder
-from tabimg.image import MAX_PIXELS, RowImages
-from tabimg.inputs.categorical import check_categorical_features
-from tabimg.inputs.checks import check_table
-from tabimg.inputs.cohorts import (
-    holds_several,
-    images_of,
-    index_of,
-    require_image_columns,
-    split,
-)
-from tabimg.inputs.containers import as_container
-from tabimg.inputs.frames import is_frame
-from tabimg.inputs.hints import warn_of_codes
-from tabimg.inputs.image_roots import UNNAMED
-from tabimg.inputs.rows import Rows
-from tabimg.nn.cell_tokens import TokenForm
-from tabimg.nn.molin import Expert
+from tabimg.inputs.rows import Rows, bare_images, take_apart
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.messages import listing, warn
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CohortCodec, CohortTable
@@ -77,7 +74,8 @@ ON_NEW_COLUMNS = ("raise", "embed")
 
 
 @register(check=check_loaded)
-class CITabPretrainer(PhotoPretrainer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     """Pre-train one table encoder with photos over several cohorts; embed tables without photos.
 
     CITab (Fu et al., arXiv 2512.14026): cells become tokens by the meaning of their column's
@@ -211,105 +209,14 @@ warm_start, random_state, verbose
     (20, 16)
     """
 
-    def __init__(
-        self,
-        cohort_column: Hashable | None = None,
-        image_column: Hashable | Sequence[Hashable] | None = None,
-        image_root: str | Path | Mapping[Any, Any] | None = None,
-        image_loader: Callable[[str], Any] | None = None,
-        group_column: Hashable | None = None,
-        categorical_features: Any = None,
-        header_encoder: Any = "ngrams",
-        column_descriptions: Mapping[Hashable, str] | None = None,
-        dim: int = 96,
-        n_heads: int = 8,
-        n_layers: int = 3,
-        n_fusion_layers: int = 2,
-        n_experts: int = 5,
-        expansion: float = 1.75,
-        expert: Expert = "mlp",
-        value_form: TokenForm = "scale",
-        image_size: int = 64,
-        image_encoder: str | Callable[[], torch.nn.Module] = "resnet18",
-        image_weights: str | Path | None = None,
-        projection_dim: int = 128,
-        lambda_itc: float = 0.5,
-        lambda_itm: float = 0.5,
-        lambda_mtr: float = 0.0,
-        mask_rate: float = 0.3,
-        temperature: float = 0.1,
-        negatives: str = "cohort",
-        augmentation: Any = "default",
-        max_epochs: int | str = "auto",
-        batch_size: int = 128,
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
-        validation_fraction: float | None = 0.1,
-        on_bad_image: str = "raise",
-        max_image_pixels: int = MAX_PIXELS,
-        on_new_columns: str = "raise",
-        keep_image_encoder: bool = True,
-        callbacks: list[Any] | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        compile: bool = False,
-        n_jobs: int | None = None,
-        cache_dir: str | Path | None = None,
-        checkpoint_dir: str | Path | None = None,
-        time_limit: float | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            image_column=image_column,
-            image_root=image_root,
-            image_loader=image_loader,
-            group_column=group_column,
-            image_size=image_size,
-            image_encoder=image_encoder,
-            image_weights=image_weights,
-            projection_dim=projection_dim,
-            temperature=temperature,
-            augmentation=augmentation,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            weight_decay=weight_decay,
-            validation_fraction=validation_fraction,
-            on_bad_image=on_bad_image,
-            max_image_pixels=max_image_pixels,
-            keep_image_encoder=keep_image_encoder,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            compile=compile,
-            n_jobs=n_jobs,
-            cache_dir=cache_dir,
-            checkpoint_dir=checkpoint_dir,
-            time_limit=time_limit,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.cohort_column = cohort_column
-        self.categorical_features = categorical_features
-        self.header_encoder = header_encoder
-        self.column_descriptions = column_descriptions
-        self.dim = dim
-        self.n_heads = n_heads
-        self.n_layers = n_layers
-        self.n_fusion_layers = n_fusion_layers
-        self.n_experts = n_experts
-        self.expansion = expansion
-        self.expert = expert
-        self.value_form = value_form
-        self.lambda_itc = lambda_itc
-        self.lambda_itm = lambda_itm
-        self.lambda_mtr = lambda_mtr
-        self.mask_rate = mask_rate
-        self.negatives = negatives
-        self.on_new_columns = on_new_columns
+    n_fusion_layers: int = 2
+    lambda_itc: float = 0.5
+    lambda_itm: float = 0.5
+    lambda_mtr: float = 0.0
+    mask_rate: float = 0.3
+    negatives: str = "cohort"
+    lr: float = 1e-3
+    on_new_columns: str = "raise"
 
     def transform(self, X: Any) -> Any:
         """Embed rows from the table alone; image and group columns may be there or not.
@@ -353,7 +260,7 @@ warm_start, random_state, verbose
     def _split(self, X: Any) -> list[Rows]:
         """Split what is to be embedded by cohort, and check it as scikit-learn does."""
         X = as_container(X)
-        cohorts = split(X, self.cohort_column, self.image_column, self.group_column)
+        cohorts = split(X, *self._special_columns)
         known = self.codec_.names
         if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].cohort, *known):
             cohorts = [replace(cohorts[0], cohort=known[0])]
@@ -365,7 +272,7 @@ warm_start, random_state, verbose
         for cohort in cohorts:
             if not is_frame(cohort.table):
                 raise ValueError(
-                    f"X is a bare {type(X).__name__}; the cohorts {names_of_cohorts(self)} are "
+                    f"X is a bare {type(X).__name__}; the cohorts {list(known)} are "
                     "known by the names of their columns: give a DataFrame"
                 )
         cohorts = [cohort for cohort in cohorts if len(cohort)]
@@ -374,25 +281,80 @@ warm_start, random_state, verbose
         return cohorts
 
     def _embed(self, cohort: Rows) -> np.ndarray:
-        return embed_rows(self.network_, *encode_cohort(self, cohort), self.device)
+        known = KnownCohorts(
+            self.codec_,
+            self.vectors_,
+            self.column_descriptions,
+            self.cohort_column,
+            self.on_new_columns,
+        )
+        return embed_rows(self.network_, *known.encode(cohort), self.device)
 
-    def _gather(
-        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
-    ) -> Material:
-        return gather_cohorts(self, X, sample_weight, image_paths, unlabeled, reset=reset)
+    @property
+    def _special_columns(self) -> tuple[Any, Any, Any]:
+        return self.cohort_column, self.image_column, self.group_column
 
-    def _learn_columns(self, material: Material) -> None:
-        cohorts: CohortTables = material.table
-        several = len(cohorts.names) > 1
-        tables = [own_columns(table, several) for table in cohorts.tables]
-        categorical = categorical_of_cohorts(self.categorical_features, cohorts)
-        for table in cohorts.tables:
+    def _labelled_parts(
+        self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
+    ) -> list[Rows]:
+        check_container(X)
+        require_declared(X, *self._special_columns, image_paths)
+        if not holds_several(X):
+            cohort_column, image_column, group_column = self._special_columns
+            rows = take_apart(X, image_column, group_column, image_paths, "X", cohort_column)
+            return by_cohort(replace(rows, table=check_table(self, rows.table, reset=reset)))
+        parts = split(X, *self._special_columns, image_paths)
+        check_cohort_frames(self, parts)
+        names = list(dict.fromkeys(name for part in parts for name in part.table.columns))
+        # All that scikit-learn wants to know of are the names.
+        check_table(self, pd.DataFrame(np.zeros((1, len(names))), columns=names), reset=reset)
+        return parts
+
+    def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
+        if self.cohort_column is not None and not holds_several(unlabeled.frame):
+            declared = [self.cohort_column]
+            require_columns(unlabeled.frame, declared, "the unlabeled rows' cohort_column")
+        parts = split(unlabeled.frame, *self._special_columns, unlabeled.image_paths, UNLABELED)
+        check_cohort_frames(self, parts)
+        return parts
+
+    def _stack(self, parts: Sequence[Rows]) -> Any:
+        return stack_cohort(parts)
+
+    def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
+        if sum(n_photos.values()) < 2:
+            warn("fewer than two rows have a photo: only masked cells are restored")
+            return False
+        # Without masked cells to restore, each cohort needs photos; within it two to compare.
+        n_needed = 2 if self.negatives == "cohort" else 1
+        idle = [name for name, count in n_photos.items() if count < n_needed]
+        if self.lambda_mtr > 0 or not idle:
+            return True
+        if len(idle) == len(n_photos):
+            raise ValueError(
+                f"none of the {len(idle)} cohorts has two photos to compare, and lambda_mtr is 0: "
+                "there is nothing to learn from. Does cohort_column name the cohorts?"
+            )
+        warn(
+            f"nothing is learned from the rows of [{listing(idle)}], which have too few photos to "
+            "compare, for lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well"
+        )
+        return True
+
+    def _learn_columns(self, rows: TrainingRows) -> None:
+        several = len(rows.names) > 1
+        tables = [own_columns(table, several) for table in rows.tables]
+        categorical = categorical_of_cohorts(self.categorical_features, rows.tables)
+        for table in rows.tables:
             warn_of_codes(table, categorical)
-        self.codec_ = CohortCodec.fit(cohorts.names, tables, categorical)
-        check_headers(cohorts, self.codec_, self.column_descriptions)
+        self.codec_ = CohortCodec.fit(rows.names, tables, categorical)
+        check_headers(rows.tables, self.codec_, self.column_descriptions)
         self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
         # Now: an encoder that fails is not to be found after all photos were read.
         self._column_vectors()
+
+    def _encode_rows(self, rows: TrainingRows) -> CohortTable:
+        return self.codec_.encode(rows.names, rows.tables).take(rows.order)
 
     def _column_vectors(self) -> tuple[ColumnVectors, ...]:
         return tuple(
@@ -400,12 +362,8 @@ warm_start, random_state, verbose
             for codec in self.codec_.codecs
         )
 
-    def _encode_material(self, material: Material) -> CohortTable:
-        cohorts: CohortTables = material.table
-        return self.codec_.encode(cohorts.names, cohorts.tables).take(cohorts.order)
-
     def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
-        table = cohort_recipe(self, self._column_vectors())
+        table = cohort_recipe(self, self._column_vectors(), self.vectors_.width)
         reconstructs = image is None or self.lambda_mtr > 0
         return CITabRecipe(
             table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
@@ -415,8 +373,7 @@ warm_start, random_state, verbose
         return bool(self.lambda_itc + self.lambda_itm > 0)
 
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
-        special = (self.cohort_column, self.image_column, self.group_column)
-        return images_of(X, *special, image_paths, self.image_root)
+        return images_of(X, *self._special_columns, image_paths, self.image_root)
 
     def _images_to_embed(self, X: Any) -> RowImages:
         X = as_container(X)
@@ -425,7 +382,7 @@ warm_start, random_state, verbose
             return self._images_of(X)
         # A bare sequence names no cohort.
         root = None if isinstance(self.image_root, Mapping) else self.image_root
-        return images_in(X, root)
+        return bare_images(X, root)
 
     def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
         if rows.images is not None and rows.has_image.sum() < 2 and self.lambda_mtr == 0:
@@ -469,7 +426,8 @@ warm_start, random_state, verbose
             check_prediction(trial._embed(cohort))
 
     def _check_parameters(self) -> None:
-        check_table_parameters(self)
+        DeclaredColumns.of(self, None).check_distinct()
+        check_any_columns(self)
         check_categorical_features(self.categorical_features)
         check_positive_int("n_fusion_layers", self.n_fusion_layers)
         for name in ("lambda_itc", "lambda_itm", "lambda_mtr"):

@@ -21,11 +21,11 @@ from tabimg.table import EncodedTable, TableCodec
 from tabimg.table.categories import MISSING
 from tabimg.training.architectures import MAX_IMAGE_SIZE, TableRecipe
 from tabimg.training.blending import Member
+from tabimg.training.blocks import COLUMNS
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
-from tabimg.training.views import COLUMNS
 
 # Of photos that are decoded at once.
 _MAX_JOBS = 1024
@@ -89,7 +89,7 @@ def check_network(pretrainer: Any, recipe_class: type) -> None:
 def check_members(
     members: Any, n_outputs: int, codec: TableCodec, widths: Mapping[str, int]
 ) -> None:
-    """Check that members see views as wide as there are, and predict what the target is."""
+    """Check that members see blocks as wide as there are, and predict what the target is."""
     check_items("members", members, list, Member)
     if not np.isclose(sum(member.weight for member in members), 1.0):
         raise ValueError("the weights of the members do not sum to 1")

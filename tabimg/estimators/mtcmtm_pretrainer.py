@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,31 +22,31 @@ from tabimg.estimators.loaded import (
     made_up_rows,
     on_cpu,
 )
-from tabimg.estimators.material import Material, gather
-from tabimg.estimators.parameters import (
+from tabimg.estimators.saved_columns import check_features
+from tabimg.estimators.shared_parameters import FixedColumnsParameters, check_fixed_columns
+from tabimg.estimators.training_rows import TrainingRows
+from tabimg.inputs.categorical import check_categorical_features, find_categorical
+from tabimg.inputs.checks import check_table
+from tabimg.inputs.frames import as_column_list, column_names, require_columns
+from tabimg.inputs.hints import warn_of_codes, warn_of_unknown_categories
+from tabimg.inputs.parameter_checks import (
     check_choice,
     check_flag,
     check_non_negative,
     check_path,
-    check_positive_int,
 )
-from tabimg.estimators.saved_columns import check_features
-from tabimg.image import MAX_PIXELS
-from tabimg.inputs.categorical import check_categorical_features, find_categorical
-from tabimg.inputs.checks import check_table
-from tabimg.inputs.frames import column_names
-from tabimg.inputs.hints import warn_of_codes, warn_of_unknown_categories
-from tabimg.inputs.rows import take_apart
+from tabimg.inputs.rows import Rows, take_apart
+from tabimg.inputs.stacking import stack_tables
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.messages import warn
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.architectures import (
-    TABULAR_ENCODERS,
     ImageRecipe,
     PretrainingRecipe,
     TableRecipe,
-    check_encoder,
 )
 from tabimg.training.inference import apply_to_table
 from tabimg.training.mtcmtm import MTCMTM
@@ -56,7 +56,8 @@ MASK_LOSSES = ("l1_ce", "l1")
 
 
 @register(check=check_loaded)
-class MultiModalPretrainer(PhotoPretrainer):
+@dataclass(eq=False, repr=False, kw_only=True)
+class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     """Pre-train a table encoder with photos; embed tables without them.
 
     MT-CMTM pre-training (Roy et al., "Code and Pixels", arXiv 2501.07304): a contrastive loss pulls
@@ -192,87 +193,13 @@ class MultiModalPretrainer(PhotoPretrainer):
     (40, 16)
     """
 
-    def __init__(
-        self,
-        image_column: Hashable | Sequence[Hashable] | None = None,
-        image_root: str | Path | None = None,
-        image_loader: Callable[[str], Any] | None = None,
-        group_column: Hashable | None = None,
-        categorical_features: Any = None,
-        image_size: int = 64,
-        image_encoder: str | Callable[[], torch.nn.Module] = "resnet18",
-        image_weights: str | Path | None = None,
-        tabular_encoder: str | Callable[[], torch.nn.Module] = "resnet1d_cbam",
-        embedding_dim: int = 256,
-        projection_dim: int = 128,
-        lambda_c: float = 1.0,
-        lambda_m: float = 1.0,
-        mask_rate: float = 0.3,
-        corruption: str = "marginal",
-        mask_loss: MaskLossForm = "l1_ce",
-        temperature: float = 0.1,
-        augmentation: Any = "default",
-        max_epochs: int | str = "auto",
-        batch_size: int = 128,
-        lr: float = 3e-3,
-        weight_decay: float = 1e-2,
-        validation_fraction: float | None = 0.1,
-        on_bad_image: str = "raise",
-        max_image_pixels: int = MAX_PIXELS,
-        keep_image_encoder: bool = True,
-        passthrough: bool = False,
-        callbacks: list[Any] | None = None,
-        device: str = "auto",
-        precision: str = "auto",
-        compile: bool = False,
-        n_jobs: int | None = None,
-        cache_dir: str | Path | None = None,
-        checkpoint_dir: str | Path | None = None,
-        time_limit: float | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            image_column=image_column,
-            image_root=image_root,
-            image_loader=image_loader,
-            group_column=group_column,
-            image_size=image_size,
-            image_encoder=image_encoder,
-            image_weights=image_weights,
-            projection_dim=projection_dim,
-            temperature=temperature,
-            augmentation=augmentation,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            weight_decay=weight_decay,
-            validation_fraction=validation_fraction,
-            on_bad_image=on_bad_image,
-            max_image_pixels=max_image_pixels,
-            keep_image_encoder=keep_image_encoder,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            compile=compile,
-            n_jobs=n_jobs,
-            cache_dir=cache_dir,
-            checkpoint_dir=checkpoint_dir,
-            time_limit=time_limit,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.categorical_features = categorical_features
-        self.tabular_encoder = tabular_encoder
-        self.embedding_dim = embedding_dim
-        self.lambda_c = lambda_c
-        self.lambda_m = lambda_m
-        self.mask_rate = mask_rate
-        self.corruption = corruption
-        self.mask_loss = mask_loss
-        self.passthrough = passthrough
+    lambda_c: float = 1.0
+    lambda_m: float = 1.0
+    mask_rate: float = 0.3
+    corruption: str = "marginal"
+    mask_loss: MaskLossForm = "l1_ce"
+    lr: float = 3e-3
+    passthrough: bool = False
 
     def transform(self, X: Any) -> np.ndarray:
         """Embed rows from the table alone; image and group columns may be there or not.
@@ -306,19 +233,40 @@ class MultiModalPretrainer(PhotoPretrainer):
         recipe = self.network_.recipe.table
         return recipe.width(self.network_.on(torch.device("cpu")))
 
-    def _gather(
-        self, X: Any, sample_weight: Any, image_paths: Any, unlabeled: Any, *, reset: bool
-    ) -> Material:
-        return gather(self, X, sample_weight, image_paths, unlabeled, reset=reset)
+    def _labelled_parts(
+        self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
+    ) -> list[Rows]:
+        if image_paths is None:
+            require_columns(X, as_column_list(self.image_column), "image_column")
+        if self.group_column is not None:
+            require_columns(X, [self.group_column], "group_column")
+        rows = take_apart(X, self.image_column, self.group_column, image_paths)
+        return [replace(rows, table=check_table(self, rows.table, reset=reset))]
 
-    def _learn_columns(self, material: Material) -> None:
-        columns = column_names(material.table)
-        categorical = find_categorical(self.categorical_features, columns)
-        warn_of_codes(material.table, categorical)
-        self.codec_ = TableCodec().fit(material.table, categorical)
+    def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
+        special = (self.image_column, self.group_column)
+        return [take_apart(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)]
 
-    def _encode_material(self, material: Material) -> EncodedTable:
-        return self.codec_.encode(material.table)
+    def _stack(self, parts: Sequence[Rows]) -> Any:
+        return reduce(stack_tables, [part.table for part in parts])
+
+    def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
+        if sum(n_photos.values()) >= 2:
+            return True
+        if self.lambda_m == 0:
+            raise ValueError("fewer than two rows have a photo, and lambda_m is 0")
+        warn("fewer than two rows have a photo: only the masked-cell loss is trained")
+        return False
+
+    def _learn_columns(self, rows: TrainingRows) -> None:
+        (table,) = rows.tables
+        categorical = find_categorical(self.categorical_features, column_names(table))
+        warn_of_codes(table, categorical)
+        self.codec_ = TableCodec().fit(table, categorical)
+
+    def _encode_rows(self, rows: TrainingRows) -> EncodedTable:
+        (table,) = rows.tables
+        return self.codec_.encode(table)
 
     def _recipe(self, image: ImageRecipe | None) -> PretrainingRecipe:
         table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
@@ -342,8 +290,7 @@ class MultiModalPretrainer(PhotoPretrainer):
 
     def _check_parameters(self) -> None:
         check_categorical_features(self.categorical_features)
-        check_encoder("tabular_encoder", self.tabular_encoder, TABULAR_ENCODERS)
-        check_positive_int("embedding_dim", self.embedding_dim)
+        check_fixed_columns(self)
         check_non_negative("lambda_c", self.lambda_c)
         check_non_negative("lambda_m", self.lambda_m)
         if self.lambda_c == 0 and self.lambda_m == 0:

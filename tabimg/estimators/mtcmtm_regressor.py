@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-import torch
-
+from tabimg.estimators.faces import FineTunedRegressor
+from tabimg.estimators.fixed_columns import FixedColumns
 from tabimg.estimators.loaded import check_loaded
-from tabimg.estimators.mtcmtm_finetuned import MTCMTMFineTuned
-from tabimg.estimators.targets import NumberTarget
+from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer
+from tabimg.estimators.shared_parameters import FixedColumnsParameters
 from tabimg.serialization import register
 
 
 @register(check=check_loaded)
-class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
+@dataclass(eq=False, repr=False, kw_only=True)
+class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
     """Predict numbers from the table alone, with an encoder that photos have taught.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
@@ -145,62 +143,5 @@ class MTCMTMRegressor(NumberTarget, MTCMTMFineTuned):
     (60,)
     """
 
-    def __init__(
-        self,
-        pretrainer: Any = None,
-        image_column: Hashable | Sequence[Hashable] | None = None,
-        group_column: Hashable | None = None,
-        categorical_features: Any = None,
-        tabular_encoder: str | Callable[[], torch.nn.Module] = "resnet1d_cbam",
-        embedding_dim: int = 256,
-        finetune: str = "auto",
-        head: str = "embedding+columns",
-        n_members: int = 1,
-        dropout: float = 0.1,
-        max_epochs: int = 30,
-        patience: int = 10,
-        batch_size: int = 64,
-        lr: float = 2e-3,
-        encoder_lr_ratio: float = 0.3,
-        weight_decay: float = 1e-4,
-        validation_fraction: float | None = 0.15,
-        callbacks: list[Any] | None = None,
-        loss: str = "mse",
-        device: str = "auto",
-        precision: str = "auto",
-        memory: Any = None,
-        checkpoint_dir: str | Path | None = None,
-        time_limit: float | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int = 0,
-    ) -> None:
-        super().__init__(
-            pretrainer=pretrainer,
-            image_column=image_column,
-            group_column=group_column,
-            categorical_features=categorical_features,
-            tabular_encoder=tabular_encoder,
-            embedding_dim=embedding_dim,
-            finetune=finetune,
-            head=head,
-            n_members=n_members,
-            dropout=dropout,
-            max_epochs=max_epochs,
-            patience=patience,
-            batch_size=batch_size,
-            lr=lr,
-            encoder_lr_ratio=encoder_lr_ratio,
-            weight_decay=weight_decay,
-            validation_fraction=validation_fraction,
-            callbacks=callbacks,
-            device=device,
-            precision=precision,
-            memory=memory,
-            checkpoint_dir=checkpoint_dir,
-            time_limit=time_limit,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.loss = loss
+    pretrainer_class = MultiModalPretrainer
+    table_encoder_class = FixedColumns

@@ -1,28 +1,25 @@
-"""How an estimator comes to its encoder: nowhere, by a fit, frozen, from a directory."""
+"""How an estimator comes to its pretrainer: by a fit, frozen, from a directory, or not at all."""
 
 from __future__ import annotations
 
-from abc import ABC
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import check_is_fitted, check_memory
 
-from tabimg.estimators.parameters import draw_seed
 from tabimg.image import image_fingerprint
-from tabimg.inputs import Unlabeled
 from tabimg.inputs.categorical import declares_categories
-from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
-from tabimg.inputs.rows import Rows, take_apart
-from tabimg.messages import listing, shorten, warn
+from tabimg.inputs.declared_columns import DeclaredColumns
+from tabimg.inputs.frames import is_frame, without_columns
+from tabimg.inputs.parameter_checks import draw_seed
+from tabimg.inputs.rows import Rows
+from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
 from tabimg.training.runtime import derive_seed
@@ -48,7 +45,7 @@ class FitInputs:
     handed_down: Mapping[str, Any]
 
 
-def find_source(pretrainer: Any, wanted: type[Any]) -> Any:
+def find_pretrainer(pretrainer: Any, wanted: type[Any]) -> Any:
     """Give the pretrainer itself, or the fitted one behind a frozen estimator or a directory.
 
     None stays None: training from scratch.
@@ -104,7 +101,7 @@ def check_pretrainer(pretrainer: Any, wanted: type[Any]) -> None:
         )
 
 
-def check_columns_of_source(source: Any, table: Any) -> None:
+def check_columns_of(pretrainer: Any, table: Any) -> None:
     """Check that a table has the columns that a pretrainer was fitted on.
 
     Raises
@@ -112,12 +109,13 @@ def check_columns_of_source(source: Any, table: Any) -> None:
     ValueError
         Naming the columns that are missing or too many.
     """
-    names = getattr(source, "feature_names_in_", None)
+    names = getattr(pretrainer, "feature_names_in_", None)
     if names is None or not is_frame(table):
         n_columns = np.shape(table)[1]
-        if n_columns != source.n_features_in_:
+        if n_columns != pretrainer.n_features_in_:
             raise ValueError(
-                f"the pretrainer was fitted on {source.n_features_in_} columns; X has {n_columns}"
+                f"the pretrainer was fitted on {pretrainer.n_features_in_} columns; X has "
+                f"{n_columns}"
             )
         return
     missing = [name for name in names if name not in list(table.columns)]
@@ -171,108 +169,42 @@ def _photo_fingerprint(pretrainer: Any, inputs: FitInputs) -> str:
     return "-".join(image_fingerprint(pretrainer._images_of(*each)) for each in given)
 
 
-class PretrainedEstimator(BaseEstimator, ABC):
-    """An estimator with a pretrainer: one to be fitted along, or one that is fitted already.
+def pretrained(
+    estimator: Any,
+    pretrainer: Any,
+    declared: DeclaredColumns,
+    X: Any,
+    given: Rows,
+    routed: Mapping[str, Any],
+    seed: int,
+) -> Any:
+    """Give the fitted pretrainer of an estimator: pre-train, or take what there is.
 
-    Its parameters ``pretrainer``, ``image_column``, ``group_column``, ``memory`` and
-    ``random_state`` are set in the subclass, ``pretrainer_`` in its ``fit``.
+    Parameters
+    ----------
+    estimator : FineTunedEstimator
+    pretrainer : PhotoPretrainer or None
+        What its parameter led to.
+    declared : DeclaredColumns
+    X : as given to its `fit`
+    given : Rows
+        ``X`` taken apart.
+    routed : mapping
+        Further arguments of the pretrainer's `fit`.
+    seed : int
     """
-
-    pretrainer_class: ClassVar[type[Any]]
-    pretrainer: Any
-    pretrainer_: Any
-    image_column: Any
-    group_column: Any
-    categorical_features: Any
-    memory: Any
-    random_state: Any
-
-    def _declared(self, name: str, source: Any) -> Any:
-        """Give a parameter that names columns: our own word counts before the pretrainer's."""
-        own = getattr(self, name)
-        return getattr(source, name, None) if own is None else own
-
-    def _special_columns(self, source: Any) -> tuple[Any, Any]:
-        """Which columns hold photos and groups."""
-        return self._declared("image_column", source), self._declared("group_column", source)
-
-    def _take_apart(
-        self, X: Any, source: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
-    ) -> Rows:
-        """Split off what is no feature."""
-        return take_apart(X, *self._special_columns(source), image_paths, frame)
-
-    def _declared_here(self, source: Any) -> list[Hashable]:
-        """List the columns that our own parameters take out of X, and a source knows nothing of."""
-        return as_column_list(self.image_column) if source.image_column is None else []
-
-    def _require_own_columns(self, X: Any, source: Any, image_paths: Sequence[Any] | None) -> None:
-        """Check that the columns are there that our own parameters declare, or a fit to come."""
-        # A fitted pretrainer that would be fitted anew gets its own message.
-        is_fresh = source is self.pretrainer and not hasattr(source, "network_")
-        says_otherwise = self._says_otherwise("image_column", source)
-        if image_paths is None and (is_fresh or says_otherwise):
-            wanted = as_column_list(self._declared("image_column", source))
-            require_columns(X, wanted, "image_column")
-        if self._says_otherwise("group_column", source):
-            require_columns(X, [self.group_column], "group_column")
-
-    def _says_otherwise(self, name: str, source: Any) -> bool:
-        """Tell whether our own word on a column is another than the pretrainer's.
-
-        Raises
-        ------
-        ValueError
-            If the pretrainer has a word on it and is to be fitted here: both read the same frame.
-        """
-        own, theirs = (as_column_list(getattr(x, name, None)) for x in (self, source))
-        if not own or own == theirs:
-            return False
-        if theirs and source is self.pretrainer:
-            raise ValueError(
-                f"{name}={shorten(getattr(self, name))}, but the pretrainer, which is fitted on "
-                f"the same frame, has {name}={shorten(getattr(source, name))}: set one of them"
-            )
-        return True
-
-    def _pretrained(
-        self,
-        source: Any,
-        X: Any,
-        rows: Rows,
-        routed: dict[str, Any],
-        seed: int,
-    ) -> Any:
-        """Give the fitted pretrainer: pre-train, or take what there is."""
-        will_pretrain = source is not None and source is self.pretrainer
-        if source is None or not will_pretrain:
-            return source
-        # Photos that only our own parameter declares are none of the pretrainer's business.
-        unknown = self._declared_here(source)
-        own = self.categorical_features
-        hands_down = declares_categories(own) and not declares_categories(
-            source.categorical_features
-        )
-        given = FitInputs(
-            without_columns(X, unknown),
-            rows.has_photos,
-            self._known(routed),
-            {"categorical_features": own} if hands_down else {},
-        )
-        random_state = None if self.random_state is None else derive_seed(seed, 3) % (2**31)
-        return fit_pretrainer(source, given, self.memory, random_state)
-
-    def _known(self, routed: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in routed.items() if value is not None}
-
-    def _route(
-        self, sample_weight: Any, image_paths: Any, unlabeled: Unlabeled | None
-    ) -> dict[str, Any]:
-        """Find what the pretrainer's fit is to be given."""
-        given = {"image_paths": image_paths, "unlabeled": unlabeled}
-        if not get_config()["enable_metadata_routing"] or not isinstance(
-            self.pretrainer, self.pretrainer_class
-        ):
-            return given
-        given["sample_weight"] = sample_weight
-        return dict(process_routing(self, "fit", **self._known(given)).pretrainer.fit)
+    if pretrainer is None or pretrainer is not estimator.pretrainer:
+        return pretrainer
+    own = estimator.categorical_features
+    hands_down = declares_categories(own) and not declares_categories(
+        pretrainer.categorical_features
+    )
+    inputs = FitInputs(
+        # What only the estimator declares is none of the pretrainer's business.
+        without_columns(X, declared.unknown_to_pretrainer()),
+        given.has_photos,
+        {name: value for name, value in routed.items() if value is not None},
+        {"categorical_features": own} if hands_down else {},
+    )
+    random_state = None if estimator.random_state is None else derive_seed(seed, 3) % (2**31)
+    return fit_pretrainer(pretrainer, inputs, estimator.memory, random_state)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from tabimg.estimators.parameters import check_choice
-from tabimg.inputs.containers import as_target
+from tabimg.inputs.parameter_checks import check_choice
 from tabimg.inputs.target_types import (
     NUMBERS,
     first_row,
@@ -20,13 +18,12 @@ from tabimg.inputs.target_types import (
     refuse_complex_target,
     refuse_infinite_target,
     refuse_large_labels,
-    refuse_missing_target,
     refuse_mixed_objects,
     refuse_objects,
 )
 from tabimg.messages import bounded_errors, listing, shorten, warn
 from tabimg.serialization.checks import check_stored, check_type
-from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression
+from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression, Task
 
 # Squares of larger numbers leave float64: spread and scores could not be computed.
 LARGEST_TARGET = 1e150
@@ -34,134 +31,166 @@ LARGEST_TARGET = 1e150
 LARGEST_DEVIATION = 1e15
 
 
-class ClassTarget(ClassifierMixin):
-    """Classes; goes in front of a `FineTunedEstimator` with a parameter ``class_weight``."""
+class Target(Protocol):
+    """A target, learned from training rows.
 
-    class_weight: Any
-    classes_: np.ndarray
-    _predictions: Callable[[Any], np.ndarray]
+    Estimators hold one: its class stands on the estimator, and what it learned among the
+    attributes of the estimator, under the names of `learned`.
+    """
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the label of each row from the table alone.
+    @classmethod
+    def check_parameters(cls, estimator: Any) -> None:
+        """Check the parameters that only estimators of this kind of target have."""
+        ...
 
-        Parameters
-        ----------
-        X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
+    @classmethod
+    def check(cls, estimator: Any, y: Any) -> np.ndarray:
+        """Check type and shape of what the user gave."""
+        ...
 
-        Returns
-        -------
-        ndarray of shape (n_rows,), of the labels' dtype
-        """
-        # The probabilities come first: they check that the estimator is fitted.
-        best = np.argmax(self._predictions(X), axis=1)
-        return self.classes_[best]
+    @classmethod
+    def row_weights(cls, estimator: Any, values: np.ndarray) -> np.ndarray:
+        """Weight of each row that follows from its target, (n_rows,)."""
+        ...
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities; float64 (n_rows, n_classes), in the order of `classes_`."""
-        return self._predictions(X)
+    @classmethod
+    def learn(cls, estimator: Any, values: np.ndarray, weight: np.ndarray) -> Target:
+        """Learn from the checked target of training rows."""
+        ...
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Predict scores of the classes.
+    @classmethod
+    def of(cls, estimator: Any) -> Target:
+        """Give the target of a fitted estimator."""
+        ...
 
-        Returns
-        -------
-        float64 array of shape (n_rows, n_classes)
-            Log-probabilities; with two classes the log-odds of the second, of shape (n_rows,).
-        """
-        scores = np.log(np.maximum(self._predictions(X), np.finfo(np.float64).tiny))
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+    def learned(self) -> dict[str, Any]:
+        """Name what was learned as attributes of the estimator."""
+        ...
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give the accuracy on rows; parameters as scikit-learn's classifiers have them."""
-        with bounded_errors():
-            return super().score(X, _target_to_score(y), sample_weight)
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Turn a checked target into what networks are trained on."""
+        ...
 
-    def _check_target(self, y: Any) -> np.ndarray:
+    @property
+    def task(self) -> Task:
+        """The task of predicting it."""
+        ...
+
+    def check_loaded(self) -> None:
+        """Raise an error for what no fit leaves, as it was read from a file."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """See `Target`.
+
+    Parameters
+    ----------
+    labels : array of shape (n_classes,)
+        Sorted.
+    """
+
+    labels: np.ndarray
+
+    @classmethod
+    def check_parameters(cls, estimator: Any) -> None:
+        """Leave ``class_weight`` to scikit-learn, which looks at the labels too."""
+
+    @classmethod
+    def check(cls, estimator: Any, y: Any) -> np.ndarray:
+        """Check that the target holds labels, (n_rows,)."""
         labels = plain_target(y)
         refuse_complex_target(labels)
         refuse_infinite_target(labels)
         refuse_large_labels(labels)
         refuse_mixed_objects(labels, str, "turn the labels into text or whole numbers")
         labels = column_or_1d(
-            check_array(labels, ensure_2d=False, dtype=None, input_name="y", estimator=self),
+            check_array(labels, ensure_2d=False, dtype=None, input_name="y", estimator=estimator),
             warn=True,
         )
         check_classification_targets(labels)
         return labels
 
-    def _row_weights(self, target: np.ndarray) -> np.ndarray:
+    @classmethod
+    def row_weights(cls, estimator: Any, values: np.ndarray) -> np.ndarray:
+        """Weight rows by ``class_weight``."""
         with bounded_errors():
-            return compute_sample_weight(self.class_weight, target)
+            return compute_sample_weight(estimator.class_weight, values)
 
-    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        self.classes_ = np.unique(target)
-        if len(self.classes_) < 2:
+    @classmethod
+    def learn(cls, estimator: Any, values: np.ndarray, weight: np.ndarray) -> Classes:
+        """Learn the labels, of which there must be two."""
+        labels = np.unique(values)
+        if len(labels) < 2:
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes, got 1 class: "
-                f"{shorten(self.classes_[0])}"
+                f"{type(estimator).__name__} needs at least 2 classes, got 1 class: "
+                f"{shorten(labels[0])}"
             )
+        return cls(labels)
 
-    def _encode_target(self, target: np.ndarray) -> np.ndarray:
-        unknown = np.setdiff1d(target, self.classes_)
+    @classmethod
+    def of(cls, estimator: Any) -> Classes:
+        """Give the target of a fitted estimator."""
+        return cls(estimator.classes_)
+
+    def learned(self) -> dict[str, Any]:
+        """Name what was learned as attributes of the estimator."""
+        return {"classes_": self.labels}
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Number the classes, int64 (n_rows,)."""
+        unknown = np.setdiff1d(values, self.labels)
         if len(unknown):
             raise ValueError(
-                f"warm_start knows the classes {listing(self.classes_)}; y also holds "
+                f"warm_start knows the classes {listing(self.labels)}; y also holds "
                 f"{listing(unknown)}"
             )
-        return np.searchsorted(self.classes_, target).astype(np.int64)
+        return np.searchsorted(self.labels, values).astype(np.int64)
 
-    def _check_loaded_target(self) -> None:
-        check_type("classes_", self.classes_, np.ndarray)
-        labels = self.classes_.tolist()
-        if self.classes_.ndim != 1 or len(set(labels)) < max(2, len(labels)):
+    @property
+    def task(self) -> Classification:
+        """The task of predicting it."""
+        return Classification(len(self.labels))
+
+    def check_loaded(self) -> None:
+        """Raise an error for labels that are none."""
+        check_type("classes_", self.labels, np.ndarray)
+        labels = self.labels.tolist()
+        if self.labels.ndim != 1 or len(set(labels)) < max(2, len(labels)):
             raise ValueError("classes_ are no distinct labels")
         if any(label != label for label in labels):
             raise ValueError("a class is NaN")
 
-    def _make_task(self) -> Classification:
-        return Classification(len(self.classes_))
 
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """One or more numbers for each row, standardised for training; see `Target`.
 
-class NumberTarget(RegressorMixin):
-    """Numbers; goes in front of a `FineTunedEstimator` with a parameter ``loss``."""
+    Parameters
+    ----------
+    mean, scale : float64 array of shape (n_outputs,)
+    is_2d : bool
+        Whether the target came as a column, or as several.
+    loss : str
+        A key of `tabimg.training.tasks.REGRESSION_LOSSES`.
+    """
 
+    mean: np.ndarray
+    scale: np.ndarray
+    is_2d: bool
     loss: str
-    _predictions: Callable[[Any], np.ndarray]
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the target of each row from the table alone.
+    @classmethod
+    def check_parameters(cls, estimator: Any) -> None:
+        """Check ``loss``."""
+        check_choice("loss", estimator.loss, list(REGRESSION_LOSSES))
 
-        Parameters
-        ----------
-        X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
-
-        Returns
-        -------
-        float64 array of shape (n_rows,), or (n_rows, n_outputs) if the target had two dimensions
-        """
-        standardised = self._predictions(X)
-        prediction = standardised * self._target_scale + self._target_mean
-        return prediction if self._target_is_2d else prediction[:, 0]
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give R2 on rows; parameters as scikit-learn's regressors have them."""
-        with bounded_errors():
-            return super().score(X, _target_to_score(y), sample_weight)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        check_choice("loss", self.loss, list(REGRESSION_LOSSES))
-
-    def _check_target(self, y: Any) -> np.ndarray:
+    @classmethod
+    def check(cls, estimator: Any, y: Any) -> np.ndarray:
+        """Check that the target holds numbers, float64 (n_rows,) or (n_rows, n_outputs)."""
         target = plain_target(y)
-        classifier = type(self).__name__.replace("Regressor", "Classifier")
+        classifier = type(estimator).__name__.replace("Regressor", "Classifier")
         remedy = f"convert it, or predict classes with {classifier}"
         if target.dtype.kind in "mMUS":
             raise ValueError(
@@ -177,29 +206,53 @@ class NumberTarget(RegressorMixin):
             )
         refuse_infinite_target(target)
         values = check_array(
-            target, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self
+            target, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator
         )
         _refuse_large(values)
         if values.ndim == 2 and values.shape[1] == 1:
             return column_or_1d(values, warn=True)
         return values
 
-    def _learn_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        self._target_is_2d = target.ndim == 2
-        outputs = target.reshape(len(target), -1)
-        self._target_mean = np.average(outputs, axis=0, weights=weight)
-        variance = np.average((outputs - self._target_mean) ** 2, axis=0, weights=weight)
-        # A constant target, up to rounding, is predicted by its mean.
-        negligible = np.sqrt(variance) <= 1e-12 * np.abs(self._target_mean)
-        self._target_scale = np.where(negligible, 1.0, np.sqrt(variance))
+    @classmethod
+    def row_weights(cls, estimator: Any, values: np.ndarray) -> np.ndarray:
+        """Weight all rows alike."""
+        return np.ones(len(values))
 
-    def _encode_target(self, target: np.ndarray) -> np.ndarray:
-        outputs = target.reshape(len(target), -1)
-        if outputs.shape[1] != len(self._target_mean):
-            raise ValueError(
-                f"warm_start knows {len(self._target_mean)} outputs; y has {outputs.shape[1]}"
-            )
-        standardised = (outputs - self._target_mean) / self._target_scale
+    @classmethod
+    def learn(cls, estimator: Any, values: np.ndarray, weight: np.ndarray) -> Numbers:
+        """Learn weighted mean and spread."""
+        outputs = values.reshape(len(values), -1)
+        mean = np.average(outputs, axis=0, weights=weight)
+        variance = np.average((outputs - mean) ** 2, axis=0, weights=weight)
+        # A constant target, up to rounding, is predicted by its mean.
+        negligible = np.sqrt(variance) <= 1e-12 * np.abs(mean)
+        scale = np.where(negligible, 1.0, np.sqrt(variance))
+        return cls(mean, scale, values.ndim == 2, estimator.loss)
+
+    @classmethod
+    def of(cls, estimator: Any) -> Numbers:
+        """Give the target of a fitted estimator."""
+        return cls(
+            estimator._target_mean,
+            estimator._target_scale,
+            estimator._target_is_2d,
+            estimator.loss,
+        )
+
+    def learned(self) -> dict[str, Any]:
+        """Name what was learned as attributes of the estimator."""
+        return {
+            "_target_mean": self.mean,
+            "_target_scale": self.scale,
+            "_target_is_2d": self.is_2d,
+        }
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Standardise, float32 (n_rows, n_outputs)."""
+        outputs = values.reshape(len(values), -1)
+        if outputs.shape[1] != len(self.mean):
+            raise ValueError(f"warm_start knows {len(self.mean)} outputs; y has {outputs.shape[1]}")
+        standardised = (outputs - self.mean) / self.scale
         far = ~(np.abs(standardised) <= LARGEST_DEVIATION)
         if far.any():
             row = first_row(far)
@@ -209,27 +262,29 @@ class NumberTarget(RegressorMixin):
             )
         return standardised.astype(np.float32)
 
-    def _check_loaded_target(self) -> None:
+    def decode(self, standardised: np.ndarray) -> np.ndarray:
+        """Undo the standardisation; of the shape that the target had."""
+        values = standardised * self.scale + self.mean
+        return values if self.is_2d else values[:, 0]
+
+    @property
+    def task(self) -> Regression:
+        """The task of predicting it."""
+        return Regression(len(self.mean), self.loss)
+
+    def check_loaded(self) -> None:
+        """Raise an error for a scaling that is none."""
         check_choice("loss", self.loss, list(REGRESSION_LOSSES))
-        check_type("_target_is_2d", self._target_is_2d, bool)
-        check_stored("_target_mean", self._target_mean, "float64", (None,))
-        n_outputs = len(self._target_mean)
-        check_stored("_target_scale", self._target_scale, "float64", (n_outputs,))
-        if n_outputs == 0 or (n_outputs > 1 and not self._target_is_2d):
+        check_type("_target_is_2d", self.is_2d, bool)
+        check_stored("_target_mean", self.mean, "float64", (None,))
+        n_outputs = len(self.mean)
+        check_stored("_target_scale", self.scale, "float64", (n_outputs,))
+        if n_outputs == 0 or (n_outputs > 1 and not self.is_2d):
             raise ValueError("the target has another number of outputs")
         with np.errstate(over="ignore"):
-            farthest = np.abs(self._target_mean) + LARGEST_DEVIATION * self._target_scale
-        if (self._target_scale <= 0).any() or not np.isfinite(farthest).all():
+            farthest = np.abs(self.mean) + LARGEST_DEVIATION * self.scale
+        if (self.scale <= 0).any() or not np.isfinite(farthest).all():
             raise ValueError("the target is scaled as none can be")
-
-    def _make_task(self) -> Regression:
-        return Regression(len(self._target_mean), self.loss)
-
-
-def _target_to_score(y: Any) -> np.ndarray:
-    y = as_target(y)
-    refuse_missing_target(y, "leave them out of the score, in X and y")
-    return plain_target(y)
 
 
 def _refuse_large(values: np.ndarray) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.estimators.base_pretrainer import PhotoPretrainer
 from tabimg.estimators.checkpoints import CIRCUMSTANCES
-from tabimg.estimators.parameters import check_choice, check_positive_int, draw_seed
-from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.image.fingerprint import source_key
 from tabimg.image.missing import look_for_files
 from tabimg.image.paths import open_regular
@@ -17,6 +15,7 @@ from tabimg.inputs.checks import check_fit_rows
 from tabimg.inputs.containers import as_container, as_target
 from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
 from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.parameter_checks import check_choice, check_positive_int, draw_seed
 from tabimg.inputs.rows import Rows, group_ids, take_apart
 from tabimg.inputs.stacking import stack_known_columns
 from tabimg.inputs.target_types import (
@@ -28,13 +27,14 @@ from tabimg.inputs.target_types import (
 )
 from tabimg.table.objects import missing_cells
 from tabimg.training.blending import Candidate, Member, Model, blend, predict
+from tabimg.training.blocks import COLUMNS, PHOTOS, Blocks, LabelledRows
 from tabimg.training.distillation import DistilledCandidate
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
+from tabimg.training.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
 from tabimg.training.splits import Split, dealt_folds, grouped_folds, labelled_rows, related_rows
 from tabimg.training.tasks import Classification, Regression, Task
-from tabimg.training.views import COLUMNS, PHOTOS, LabelledRows, Views
 
 __all__ = [
     "CIRCUMSTANCES",
@@ -42,6 +42,7 @@ __all__ = [
     "MIN_LABELLED",
     "MIN_PAIRS",
     "PHOTOS",
+    "Blocks",
     "Candidate",
     "Classification",
     "DistilledCandidate",
@@ -60,7 +61,6 @@ __all__ = [
     "Rows",
     "Split",
     "Task",
-    "Views",
     "as_column_list",
     "as_container",
     "as_target",

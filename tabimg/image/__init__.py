@@ -2,6 +2,7 @@
 
 from tabimg.image.augment import Augmentation, Augmenter, plain, stored_size
 from tabimg.image.cache import ImageCache, build_image_cache, image_fingerprint
+from tabimg.image.options import PhotoOptions
 from tabimg.image.reader import ImageReadError, read_image
 from tabimg.image.refusal import MAX_PIXELS
 from tabimg.image.sources import RowImages
@@ -12,6 +13,7 @@ __all__ = [
     "Augmenter",
     "ImageCache",
     "ImageReadError",
+    "PhotoOptions",
     "RowImages",
     "build_image_cache",
     "image_fingerprint",

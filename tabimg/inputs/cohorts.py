@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import issparse
 
 from tabimg.image import RowImages
+from tabimg.inputs.checks import check_frame
 from tabimg.inputs.cohort_names import is_nameless, plain_cohort
+from tabimg.inputs.containers import holds_several
 from tabimg.inputs.frames import as_column_list, is_frame, require_columns
 from tabimg.inputs.rows import Rows, take_apart
+from tabimg.inputs.stacking import stack_known_columns
 from tabimg.messages import listing, shorten
-
-
-def holds_several(X: Any) -> bool:
-    """Distinguish a mapping of frames from a frame; some sparse matrices of scipy are mappings."""
-    return isinstance(X, Mapping) and not issparse(X)
 
 
 def split(
@@ -51,7 +48,11 @@ def split(
     check_container(X)
     if holds_several(X):
         return _split_mapping(X, cohort_column, image_column, group_column, image_paths, frame)
-    rows = take_apart(X, image_column, group_column, image_paths, frame, cohort_column)
+    return by_cohort(take_apart(X, image_column, group_column, image_paths, frame, cohort_column))
+
+
+def by_cohort(rows: Rows) -> list[Rows]:
+    """Split the rows of one frame by the cohorts that it names, in the order of their first row."""
     if rows.cohorts is None:
         return [rows]
     places, found = pd.factorize(rows.cohorts.names(), sort=False)
@@ -157,3 +158,58 @@ def require_in_some(frames: Mapping[Any, Any], name: Hashable, parameter: str) -
             f"{parameter}={shorten(name)} is not a column of any cohort: "
             f"[{listing(dict.fromkeys(columns))}]"
         )
+
+
+def require_declared(
+    X: Any,
+    cohort_column: Hashable | None,
+    image_column: Any,
+    group_column: Hashable | None,
+    image_paths: Sequence[Any] | None,
+) -> None:
+    """Check that declared columns are there; of several frames each may lack photos or groups."""
+    if image_paths is None:
+        require_image_columns(X, image_column)
+    if holds_several(X):
+        if group_column is not None:
+            require_in_some(X, group_column, "group_column")
+        return
+    for name, parameter in ((group_column, "group_column"), (cohort_column, "cohort_column")):
+        if name is not None:
+            require_columns(X, [name], parameter)
+
+
+def check_cohort_frames(estimator: Any, cohorts: Sequence[Rows]) -> None:
+    """Check the shape and the names of each cohort's frame."""
+    for rows in cohorts:
+        try:
+            if is_frame(rows.table):
+                check_frame(estimator, rows.table)
+        except ValueError as error:
+            raise ValueError(f"cohort {shorten(rows.cohort)}: {error}") from error
+
+
+def stack_cohort(parts: Sequence[Rows]) -> Any:
+    """Stack the tables of one cohort, labelled rows and unlabeled ones; each may lack columns.
+
+    Raises
+    ------
+    ValueError
+        If they share no column, or do not go together.
+    """
+    first, *others = (part.table for part in parts)
+    if not others:
+        return first
+    name = shorten(parts[0].cohort)
+    for other in others:
+        frames = is_frame(first) and is_frame(other)
+        if frames and not set(first.columns) & set(other.columns):
+            raise ValueError(
+                f"the unlabeled rows of cohort {name} have none of its columns "
+                f"[{listing(first.columns)}]. Rows of another cohort go into a mapping, by its "
+                "name: Unlabeled({'name': frame})"
+            )
+    try:
+        return stack_known_columns(first, *others)
+    except ValueError as error:
+        raise ValueError(f"cohort {name}: {error}") from error

@@ -173,3 +173,8 @@ def _check_same_order(rows: pd.Index[Any], photos: pd.Index[Any]) -> None:
             "image_paths is a Series with the rows of X in another order, and photos are paired by "
             "position: give image_paths.loc[X.index]"
         )
+
+
+def holds_several(X: Any) -> bool:
+    """Distinguish a mapping of frames from a frame; some sparse matrices of scipy are mappings."""
+    return isinstance(X, Mapping) and not issparse(X)

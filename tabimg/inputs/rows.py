@@ -16,7 +16,7 @@ from tabimg.image import RowImages
 from tabimg.image.cells import is_blank
 from tabimg.image.row_names import RowNames
 from tabimg.inputs.cohort_names import CohortColumn
-from tabimg.inputs.containers import as_container, as_image_cells
+from tabimg.inputs.containers import as_container, as_image_cells, cells_of
 from tabimg.inputs.frames import as_column_list, column_values, is_frame, without_columns
 from tabimg.inputs.image_roots import UNNAMED, image_root_of
 from tabimg.messages import shorten
@@ -156,6 +156,11 @@ def take_apart(
     row_names = RowNames.of(n_rows, frame, labels)
     table, places = without_columns(X, extra), np.arange(n_rows)
     return Rows(table, cells, groups, row_names, places, cohorts=cohorts)
+
+
+def bare_images(cells: Sequence[Any], root: Any) -> RowImages:
+    """Collect the photos of a bare sequence of image cells."""
+    return RowImages.from_cells([cells_of(cells)], root, RowNames.of(len(cells), "X"))
 
 
 def group_ids(parts: Sequence[Rows]) -> np.ndarray:

@@ -187,15 +187,16 @@ def _check_names(cls: type, state: Any) -> None:
     """Check that a state sets only what belongs to a class, and hides none of its methods."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise ValueError(f"the state of {cls.__name__} is not a mapping of names")
-    if dataclasses.is_dataclass(cls):
-        fields = dataclasses.fields(cls)
-        # A field with a default may be younger than the save.
-        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-        odd = sorted((state.keys() - {field.name for field in fields}) | (needed - state.keys()))
-        if odd:
-            raise ValueError(f"{cls.__name__} lacks, or has further, entries: {odd[:5]}")
-        return
-    hidden = [name for name in state if hasattr(cls, name) or name.startswith("__")]
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    # A field with a default may be younger than the save.
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    further = state.keys() - {field.name for field in fields}
+    # What is not frozen, such as an estimator, has fields to begin with and may learn more.
+    is_frozen = bool(fields) and getattr(cls, "__dataclass_params__").frozen  # noqa: B009
+    odd = sorted((further if is_frozen else set()) | (needed - state.keys()))
+    if odd:
+        raise ValueError(f"{cls.__name__} lacks, or has further, entries: {odd[:5]}")
+    hidden = [name for name in further if hasattr(cls, name) or name.startswith("__")]
     if hidden:
         raise ValueError(f"an entry of {cls.__name__} hides its {hidden[0]!r}")
 

@@ -13,10 +13,10 @@ from scipy.optimize import minimize
 
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
+from tabimg.training.blocks import Blocks, LabelledRows
 from tabimg.training.runtime import own_warning_filters
 from tabimg.training.splits import Split, grouped_folds
 from tabimg.training.tasks import Task
-from tabimg.training.views import LabelledRows, Views
 
 N_FOLDS = 4
 # With many rows one fold already tells the candidates apart.
@@ -31,7 +31,7 @@ TOLERANCE = 1e-10
 class Model(Protocol):
     """Something fitted that predicts."""
 
-    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+    def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Predict class probabilities or standardised targets, float64 (n_rows, n_outputs)."""
         ...
 
@@ -196,12 +196,12 @@ def blend_weights(
 
 
 def predict(
-    members: Sequence[Member], views: Views, task: Task, device: torch.device
+    members: Sequence[Member], blocks: Blocks, task: Task, device: torch.device
 ) -> np.ndarray:
     """Mix the members' predictions, float64 (n_rows, n_outputs)."""
-    total = np.zeros((len(views), task.n_outputs))
+    total = np.zeros((len(blocks), task.n_outputs))
     for member in members:
-        total += member.weight * member.model.predict(views, task, device)
+        total += member.weight * member.model.predict(blocks, task, device)
     return total
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tabimg.nn import MultiModalNet
 from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
 from tabimg.training.architectures import PretrainingRecipe, TaskRecipe
 from tabimg.training.blending import Candidate
+from tabimg.training.blocks import COLUMNS, EMBEDDING, Blocks
 from tabimg.training.distillation import DistilledCandidate
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
@@ -16,7 +17,6 @@ from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.networks import NetworkCandidate
 from tabimg.training.runtime import derive_seed
-from tabimg.training.views import COLUMNS, EMBEDDING, Views
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,21 @@ class Candidates:
     options: FinetuningOptions
     n_members: int
 
+    def within(self, share: float) -> Candidates:
+        """Give the same candidates under a share of the time limit."""
+        return replace(self, options=self.options.within(share))
+
     def network(self, mode: str) -> NetworkCandidate:
         """Give a way to fine-tune; without a pre-trained encoder it starts at random."""
         start = self._random if self.pretrained is None else self._pretrained
         return NetworkCandidate(mode, self.recipe, start, self.options, self.n_members)
 
-    def all(self, pairs: Views | None) -> dict[str, Candidate]:
+    def all(self, pairs: Blocks | None) -> dict[str, Candidate]:
         """Name everything that ``finetune="auto"`` blends.
 
         Parameters
         ----------
-        pairs : Views or None
+        pairs : Blocks or None
             Unlabelled rows with photos, to distil from.
         """
         seed = self.options.run.seed

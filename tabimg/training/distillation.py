@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tabimg.training.blending import held_out_weights
+from tabimg.training.blocks import COLUMNS, EMBEDDING, PHOTOS, Blocks, LabelledRows
 from tabimg.training.forest import ForestModel, fit_forest
 from tabimg.training.linear import (
     LinearModel,
@@ -19,11 +20,10 @@ from tabimg.training.linear import (
 )
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Regression, Task
-from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 
 # With few labels many columns drown the photos: a part of the teacher sees the photos alone.
-TEACHER_VIEWS = ((PHOTOS,), (COLUMNS, PHOTOS))
-STUDENT_VIEWS = (COLUMNS, EMBEDDING)
+TEACHER_BLOCKS = ((PHOTOS,), (COLUMNS, PHOTOS))
+STUDENT_BLOCKS = (COLUMNS, EMBEDDING)
 # Soft targets are smooth; small leaves would only follow their noise.
 STUDENT_TREES: dict[str, Any] = {"min_samples_leaf": 3, "max_features": 0.5}
 
@@ -39,7 +39,7 @@ class DistilledCandidate:
 
     Parameters
     ----------
-    pairs : Views of n_pairs rows
+    pairs : Blocks of n_pairs rows
         Unlabelled rows, each with a photo.
     seed : int
 
@@ -50,7 +50,7 @@ class DistilledCandidate:
     its photo: prediction has no photo either.
     """
 
-    pairs: Views
+    pairs: Blocks
     seed: int
 
     def cross_fit(
@@ -61,14 +61,14 @@ class DistilledCandidate:
         held_out = np.full((len(rows), task.n_outputs), np.nan)
         for train, valid in folds:
             students = self._students(rows.take(train), teacher, task)
-            held_out[valid] = _mean_prediction(students, rows.views.take(valid), task)
+            held_out[valid] = _mean_prediction(students, rows.blocks.take(valid), task)
         return held_out, self._students(rows, teacher, task)
 
     def _students(
         self, rows: LabelledRows, teacher: _Teacher, task: Task
     ) -> list[LinearModel | ForestModel]:
-        lessons, soft, weight = [rows.views], task.soft(rows.target), rows.weight
-        if rows.views.has_photo().any():  # without one the teacher knows nothing
+        lessons, soft, weight = [rows.blocks], task.soft(rows.target), rows.weight
+        if rows.blocks.has_photo().any():  # without one the teacher knows nothing
             lessons = [*lessons, self.pairs]
             soft = np.concatenate([soft, teacher.soft(rows, task)])
             # A pair that nobody labelled counts as much as a row of average weight.
@@ -77,14 +77,16 @@ class DistilledCandidate:
         def matrix(names: Sequence[str]) -> np.ndarray:
             return np.concatenate([lesson.matrix(names) for lesson in lessons])
 
-        features = matrix(STUDENT_VIEWS).astype(np.float64)
+        # Without a pre-trained encoder there is no embedding.
+        seen = tuple(name for name in STUDENT_BLOCKS if name in rows.blocks)
+        features = matrix(seen).astype(np.float64)
         mean, scale = standardisation(features, weight)
         head = task.soft_head((features - mean) / scale, soft, weight)
         numbers = Regression(task.n_outputs, "mse")
         forest = fit_forest(
             "extra_trees", matrix((COLUMNS,)), soft, weight, numbers, self.seed, **STUDENT_TREES
         )
-        return [LinearModel(STUDENT_VIEWS, mean, scale, *head), forest]
+        return [LinearModel(seen, mean, scale, *head), forest]
 
 
 @dataclass(frozen=True)
@@ -96,29 +98,29 @@ class _Teacher:
 
     @classmethod
     def choose(
-        cls, rows: LabelledRows, pairs: Views, folds: Sequence[Split], task: Task
+        cls, rows: LabelledRows, pairs: Blocks, folds: Sequence[Split], task: Task
     ) -> _Teacher:
         """Choose penalties and shares on the labelled rows that have a photo."""
-        seen = rows.views.has_photo()
+        seen = rows.blocks.has_photo()
         number = np.cumsum(seen) - 1  # of a row among those with a photo
         folds = [tuple(number[part[seen[part]]] for part in fold) for fold in folds]
         folds = [fold for fold in folds if all(len(part) for part in fold)]
         rows = rows.take(np.flatnonzero(seen))
-        chosen = [_TeacherPart.choose(names, rows, pairs, folds, task) for names in TEACHER_VIEWS]
+        chosen = [_TeacherPart.choose(names, rows, pairs, folds, task) for names in TEACHER_BLOCKS]
         held_out = np.stack([predictions for predictions, _ in chosen])
         shares = held_out_weights(held_out, rows, task)
         return cls([part for _, part in chosen], shares)
 
     def soft(self, rows: LabelledRows, task: Task) -> np.ndarray:
         """Predict the pairs, float64 (n_pairs, n_outputs)."""
-        rows = rows.take(np.flatnonzero(rows.views.has_photo()))
+        rows = rows.take(np.flatnonzero(rows.blocks.has_photo()))
         predictions = [part.soft(rows, task) for part in self.parts]
         return np.einsum("m,mno->no", self.shares, predictions)
 
 
 @dataclass(frozen=True)
 class _TeacherPart:
-    """A linear model of some views of the pairs."""
+    """A linear model of some blocks of the pairs."""
 
     names: tuple[str, ...]
     features: np.ndarray
@@ -131,24 +133,24 @@ class _TeacherPart:
         cls,
         names: tuple[str, ...],
         rows: LabelledRows,
-        pairs: Views,
+        pairs: Blocks,
         folds: Sequence[Split],
         task: Task,
     ) -> tuple[np.ndarray, _TeacherPart]:
         features = pairs.matrix(names).astype(np.float64)
         mean, scale = standardisation(features, np.ones(len(features)))
-        own = (rows.views.matrix(names) - mean) / scale
+        own = (rows.blocks.matrix(names) - mean) / scale
         held_out, penalty = choose_penalty(own, rows.target, rows.weight, folds, task)
         return held_out, cls(names, (features - mean) / scale, mean, scale, penalty)
 
     def soft(self, rows: LabelledRows, task: Task) -> np.ndarray:
-        own = (rows.views.matrix(self.names) - self.mean) / self.scale
+        own = (rows.blocks.matrix(self.names) - self.mean) / self.scale
         weight, bias = fit_head(own, rows.target, rows.weight, self.penalty, task)
         return task.predictions(torch.from_numpy(self.features @ weight.T + bias)).numpy()
 
 
 def _mean_prediction(
-    models: Sequence[LinearModel | ForestModel], views: Views, task: Task
+    models: Sequence[LinearModel | ForestModel], blocks: Blocks, task: Task
 ) -> np.ndarray:
     cpu = torch.device("cpu")
-    return np.mean([model.predict(views, task, cpu) for model in models], axis=0)
+    return np.mean([model.predict(blocks, task, cpu) for model in models], axis=0)

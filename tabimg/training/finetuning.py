@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tabimg.nn.task import TaskNet
+from tabimg.training.blocks import LabelledRows
 from tabimg.training.divergence import train_without_diverging
 from tabimg.training.inference import apply_to_table
 from tabimg.training.linear import choose_penalty, fit_head, standardisation
@@ -20,7 +22,6 @@ from tabimg.training.runtime import single_thread
 from tabimg.training.skorch_net import Batch, Terms
 from tabimg.training.splits import Split, grouped_folds, validation_split
 from tabimg.training.tasks import Task
-from tabimg.training.views import LabelledRows
 
 # Share of the schedule after which the whole encoder takes part in gradual fine-tuning.
 GRADUAL_END = 0.5
@@ -50,6 +51,12 @@ class FinetuningOptions:
     patience: int
     autocast: torch.dtype | None
     run: RunOptions
+
+    def within(self, share: float) -> FinetuningOptions:
+        """Give the same options under a share of the time limit."""
+        if self.run.time_limit is None:
+            return self
+        return replace(self, run=replace(self.run, time_limit=self.run.time_limit * share))
 
 
 def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions) -> History:
@@ -230,11 +237,7 @@ def _optimise(
         return []  # batch statistics need two rows; the fitted head stands
     judged = rows.take(train if valid is None else valid)
     began = time.monotonic()
-
-    def attempt(factor: float) -> History:
-        scaled = [{**group, "max_lr": factor * group["max_lr"]} for group in groups]
-        run = _in_time_left(options.run, time.monotonic() - began if factor < 1.0 else 0.0)
-        return _attempt(net, rows, task, replace(options, run=run), (train, valid), scaled)
+    attempt = partial(_attempt, net, rows, task, options, (train, valid), groups, began)
 
     def loss_of_net() -> float:
         outputs = apply_to_table(net.cpu().eval(), judged.table, judged.columns, device=CPU)
@@ -264,8 +267,13 @@ def _attempt(
     options: FinetuningOptions,
     split: tuple[np.ndarray, np.ndarray | None],
     groups: list[dict[str, Any]],
+    began: float,
+    factor: float,
 ) -> History:
-    (train, valid), run = split, options.run
+    """Train at a share of the learning rate, in what is left of the time."""
+    train, valid = split
+    groups = [{**group, "max_lr": factor * group["max_lr"]} for group in groups]
+    run = _in_time_left(options.run, time.monotonic() - began if factor < 1.0 else 0.0)
     validation = None
     if valid is not None:
         validation = _OrderedTaskBatches(rows.take(valid), run.batch_size, run.seed, run.device)

@@ -13,10 +13,10 @@ from scipy.sparse import csr_array, vstack
 
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_stored
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.runtime import derive_seed, own_warning_filters
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task
-from tabimg.training.views import COLUMNS, LabelledRows, Views
 
 N_TREES = 100
 TREES_AT_ONCE = 25
@@ -52,9 +52,9 @@ class ForestModel:
     indices: np.ndarray
     pointers: np.ndarray
 
-    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+    def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Average the trees' leaves, on the CPU; see `Member`."""
-        leaves = self._leaves(views.columns)
+        leaves = self._leaves(blocks[COLUMNS])
         n_rows, n_trees = leaves.shape
         shape = (len(self.feature), task.n_outputs)
         values = csr_array((self.values, self.indices, self.pointers), shape=shape)
@@ -201,11 +201,11 @@ class ForestCandidate:
         held_out = np.full((len(rows), task.n_outputs), np.nan)
         for train, valid in folds:
             model = self._fit(rows.take(train), task)
-            held_out[valid] = model.predict(rows.views.take(valid), task, torch.device("cpu"))
+            held_out[valid] = model.predict(rows.blocks.take(valid), task, torch.device("cpu"))
         return held_out, [self._fit(rows, task)]
 
     def _fit(self, rows: LabelledRows, task: Task) -> ForestModel:
-        features = rows.views.matrix((COLUMNS,))
+        features = rows.blocks.matrix((COLUMNS,))
         return fit_forest(self.kind, features, rows.target, rows.weight, task, self.seed)
 
 

@@ -11,20 +11,20 @@ import torch
 from tabimg.nn.rowwise import rowwise_linear
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_stored
+from tabimg.training.blocks import BLOCKS, Blocks, LabelledRows
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Head, Task
-from tabimg.training.views import COLUMNS, EMBEDDING, PHOTOS, LabelledRows, Views
 
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
-    """A linear map of standardised views.
+    """A linear map of standardised blocks.
 
     Parameters
     ----------
     names : tuple of str
-        The views that it sees, side by side.
+        The blocks that it sees, side by side.
     mean, scale : float64 array of shape (n_features,)
     weight : float64 array of shape (n_outputs, n_features)
     bias : float64 array of shape (n_outputs,)
@@ -36,7 +36,7 @@ class LinearModel:
     weight: np.ndarray
     bias: np.ndarray
 
-    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+    def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Predict on the CPU, in float64; see `Member`."""
         weight = torch.from_numpy(self.weight)
         bias = torch.from_numpy(self.bias)
@@ -44,15 +44,15 @@ class LinearModel:
         def apply(features: torch.Tensor) -> torch.Tensor:
             return task.predictions(rowwise_linear(features, weight, bias))
 
-        features = (views.matrix(self.names).astype(np.float64) - self.mean) / self.scale
+        features = (blocks.matrix(self.names).astype(np.float64) - self.mean) / self.scale
         return apply_in_blocks(apply, (features,), torch.device("cpu"))
 
 
 def check_linear(model: LinearModel) -> None:
-    """Raise a ValueError for arrays that are no linear model of views."""
+    """Raise a ValueError for arrays that are no linear model of blocks."""
     check_items("names", model.names, tuple, str)
-    if not model.names or not set(model.names) <= {COLUMNS, EMBEDDING, PHOTOS}:
-        raise ValueError(f"unknown views: {model.names}")
+    if not model.names or not set(model.names) <= set(BLOCKS):
+        raise ValueError(f"unknown blocks: {model.names}")
     check_stored("mean", model.mean, "float64", (None,))
     n_features = len(model.mean)
     check_stored("scale", model.scale, "float64", (n_features,))
@@ -121,7 +121,7 @@ def fit_head(
 
 @dataclass(frozen=True)
 class LinearCandidate:
-    """A penalised linear model of some views.
+    """A penalised linear model of some blocks.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class LinearCandidate:
         self, rows: LabelledRows, folds: Sequence[Split], task: Task
     ) -> tuple[np.ndarray, list[LinearModel]]:
         """See `tabimg.training.blending.Candidate`."""
-        features = rows.views.matrix(self.names).astype(np.float64)
+        features = rows.blocks.matrix(self.names).astype(np.float64)
         mean, scale = standardisation(features, rows.weight)
         standardised = (features - mean) / scale
         held_out, penalty = choose_penalty(standardised, rows.target, rows.weight, folds, task)

@@ -12,6 +12,7 @@ from tabimg.nn.task import TaskNet
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.training.architectures import TaskRecipe
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.finetuning import FIT_MODES, FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.inference import apply_to_table
@@ -19,7 +20,6 @@ from tabimg.training.optimise import History
 from tabimg.training.runtime import derive_seed
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task
-from tabimg.training.views import LabelledRows, Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +36,15 @@ class NetworkModel:
     module: FittedModule[TaskRecipe, TaskNet]
     history: History
 
-    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
+    def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Predict in blocks of one size; see `Member`."""
         net = self.module.on(device)
-        columns = views.columns[:, : self.module.recipe.n_columns]
+        columns = blocks[COLUMNS][:, : self.module.recipe.n_columns]
 
         def apply(*inputs: torch.Tensor) -> torch.Tensor:
             return task.predictions(net.predict(*inputs))
 
-        return apply_to_table(apply, views.table, columns, device=device)
+        return apply_to_table(apply, blocks.table, columns, device=device)
 
 
 def check_network(model: NetworkModel) -> None:
@@ -86,8 +86,7 @@ class NetworkCandidate:
 
     def fit(self, rows: LabelledRows, task: Task, seed: int) -> NetworkModel:
         """Fit a new network."""
-        net = self.start(seed)
-        options = reseeded(self.options, seed)
+        net, options = self.start(seed), reseeded(self.options, seed)
         history = FIT_MODES[self.mode](net, seen_rows(rows, self.recipe), task, options)
         return NetworkModel(FittedModule.from_module(self.recipe, net), history)
 
@@ -104,8 +103,8 @@ class NetworkCandidate:
         for number, (train, valid) in enumerate(folds):
             fold = self._reseeded(derive_seed(self.options.run.seed, 100, number))
             fitted = fold.fit_members(rows.take(train), task)
-            views, device = rows.views.take(valid), self.options.run.device
-            held_out[valid] = np.mean([m.predict(views, task, device) for m in fitted], axis=0)
+            blocks, device = rows.blocks.take(valid), self.options.run.device
+            held_out[valid] = np.mean([m.predict(blocks, task, device) for m in fitted], axis=0)
             models += fitted
         return held_out, models if len(folds) > 1 else self.fit_members(rows, task)
 
@@ -116,7 +115,7 @@ class NetworkCandidate:
 def seen_rows(rows: LabelledRows, recipe: TaskRecipe) -> LabelledRows:
     """Leave out the columns that a network's head does not see."""
     columns = rows.columns[:, : recipe.n_columns]
-    return replace(rows, views=replace(rows.views, columns=columns))
+    return replace(rows, blocks=rows.blocks.having(columns=columns))
 
 
 def reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:

@@ -18,8 +18,8 @@ from sklearn.frozen import FrozenEstimator
 
 import tabimg
 from tabimg import MultiModalPretrainer, Unlabeled
-from tabimg.estimators.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.image import ImageReadError
+from tabimg.training.photo_embedding import MIN_LABELLED, MIN_PAIRS
 
 pytestmark = pytest.mark.usefixtures("few_folds")
 

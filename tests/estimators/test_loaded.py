@@ -190,7 +190,7 @@ ALTERATIONS: dict[str, Callable[[Any], Any]] = {
         e, feature_names_in_=np.array(["a", "b"], dtype=object)
     ),
     "predict that is data": lambda e: put(e, predict="data"),
-    "method that is data": lambda e: put(e, _views=None),
+    "method that is data": lambda e: put(e, _blocks=None),
     "source of another class": lambda e: put(e, pretrainer_=FrozenEstimator(e.pretrainer_)),
     "source that is not fitted": unfitted_source,
     "source without a codec": lambda e: delattr(e.pretrainer_, "codec_"),

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 
 from tabimg import CITabPretrainer, Unlabeled
-from tabimg.estimators.modalities import ModalityEstimator
+from tabimg.estimators.base_finetuned import FineTunedEstimator
 from tabimg.image import ImageReadError
 
 Make = Callable[..., Any]
@@ -102,7 +102,7 @@ def test_fine_tuned_estimator_names_rows_of_x_beside_rows_without_weight(
     def train(*arguments: object) -> None:
         raise AssertionError("networks are trained before the photos are looked for")
 
-    monkeypatch.setattr(ModalityEstimator, "_fit_members", train)
+    monkeypatch.setattr(FineTunedEstimator, "_fit_members", train)
     regressor = make.citab_regressor(pretrainer=source, finetune="frozen")
     with pytest.raises(ImageReadError, match=r"1 of 20 .*row 31 of X: "):
         regressor.fit(without(frame, 2, 31), target, sample_weight=weight)

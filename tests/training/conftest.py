@@ -17,13 +17,13 @@ from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
 from tabimg.training.architectures import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.mtcmtm import MTCMTM
 from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import PairedRows
 from tabimg.training.pretraining import PretrainingOptions
-from tabimg.training.views import LabelledRows, Views
 
 IMAGE_SIZE = 16
 
@@ -183,9 +183,8 @@ def labelled(encoded: Callable[[int], EncodedTable]) -> Callable[..., LabelledRo
         table = encoded(n_rows)
         score = np.nan_to_num(table.numeric) @ np.array([1.0, -1.0, 0.5], dtype=np.float32)
         target = (score > 0).astype(np.int64) if kind == "classes" else score[:, None]
-        nothing = np.zeros((n_rows, 0), dtype=np.float32)
         rows = LabelledRows(
-            Views(table, np.nan_to_num(table.numeric), nothing, nothing),
+            Blocks(table, {COLUMNS: np.nan_to_num(table.numeric)}),
             target,
             np.ones(n_rows, dtype=np.float32),
             np.arange(n_rows),

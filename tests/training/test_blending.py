@@ -17,11 +17,11 @@ from scipy.special import softmax
 from tabimg.serialization import read_directory, write_directory
 from tabimg.training import blending
 from tabimg.training.blending import N_FOLDS, PRIOR_ROWS, Member, blend, blend_weights, predict
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Classification, Regression, Task
-from tabimg.training.views import COLUMNS, LabelledRows, Views
 
 CPU = torch.device("cpu")
 Rows = Callable[..., LabelledRows]
@@ -143,8 +143,8 @@ class Constant:
 
     value: float
 
-    def predict(self, views: Views, task: Task, device: torch.device) -> np.ndarray:
-        return np.full((len(views), task.n_outputs), self.value)
+    def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
+        return np.full((len(blocks), task.n_outputs), self.value)
 
 
 @dataclass
@@ -171,8 +171,8 @@ def test_blend_prefers_what_predicts_held_out_rows(labelled: Rows) -> None:
     assert losses["columns"] < 0.1 * losses["blind"]
     assert losses["blind"] == pytest.approx((rows.target**2).mean())
     assert weights["columns"] > 0.85
-    mixed = predict(members, rows.views, task, CPU)
-    expected = sum(m.weight * m.model.predict(rows.views, task, CPU) for m in members)
+    mixed = predict(members, rows.blocks, task, CPU)
+    expected = sum(m.weight * m.model.predict(rows.blocks, task, CPU) for m in members)
     assert np.allclose(mixed, expected)
 
 
@@ -238,7 +238,7 @@ def test_rows_that_cannot_be_split_are_blended_evenly(kind: str, labelled: Rows)
     members, losses = blend(candidates, rows, task, seed=0)
     assert losses == {}
     assert [member.weight for member in members] == [0.5, 0.5]
-    probabilities = predict(members, rows.views, task, CPU)
+    probabilities = predict(members, rows.blocks, task, CPU)
     assert np.allclose(probabilities.sum(axis=1), 1.0)
 
 
@@ -252,7 +252,7 @@ def test_class_of_one_row_is_learned_and_judges_nobody(labelled: Rows) -> None:
     members, losses = blend(candidates, rows, Classification(3), seed=0)
     assert all(40 in train and 40 not in valid for train, valid in recorder.folds)
     assert losses["even"] == pytest.approx(np.log(3)) and losses["columns"] < losses["even"]
-    probabilities = members[0].model.predict(rows.views, Classification(3), CPU)
+    probabilities = members[0].model.predict(rows.blocks, Classification(3), CPU)
     assert probabilities[40, 2] > probabilities[:40, 2].mean()
 
 
@@ -264,7 +264,7 @@ def test_members_survive_pickle_and_a_directory(labelled: Rows, tmp_path: Path) 
     }
     members, _ = blend(candidates, rows, task, seed=0)
     write_directory(tmp_path / "members", members)
-    expected = predict(members, rows.views, task, CPU)
+    expected = predict(members, rows.blocks, task, CPU)
     for back in (pickle.loads(pickle.dumps(members)), read_directory(tmp_path / "members")):
         assert all(isinstance(member, Member) for member in back)
-        assert np.array_equal(predict(back, rows.views, task, CPU), expected)
+        assert np.array_equal(predict(back, rows.blocks, task, CPU), expected)

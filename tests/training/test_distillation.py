@@ -15,11 +15,11 @@ from tabimg.serialization import read_directory, write_directory
 from tabimg.table import EncodedTable
 from tabimg.training import distillation, forest
 from tabimg.training.blending import blend, predict
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.distillation import DistilledCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
-from tabimg.training.views import COLUMNS, LabelledRows, Views
 
 CPU = torch.device("cpu")
 N_COLUMNS = 40
@@ -37,30 +37,34 @@ def task(request: pytest.FixtureRequest) -> Any:
     return Regression(1, "mse") if request.param == "numbers" else Classification(2)
 
 
-def world(task: Any, seed: int = 0) -> tuple[LabelledRows, Views, LabelledRows]:
+def world(task: Any, seed: int = 0) -> tuple[LabelledRows, Blocks, LabelledRows]:
     """Draw labelled rows, pairs and new rows: many columns, and photos that show the target."""
     rng = np.random.default_rng(seed)
 
-    def draw(n_rows: int) -> tuple[Views, np.ndarray]:
+    def draw(n_rows: int) -> tuple[Blocks, np.ndarray]:
         columns = rng.standard_normal((n_rows, N_COLUMNS)).astype(np.float32)
         score = columns.sum(axis=1, keepdims=True) / np.sqrt(N_COLUMNS)
         photos = score + 0.1 * rng.standard_normal((n_rows, 6))
         table = EncodedTable(columns, np.zeros((n_rows, 0), dtype=np.int64))
-        embedding = np.zeros((n_rows, 0), dtype=np.float32)
-        return Views(table, columns, embedding, photos.astype(np.float32)), score
+        photos = photos.astype(np.float32)
+        return Blocks(table, {"columns": columns, "photos": photos}), score
 
-    def label(views: Views, score: np.ndarray) -> LabelledRows:
+    def label(blocks: Blocks, score: np.ndarray) -> LabelledRows:
         is_class = isinstance(task, Classification)
         target = (score[:, 0] > 0).astype(np.int64) if is_class else score.astype(np.float32)
-        n_rows = len(views)
-        return LabelledRows(views, target, np.ones(n_rows, dtype=np.float32), np.arange(n_rows))
+        n_rows = len(blocks)
+        return LabelledRows(blocks, target, np.ones(n_rows, dtype=np.float32), np.arange(n_rows))
 
     rows, pairs, new = label(*draw(N_LABELLED)), draw(500)[0], label(*draw(500))
-    return rows, pairs, replace(new, views=replace(new.views, photos=new.views.embedding))
+    return rows, pairs, replace(new, blocks=without_photos(new.blocks))
 
 
-def predictions(models: Any, views: Views, task: Any) -> np.ndarray:
-    return np.mean([model.predict(views, task, CPU) for model in models], axis=0)
+def without_photos(blocks: Blocks) -> Blocks:
+    return Blocks(blocks.table, {"columns": blocks["columns"]})
+
+
+def predictions(models: Any, blocks: Blocks, task: Any) -> np.ndarray:
+    return np.mean([model.predict(blocks, task, CPU) for model in models], axis=0)
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_photos_teach_what_few_labels_cannot(task: Any) -> None:
     held_out, students = DistilledCandidate(pairs, 0).cross_fit(rows, folds, task)
     _, alone = LinearCandidate((COLUMNS,)).cross_fit(rows, folds, task)
     losses = {
-        name: task.losses(predictions(models, new.views, task), new.target).mean()
+        name: task.losses(predictions(models, new.blocks, task), new.target).mean()
         for name, models in (("taught", students), ("alone", alone))
     }
     assert losses["taught"] < 0.75 * losses["alone"]
@@ -96,7 +100,7 @@ def test_blend_trusts_the_students_and_is_better_for_it(task: Any) -> None:
     share = sum(member.weight for member in members if member.name == "distilled")
     assert share > 0.5
     losses = [
-        task.losses(predict(fitted, new.views, task, CPU), new.target).mean()
+        task.losses(predict(fitted, new.blocks, task, CPU), new.target).mean()
         for fitted in (members, blend(alone, rows, task, 0)[0])
     ]
     assert losses[0] < losses[1]
@@ -108,20 +112,20 @@ def test_held_out_row_never_reaches_its_own_students(task: Any) -> None:
     folds = grouped_folds(rows.groups, 3, 0, task.classes(rows.target))
     own, other = folds[0][1], folds[1][1]
     before, _ = DistilledCandidate(pairs, 0).cross_fit(rows, folds, task)
-    target, photos = rows.target.copy(), rows.views.photos.copy()
+    target, photos = rows.target.copy(), rows.blocks["photos"].copy()
     target[own] = 1 - target[own]
     photos[own] = 100.0
-    spoilt = replace(rows, target=target, views=replace(rows.views, photos=photos))
+    spoilt = replace(rows, target=target, blocks=rows.blocks.having(photos=photos))
     after, _ = DistilledCandidate(pairs, 0).cross_fit(spoilt, folds, task)
     assert np.array_equal(after[own], before[own])
     assert not np.isclose(after[other], before[other]).any()
 
 
 def test_own_photo_plays_no_part_in_a_rows_prediction(task: Any) -> None:
-    rows, pairs, new = world(task)
+    rows, pairs, _ = world(task)
     _, students = DistilledCandidate(pairs, 0).cross_fit(rows, [], task)
-    with_photo = replace(rows.views, photos=rows.views.photos + 5.0)
-    without = replace(rows.views, photos=new.views.photos[: len(rows)])
+    with_photo = rows.blocks.having(photos=rows.blocks["photos"] + 5.0)
+    without = without_photos(rows.blocks)
     for model in students:
         assert np.array_equal(
             model.predict(with_photo, task, CPU), model.predict(without, task, CPU)
@@ -130,29 +134,31 @@ def test_own_photo_plays_no_part_in_a_rows_prediction(task: Any) -> None:
 
 def test_labelled_rows_without_a_photo_teach_by_their_label(task: Any) -> None:
     rows, pairs, new = world(task)
-    photos = rows.views.photos.copy()
+    photos = rows.blocks["photos"].copy()
     photos[::2] = np.nan
-    half = replace(rows, views=replace(rows.views, photos=photos))
+    half = replace(rows, blocks=rows.blocks.having(photos=photos))
     folds = grouped_folds(rows.groups, 4, 0, task.classes(rows.target))
     held_out, students = DistilledCandidate(pairs, 0).cross_fit(half, folds, task)
     assert np.isfinite(held_out).all()
-    seen = predictions(students, new.views, task)
-    dropped = half.take(np.flatnonzero(half.views.has_photo()))
+    seen = predictions(students, new.blocks, task)
+    dropped = half.take(np.flatnonzero(half.blocks.has_photo()))
     _, fewer = DistilledCandidate(pairs, 0).cross_fit(dropped, [], task)
     assert np.isfinite(seen).all()
-    assert not np.allclose(predictions(fewer, new.views, task), seen, atol=1e-3)
+    assert not np.allclose(predictions(fewer, new.blocks, task), seen, atol=1e-3)
 
 
 def test_without_any_photo_labels_are_all_that_students_learn_from(task: Any) -> None:
     rows, pairs, new = world(task)
     _, other_pairs, _ = world(task, seed=1)
-    blind = replace(rows, views=replace(rows.views, photos=np.full_like(rows.views.photos, np.nan)))
-    assert not blind.views.has_photo().any()
+    blind = replace(
+        rows, blocks=rows.blocks.having(photos=np.full_like(rows.blocks["photos"], np.nan))
+    )
+    assert not blind.blocks.has_photo().any()
     folds = grouped_folds(rows.groups, 3, 0, task.classes(rows.target))
     results = []
     for given in (pairs, other_pairs):
         held_out, students = DistilledCandidate(given, 0).cross_fit(blind, folds, task)
-        results.append((held_out, predictions(students, new.views, task)))
+        results.append((held_out, predictions(students, new.blocks, task)))
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
 
@@ -160,9 +166,9 @@ def test_without_any_photo_labels_are_all_that_students_learn_from(task: Any) ->
 def test_fold_whose_training_rows_have_no_photo_is_taught_by_labels(task: Any) -> None:
     rows, pairs, _ = world(task)
     folds = grouped_folds(rows.groups, 3, 0, task.classes(rows.target))
-    photos = np.full_like(rows.views.photos, np.nan)
-    photos[folds[0][1]] = rows.views.photos[folds[0][1]]
-    rows = replace(rows, views=replace(rows.views, photos=photos))
+    photos = np.full_like(rows.blocks["photos"], np.nan)
+    photos[folds[0][1]] = rows.blocks["photos"][folds[0][1]]
+    rows = replace(rows, blocks=rows.blocks.having(photos=photos))
     held_out, _ = DistilledCandidate(pairs, 0).cross_fit(rows, folds, task)
     assert np.isfinite(held_out).all()
 
@@ -176,7 +182,7 @@ def test_heavy_rows_teach_more() -> None:
         weight = np.where(heavy, 20.0, 1.0).astype(np.float32)
         given = replace(rows, target=target, weight=weight)
         _, students = DistilledCandidate(pairs, 0).cross_fit(given, [], task)
-        means.append(predictions(students, new.views, task).mean())
+        means.append(predictions(students, new.blocks, task).mean())
     assert means[0] > 0.5 and means[1] < -0.5
 
 
@@ -184,7 +190,7 @@ def test_probabilities_of_students_sum_to_one() -> None:
     task = Classification(2)
     rows, pairs, new = world(task)
     for student in DistilledCandidate(pairs, 0).cross_fit(rows, [], task)[1]:
-        probabilities = student.predict(new.views, task, CPU)
+        probabilities = student.predict(new.blocks, task, CPU)
         assert np.allclose(probabilities.sum(axis=1), 1.0) and probabilities.min() >= 0
 
 
@@ -192,7 +198,7 @@ def test_class_that_no_row_has_stays_possible() -> None:
     rows, pairs, new = world(Classification(2))
     task = Classification(4)
     _, students = DistilledCandidate(pairs, 0).cross_fit(rows, [], task)
-    got = predictions(students, new.views, task)
+    got = predictions(students, new.blocks, task)
     assert got.shape == (500, 4)
     assert got[:, 2:].max() < 0.05 and got.min() > 0
 
@@ -201,6 +207,6 @@ def test_students_survive_pickle_and_a_directory(task: Any, tmp_path: Path) -> N
     rows, pairs, new = world(task)
     _, students = DistilledCandidate(pairs, 0).cross_fit(rows, [], task)
     write_directory(tmp_path / "students", students)
-    expected = predictions(students, new.views, task)
+    expected = predictions(students, new.blocks, task)
     for back in (pickle.loads(pickle.dumps(students)), read_directory(tmp_path / "students")):
-        assert np.array_equal(predictions(back, new.views, task), expected)
+        assert np.array_equal(predictions(back, new.blocks, task), expected)

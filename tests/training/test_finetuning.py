@@ -14,6 +14,7 @@ from sklearn.model_selection import cross_val_predict
 from skorch.callbacks import Callback
 
 from tabimg.nn.task import TaskNet
+from tabimg.training.blocks import LabelledRows
 from tabimg.training.finetuning import (
     N_FOLDS,
     FinetuningOptions,
@@ -25,7 +26,6 @@ from tabimg.training.finetuning import (
 from tabimg.training.inference import apply_to_table
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
-from tabimg.training.views import LabelledRows
 
 CPU = torch.device("cpu")
 Rows = Callable[..., LabelledRows]

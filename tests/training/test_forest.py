@@ -22,11 +22,11 @@ from sklearn.ensemble import (
 from tabimg.serialization import read_directory, write_directory
 from tabimg.table import EncodedTable
 from tabimg.training import forest
+from tabimg.training.blocks import Blocks, LabelledRows
 from tabimg.training.forest import ForestCandidate, ForestModel, fit_forest
 from tabimg.training.runtime import derive_seed
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
-from tabimg.training.views import LabelledRows, Views
 
 CPU = torch.device("cpu")
 KINDS = ["random_forest", "extra_trees"]
@@ -49,14 +49,13 @@ def draw(n_rows: int, seed: int) -> np.ndarray:
     return features
 
 
-def views_of(features: np.ndarray) -> Views:
-    nothing = np.zeros((len(features), 0), dtype=np.float32)
+def blocks_of(features: np.ndarray) -> Blocks:
     table = EncodedTable(features, np.zeros((len(features), 0), dtype=np.int64))
-    return Views(table, features, nothing, nothing)
+    return Blocks(table, {"columns": features})
 
 
 def predict(model: ForestModel, features: np.ndarray, task: Any) -> np.ndarray:
-    return model.predict(views_of(features), task, CPU)
+    return model.predict(blocks_of(features), task, CPU)
 
 
 def references(classes: Any, seed: int, X: Any, y: Any, weight: Any, **settings: Any) -> list[Any]:
@@ -186,8 +185,8 @@ def test_held_out_rows_do_not_reach_their_own_trees(
     assert np.array_equal(spoilt[own], held_out[own])
     assert not np.isclose(np.delete(spoilt, own), np.delete(held_out, own)).all()
     # The model for prediction has seen all rows.
-    assert np.abs(model.predict(rows.views, task, CPU) - rows.target).mean() < 0.3
-    assert other.predict(rows.views.take(own), task, CPU).mean() > 50
+    assert np.abs(model.predict(rows.blocks, task, CPU) - rows.target).mean() < 0.3
+    assert other.predict(rows.blocks.take(own), task, CPU).mean() > 50
 
 
 def test_rows_that_no_fold_holds_out_are_nan(labelled: Callable[..., LabelledRows]) -> None:

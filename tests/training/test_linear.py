@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tabimg.serialization import read_directory, write_directory
+from tabimg.training.blocks import COLUMNS, EMBEDDING, LabelledRows
 from tabimg.training.linear import (
     LinearCandidate,
     choose_penalty,
@@ -26,7 +27,6 @@ from tabimg.training.linear import (
 )
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
-from tabimg.training.views import COLUMNS, EMBEDDING, LabelledRows
 
 CPU = torch.device("cpu")
 Rows = Callable[..., LabelledRows]
@@ -166,7 +166,7 @@ def with_embedding(labelled: Rows) -> Rows:
         embedding = np.random.default_rng(4).standard_normal((n_rows, 2)).astype(np.float32)
         hidden = embedding[:, 0]
         target = rows.target + (hidden[:, None] if kind == "numbers" else 0)
-        return replace(rows, views=replace(rows.views, embedding=embedding), target=target)
+        return replace(rows, blocks=rows.blocks.having(embedding=embedding), target=target)
 
     return make
 
@@ -175,12 +175,12 @@ def test_model_predicts_what_a_scaler_and_ridge_predict(with_embedding: Rows) ->
     rows, task = with_embedding(), Regression(1, "mse")
     folds = grouped_folds(rows.groups, 4, 0)
     held_out, (model,) = LinearCandidate((EMBEDDING, COLUMNS)).cross_fit(rows, folds, task)
-    features = np.hstack([rows.views.embedding, rows.columns]).astype(np.float64)
+    features = np.hstack([rows.blocks["embedding"], rows.columns]).astype(np.float64)
     references = [
         make_pipeline(StandardScaler(), Ridge(alpha)).fit(features, rows.target)
         for alpha in task.penalties
     ]
-    got = model.predict(rows.views, task, CPU)
+    got = model.predict(rows.blocks, task, CPU)
     gaps = [np.abs(r.predict(features).reshape(-1, 1) - got).max() for r in references]
     assert min(gaps) < 1e-6
     assert np.abs(held_out - rows.target).mean() < 0.2
@@ -207,17 +207,17 @@ def test_row_alone_is_predicted_as_in_a_batch(with_embedding: Rows) -> None:
     for kind, task in (("numbers", Regression(1, "mse")), ("classes", Classification(2))):
         rows = with_embedding(150, kind)
         _, (model,) = LinearCandidate((COLUMNS, EMBEDDING)).cross_fit(rows, [], task)
-        together = model.predict(rows.views, task, CPU)
+        together = model.predict(rows.blocks, task, CPU)
         assert together.dtype == np.float64
         for row in (0, 1, 63, 64, 149):
-            alone = model.predict(rows.views.take(np.array([row])), task, CPU)
+            alone = model.predict(rows.blocks.take(np.array([row])), task, CPU)
             assert np.array_equal(alone[0], together[row])
 
 
 def test_model_survives_pickle_and_a_directory(with_embedding: Rows, tmp_path: Path) -> None:
     rows, task = with_embedding(), Regression(1, "mse")
     _, (model,) = LinearCandidate((COLUMNS,)).cross_fit(rows, [], task)
-    expected = model.predict(rows.views, task, CPU)
+    expected = model.predict(rows.blocks, task, CPU)
     write_directory(tmp_path / "model", model)
     for back in (pickle.loads(pickle.dumps(model)), read_directory(tmp_path / "model")):
-        assert np.array_equal(back.predict(rows.views, task, CPU), expected)
+        assert np.array_equal(back.predict(rows.blocks, task, CPU), expected)

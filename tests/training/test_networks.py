@@ -16,12 +16,12 @@ from scipy.special import softmax
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import read_directory, write_directory
 from tabimg.training.architectures import TableRecipe, TaskRecipe
+from tabimg.training.blocks import LabelledRows
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.inference import apply_to_table
 from tabimg.training.networks import NetworkCandidate, seen_rows
 from tabimg.training.splits import grouped_folds
 from tabimg.training.tasks import Classification, Regression
-from tabimg.training.views import LabelledRows
 
 CPU = torch.device("cpu")
 Rows = Callable[..., LabelledRows]
@@ -54,7 +54,7 @@ def test_prediction_is_that_of_the_network(labelled: Rows, make_candidate: MakeC
         net = model.module.build()
         outputs = apply_to_table(net, rows.table, rows.columns, device=CPU)
         expected = softmax(outputs, axis=1) if kind == "classes" else outputs
-        got = model.predict(rows.views, task, CPU)
+        got = model.predict(rows.blocks, task, CPU)
         assert got.dtype == np.float64
         assert np.allclose(got, expected, atol=1e-5)
         assert [epoch["epoch"] for epoch in model.history] == [1, 2, 3]
@@ -67,9 +67,9 @@ def test_head_without_columns_does_not_see_them(
     candidate = make_candidate(n_columns=0)
     assert seen_rows(rows, candidate.recipe).columns.shape == (40, 0)
     model = candidate.fit(rows, task, seed=0)
-    other = replace(rows, views=replace(rows.views, columns=rows.columns + 9.0))
-    expected = model.predict(rows.views, task, CPU)
-    assert np.array_equal(model.predict(other.views, task, CPU), expected)
+    other = replace(rows, blocks=rows.blocks.having(columns=rows.columns + 9.0))
+    expected = model.predict(rows.blocks, task, CPU)
+    assert np.array_equal(model.predict(other.blocks, task, CPU), expected)
 
 
 def test_members_start_from_different_seeds_and_the_first_from_one_of_its_own(
@@ -78,7 +78,7 @@ def test_members_start_from_different_seeds_and_the_first_from_one_of_its_own(
     rows, task = labelled(40, "numbers"), Regression(1, "mse")
     one = make_candidate(n_members=1).fit_members(rows, task)
     three = make_candidate(n_members=3).fit_members(rows, task)
-    predictions = [model.predict(rows.views, task, CPU) for model in (*one, *three)]
+    predictions = [model.predict(rows.blocks, task, CPU) for model in (*one, *three)]
     assert len(predictions) == 4
     assert np.array_equal(predictions[0], predictions[1])
     assert not np.allclose(predictions[1], predictions[2], atol=1e-3)
@@ -96,10 +96,10 @@ def test_networks_of_all_folds_are_kept_and_predict_what_they_did_not_see(
     assert len(models) == 3 * n_members
     for number, (_, valid) in enumerate(folds):
         of_fold = models[number * n_members : (number + 1) * n_members]
-        views = rows.views.take(valid)
-        expected = np.mean([model.predict(views, task, CPU) for model in of_fold], axis=0)
+        blocks = rows.blocks.take(valid)
+        expected = np.mean([model.predict(blocks, task, CPU) for model in of_fold], axis=0)
         assert np.array_equal(held_out[valid], expected)
-    starts = [model.predict(rows.views, task, CPU) for model in models]
+    starts = [model.predict(rows.blocks, task, CPU) for model in models]
     assert all(not np.allclose(starts[0], other, atol=1e-3) for other in starts[1:])
     # What is held out is not learned from, neither by the head nor by early stopping.
     target = rows.target.copy()
@@ -121,7 +121,7 @@ def test_without_two_folds_networks_are_fitted_on_all_rows(
     assert np.array_equal(np.flatnonzero(is_known), folds[0][1] if folds else [])
     assert len(models) == 2
     for model, expected in zip(models, candidate.fit_members(rows, task), strict=True):
-        ours, theirs = (m.predict(rows.views, task, CPU) for m in (model, expected))
+        ours, theirs = (m.predict(rows.blocks, task, CPU) for m in (model, expected))
         assert np.array_equal(ours, theirs)
 
 
@@ -153,9 +153,9 @@ def test_row_alone_is_predicted_as_in_a_batch(
 ) -> None:
     rows, task = labelled(150), Classification(2)
     model = make_candidate(n_outputs=2).fit(rows, task, seed=0)
-    together = model.predict(rows.views, task, CPU)
+    together = model.predict(rows.blocks, task, CPU)
     for row in (0, 63, 64, 149):
-        alone = model.predict(rows.views.take(np.array([row])), task, CPU)
+        alone = model.predict(rows.blocks.take(np.array([row])), task, CPU)
         assert np.array_equal(alone[0], together[row])
 
 
@@ -170,6 +170,6 @@ def test_model_survives_pickle_and_a_directory(
     model = candidate.fit(rows, task, seed=0)
     write_directory(tmp_path / "model", model)
     for back in (pickle.loads(pickle.dumps(model)), read_directory(tmp_path / "model")):
-        expected = model.predict(rows.views, task, CPU)
-        assert np.array_equal(back.predict(rows.views, task, CPU), expected)
+        expected = model.predict(rows.blocks, task, CPU)
+        assert np.array_equal(back.predict(rows.blocks, task, CPU), expected)
         assert back.history == model.history

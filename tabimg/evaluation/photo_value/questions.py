@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from tabimg.evaluation.data import (
 from tabimg.evaluation.foundation import (
     COLUMNS,
     PHOTOS,
+    Blocks,
     Candidate,
     Classification,
     DistilledCandidate,
@@ -35,7 +36,6 @@ from tabimg.evaluation.foundation import (
     Regression,
     Split,
     Task,
-    Views,
     blend,
     derive_seed,
     own_warning_filters,
@@ -95,7 +95,7 @@ def measure_fold(
             "fold": fold.number,
             "n_train": len(fold.train),
             "n_test": len(fold.test),
-            "photos": _share_carried(rows, rows.views.photos.astype(np.float64), fold.train),
+            "photos": _share_carried(rows, rows.blocks["photos"].astype(np.float64), fold.train),
             "message": _share_carried(rows, *message),
         }
         for budget in budgets:
@@ -145,7 +145,7 @@ class _FoldRows:
 
     data: StudyData
     fold: Fold
-    views: Views
+    blocks: Blocks
     related: np.ndarray
     seed: int
 
@@ -156,21 +156,20 @@ class _FoldRows:
         codec = TableCodec().fit(data.table.iloc[fold.train])
         encoded = codec.encode(data.table)
         photos = components(numbers, fold.train, n_components, seed)
-        nothing = np.zeros((len(data), 0), dtype=np.float32)
-        views = Views(encoded, codec.to_matrix(encoded), nothing, photos)
-        return cls(data, fold, views, related_rows(encoded.row_keys(), data.groups), seed)
+        blocks = Blocks(encoded, {COLUMNS: codec.to_matrix(encoded), PHOTOS: photos})
+        return cls(data, fold, blocks, related_rows(encoded.row_keys(), data.groups), seed)
 
     def fit(
-        self, candidates: Mapping[str, Candidate], views: Views, goal: _Goal, known: np.ndarray
+        self, candidates: Mapping[str, Candidate], blocks: Blocks, goal: _Goal, known: np.ndarray
     ) -> list[Member]:
         """Blend candidates that learn from the known rows."""
         weight = np.ones(len(known), dtype=np.float32)
-        rows = LabelledRows(views.take(known), goal.values[known], weight, self.related[known])
+        rows = LabelledRows(blocks.take(known), goal.values[known], weight, self.related[known])
         return blend(candidates, rows, goal.task, self.seed)[0]
 
-    def predict(self, members: Sequence[Member], views: Views, goal: _Goal) -> np.ndarray:
+    def predict(self, members: Sequence[Member], blocks: Blocks, goal: _Goal) -> np.ndarray:
         """Predict the test rows: probabilities or numbers, float64 (n_test, n_outputs)."""
-        outputs = predict(members, views.take(self.fold.test), goal.task, CPU)
+        outputs = predict(members, blocks.take(self.fold.test), goal.task, CPU)
         return goal.restored(outputs)
 
     def score(
@@ -231,10 +230,10 @@ def _what_sources_say(
     message = np.full((len(rows.data), goal.task.n_outputs), np.nan)
     for source, names in SOURCES.items():
         # Forests look at the columns alone, so what is to be looked at takes their place.
-        views = replace(rows.views, columns=rows.views.matrix(names))
+        blocks = rows.blocks.having(columns=rows.blocks.matrix(names))
         candidates = {name: _Remembered(c) for name, c in _table_models(rows.seed).items()}
-        members = rows.fit(candidates, views, goal, train)
-        predicted = rows.predict(members, views, goal)
+        members = rows.fit(candidates, blocks, goal, train)
+        predicted = rows.predict(members, blocks, goal)
         scores.append(rows.score(source, predicted, train, ALL_LABELS))
         if source == "photos":
             message[test] = predicted
@@ -247,8 +246,8 @@ def _what_sources_say(
 def _share_carried(rows: _FoldRows, values: np.ndarray, known: np.ndarray) -> float:
     """R2 of values (n_rows, n_values) of test rows, predicted from the columns."""
     goal = _Goal.of_numbers(values, known)
-    members = rows.fit(_table_models(rows.seed), rows.views, goal, known)
-    predicted = rows.predict(members, rows.views, goal)
+    members = rows.fit(_table_models(rows.seed), rows.blocks, goal, known)
+    predicted = rows.predict(members, rows.blocks, goal)
     truth = values[rows.fold.test]
     return float(r2_score(truth, predicted, multioutput="variance_weighted"))
 
@@ -257,7 +256,7 @@ def _what_photos_teach(
     rows: _FoldRows, labelled: np.ndarray, budget: Budget, draw: int, seed: int
 ) -> list[dict[str, Any]]:
     """Score models of the table: alone, taught by photos, and taught by shuffled photos."""
-    train, photos = rows.fold.train, rows.views.photos
+    train, photos = rows.fold.train, rows.blocks["photos"]
     shuffled = photos.copy()
     shuffled[train] = photos[np.random.default_rng(seed).permutation(train)]
     others = np.setdiff1d(train, labelled)
@@ -265,12 +264,12 @@ def _what_photos_teach(
     alone = {name: _Remembered(c) for name, c in _table_models(seed).items()}
     scores = []
     for method, given in {"columns": None, "taught": photos, "shuffled": shuffled}.items():
-        views, candidates = rows.views, dict[str, Candidate](alone)
+        blocks, candidates = rows.blocks, dict[str, Candidate](alone)
         if given is not None:
-            views = replace(views, photos=given)
-            candidates["distilled"] = DistilledCandidate(views.take(others), seed)
-        members = rows.fit(candidates, views, goal, labelled)
-        predicted = rows.predict(members, rows.views, goal)
+            blocks = blocks.having(photos=given)
+            candidates["distilled"] = DistilledCandidate(blocks.take(others), seed)
+        members = rows.fit(candidates, blocks, goal, labelled)
+        predicted = rows.predict(members, rows.blocks, goal)
         scores.append(rows.score(method, predicted, labelled, budget, draw))
     return scores
 

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from tabimg import CITabPretrainer, Unlabeled
-from tabimg.estimators.cohort_material import gather_cohorts, group_numbers
+from tabimg.estimators.training_rows import gather as gather_rows
+from tabimg.estimators.training_rows import group_numbers
 from tabimg.image import ImageReadError
 from tabimg.inputs.cohorts import split
 
@@ -20,7 +21,7 @@ Frames = dict[str, pd.DataFrame]
 
 def gather(pretrainer: CITabPretrainer, X: Any, unlabeled: Any = None, **given: Any) -> Any:
     weight, paths = given.get("sample_weight"), given.get("image_paths")
-    return gather_cohorts(pretrainer, X, weight, paths, unlabeled, reset=True)
+    return gather_rows(pretrainer, X, weight, paths, unlabeled, reset=True)
 
 
 def test_long_names_of_cohorts_are_cut(cohorts: Frames, make: Any) -> None:
@@ -46,15 +47,15 @@ def test_rows_stay_in_the_order_in_which_they_came(stacked: pd.DataFrame, make: 
     further = stacked.sample(frac=0.5, random_state=2).assign(width=-1.0)
     pretrainer = make.citab(cohort_column="clinic")
     weight = np.arange(1.0, 41.0)
-    material = gather(pretrainer, mixed, Unlabeled(further), sample_weight=weight)
-    assert material.weight.tolist() == weight.tolist() + [1.0] * 20
+    rows = gather(pretrainer, mixed, Unlabeled(further), sample_weight=weight)
+    assert rows.weight.tolist() == weight.tolist() + [1.0] * 20
     whole = pd.concat([mixed, further], ignore_index=True)
-    given = pd.concat(material.table.tables, ignore_index=True).iloc[material.table.order]
+    given = pd.concat(rows.tables, ignore_index=True).iloc[rows.order]
     for column in ("width", "mass", "support"):
         assert given[column].fillna(0).tolist() == whole[column].fillna(0).tolist()
-    images = material.images
+    images = rows.images
     assert [images.sources[i] for i in images.first(np.arange(60))] == whole["photo"].tolist()
-    encoded = pretrainer.fit(stacked)._encode_material(material)
+    encoded = pretrainer.fit(stacked)._encode_rows(rows)
     assert encoded.cohorts.tolist() == (whole["clinic"] == "south").astype(int).tolist()
 
 
@@ -70,19 +71,19 @@ def test_group_is_one_in_labelled_and_unlabeled_rows(cohorts: Frames, make: Any)
     labelled = north[:10].assign(patient=[1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
     further = north[10:14].assign(patient=[1.0, np.nan, 2.0, 9.0])
     pretrainer = make.citab(group_column="patient")
-    material = gather(pretrainer, {"north": labelled}, Unlabeled({"north": further}))
-    assert material.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, -1, 1, 5]
+    rows = gather(pretrainer, {"north": labelled}, Unlabeled({"north": further}))
+    assert rows.groups.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0, -1, 1, 5]
 
 
 def test_unlabeled_rows_join_their_cohort_or_are_a_new_one(cohorts: Frames, make: Any) -> None:
     more = {"south": cohorts["south"], "north": cohorts["north"][20:]}
-    material = gather(make.citab(), {"north": cohorts["north"][:20]}, Unlabeled(more))
-    assert material.table.names == ["north", "south"]
-    assert [len(table) for table in material.table.tables] == [24, 16]
+    rows = gather(make.citab(), {"north": cohorts["north"][:20]}, Unlabeled(more))
+    assert rows.names == ["north", "south"]
+    assert [len(table) for table in rows.tables] == [24, 16]
     pd.testing.assert_frame_equal(
-        material.table.tables[0], cohorts["north"].drop(columns="photo").reset_index(drop=True)
+        rows.tables[0], cohorts["north"].drop(columns="photo").reset_index(drop=True)
     )
-    assert material.weight.tolist() == [1.0] * 40
+    assert rows.weight.tolist() == [1.0] * 40
 
 
 def test_unlabeled_rows_may_lack_columns_and_have_further_ones(
@@ -91,8 +92,8 @@ def test_unlabeled_rows_may_lack_columns_and_have_further_ones(
     north = cohorts["north"]
     further = north[20:].drop(columns="pressure").assign(diagnosis="secret")
     given = {"north": to_frame(north[:20])}
-    material = gather(make.citab(), given, Unlabeled({"north": to_frame(further)}))
-    (table,) = material.table.tables
+    rows = gather(make.citab(), given, Unlabeled({"north": to_frame(further)}))
+    (table,) = rows.tables
     assert list(table.columns) == ["width", "pressure", "support"]
     assert pd.isna(pd.Series(table["pressure"].to_list()[20:])).all()
 
@@ -102,8 +103,8 @@ def test_column_that_is_empty_in_labelled_rows_may_be_of_any_kind_in_unlabeled_o
 ) -> None:
     empty = stacked[stacked["clinic"] == "north"].assign(support=np.nan)
     pretrainer = make.citab(cohort_column="clinic")
-    material = gather(pretrainer, empty, Unlabeled(stacked))
-    assert material.table.tables[0]["support"].tolist()[24:] == stacked["support"][:24].tolist()
+    rows = gather(pretrainer, empty, Unlabeled(stacked))
+    assert rows.tables[0]["support"].tolist()[24:] == stacked["support"][:24].tolist()
 
 
 def test_unlabeled_rows_of_another_kind_or_container_are_refused(

@@ -1,4 +1,4 @@
-"""Checks of parameters, made in ``fit``: scikit-learn forbids them in ``__init__``."""
+"""Checks of single parameters, made in ``fit``: scikit-learn forbids them in ``__init__``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
 from tabimg.messages import bounded_errors, shorten
-from tabimg.training.checkpoint_folder import active_folder
-from tabimg.training.optimise import RunOptions
-from tabimg.training.runtime import resolve_device
-from tabimg.training.splits import check_validation_fraction
-from tabimg.training.user_callbacks import check_callbacks
-
-MIN_BATCH_SIZE = 4
-ROWS_SEEN = 40_000
-EPOCHS_RANGE = (15, 100)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -100,54 +91,6 @@ def draw_seed(random_state: Any) -> int:
             return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     except ValueError as error:
         raise ValueError(f"random_state={shorten(random_state)}: {error}") from error
-
-
-def auto_epochs(n_rows: int) -> int:
-    """Choose the number of pre-training epochs by the number of rows.
-
-    Few rows need many epochs to be seen often enough, many rows few: about ``ROWS_SEEN`` rows are
-    shown in all, within ``EPOCHS_RANGE`` epochs.
-    """
-    low, high = EPOCHS_RANGE
-    return min(max(round(ROWS_SEEN / n_rows), low), high)
-
-
-def run_options(estimator: Any, seed: int, max_epochs: Any = None) -> RunOptions:
-    """Check and collect the training parameters that all estimators share.
-
-    ``max_epochs`` takes the place of the estimator's own, which may leave it open.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the parameter.
-    """
-    max_epochs = estimator.max_epochs if max_epochs is None else max_epochs
-    check_positive_int("max_epochs", max_epochs)
-    check_positive_int("batch_size", estimator.batch_size, low=MIN_BATCH_SIZE)
-    check_positive("lr", estimator.lr)
-    check_non_negative("weight_decay", estimator.weight_decay)
-    if estimator.validation_fraction is not None:
-        check_scalar(estimator.validation_fraction, "validation_fraction", Real)
-    check_validation_fraction(estimator.validation_fraction)
-    if estimator.time_limit is not None:
-        check_positive("time_limit", estimator.time_limit)
-    check_folder("checkpoint_dir", estimator.checkpoint_dir)
-    check_flag("warm_start", estimator.warm_start)
-    check_positive_int("verbose", estimator.verbose, low=0)
-    return RunOptions(
-        max_epochs=int(max_epochs),
-        batch_size=int(estimator.batch_size),
-        lr=float(estimator.lr),
-        weight_decay=float(estimator.weight_decay),
-        validation_fraction=estimator.validation_fraction,
-        device=resolve_device(estimator.device),
-        seed=seed,
-        callbacks=check_callbacks(estimator.callbacks),
-        checkpoints=active_folder(),
-        time_limit=estimator.time_limit,
-        verbose=estimator.verbose,
-    )
 
 
 def _refuse_nan(name: str, value: Any) -> None:

@@ -1,0 +1,142 @@
+"""The table encoder of MT-CMTM: its columns are those of pre-training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from tabimg.estimators.loaded import fits_codec
+from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_recipe
+from tabimg.estimators.pretrained import check_columns_of
+from tabimg.estimators.shared_parameters import check_fixed_columns
+from tabimg.inputs.categorical import declares_categories, find_categorical
+from tabimg.inputs.declared_columns import DeclaredColumns
+from tabimg.inputs.frames import column_names, is_frame
+from tabimg.inputs.hints import warn_of_codes
+from tabimg.inputs.rows import Rows
+from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
+from tabimg.messages import listing
+from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.architectures import TableRecipe
+from tabimg.training.inference import apply_to_table
+from tabimg.training.runtime import resolve_device
+
+
+@dataclass(frozen=True, eq=False)
+class FixedColumns:
+    """See `tabimg.estimators.table_encoder.TableEncoder`.
+
+    Parameters
+    ----------
+    codec : TableCodec
+    pretrainer : MultiModalPretrainer or None
+        Fitted; without one the network starts at random.
+    tabular_encoder : str or callable
+    embedding_dim : int
+    dropout : float
+        As in `tabimg.MTCMTMClassifier`.
+    """
+
+    fuses_photos: ClassVar[bool] = False
+
+    codec: TableCodec
+    pretrainer: MultiModalPretrainer | None
+    tabular_encoder: str | Callable[[], torch.nn.Module]
+    embedding_dim: int
+    dropout: float
+
+    @classmethod
+    def check_parameters(cls, estimator: Any) -> None:
+        """Check the parameters of the encoder."""
+        check_fixed_columns(estimator)
+
+    @classmethod
+    def check_frame(cls, estimator: Any, X: Any) -> None:
+        """Say nothing: parameters name no columns but those that are split off."""
+
+    @classmethod
+    def check_categorical(cls, estimator: Any, pretrainer: Any, table: Any) -> None:
+        """Refuse other categories than those of a pretrainer, whose columns count."""
+        columns = column_names(table)
+        own = find_categorical(estimator.categorical_features, columns)
+        if pretrainer is None or not declares_categories(estimator.categorical_features):
+            return
+        inherited = pretrainer.categorical_features
+        if pretrainer is estimator.pretrainer and not declares_categories(inherited):
+            return  # the estimator's are handed down
+        names = list(getattr(pretrainer, "feature_names_in_", columns))
+        if set(own) != set(find_categorical(inherited, names)):
+            raise ValueError(
+                f"categorical_features names the columns {listing(own) or 'none'}, but the "
+                "pretrainer decides what columns are: give it the same ones, "
+                "MultiModalPretrainer(categorical_features=...), or leave it to the pretrainer"
+            )
+
+    @classmethod
+    def learn(cls, estimator: Any, table: Any) -> FixedColumns:
+        """Take the codec of the pretrainer, or learn one."""
+        if estimator.pretrainer_ is not None:
+            return cls._with_codec(estimator, estimator.pretrainer_.codec_)
+        categorical = find_categorical(estimator.categorical_features, column_names(table))
+        warn_of_codes(table, categorical)
+        return cls._with_codec(estimator, TableCodec().fit(table, categorical))
+
+    @classmethod
+    def of(cls, estimator: Any) -> FixedColumns:
+        """Give the encoder of a fitted estimator."""
+        return cls._with_codec(estimator, estimator.codec_)
+
+    @classmethod
+    def _with_codec(cls, estimator: Any, codec: TableCodec) -> FixedColumns:
+        return cls(
+            codec,
+            estimator.pretrainer_,
+            estimator.tabular_encoder,
+            estimator.embedding_dim,
+            float(estimator.dropout),
+        )
+
+    def learned(self) -> dict[str, Any]:
+        """Name what was learned as attributes of the estimator."""
+        return {"codec_": self.codec}
+
+    def check(self, table: Any) -> None:
+        """Check that a table has the columns of pre-training."""
+        if self.pretrainer is not None:
+            check_columns_of(self.pretrainer, table)
+
+    def encode(self, table: Any) -> EncodedTable:
+        """Encode a checked table, in the order of columns that the encoder was trained on."""
+        names = getattr(self.pretrainer, "feature_names_in_", None)
+        if names is not None and is_frame(table) and set(names) == set(table.columns):
+            table = table[list(names)]
+        return self.codec.encode(table)
+
+    def architecture(self) -> TableRecipe:
+        """Give the architecture of the network that is fine-tuned."""
+        if self.pretrainer is None:
+            recipe = table_recipe(self.codec, self.tabular_encoder, self.embedding_dim)
+        else:
+            recipe = self.pretrainer.network_.recipe.table
+        return replace(recipe, dropout=self.dropout)
+
+    def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
+        """Embed rows under the fixed pre-trained encoder, float32 (n_rows, d)."""
+        assert self.pretrainer is not None
+        where = resolve_device(device)
+        return apply_to_table(self.pretrainer.network_.on(where), encoded, device=where)
+
+    def unlabeled_rows(
+        self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled
+    ) -> Rows | None:
+        """Take the unlabeled rows apart: they have the columns of the labelled ones."""
+        return declared.take_apart(unlabeled.frame, unlabeled.image_paths, UNLABELED)
+
+    def check_loaded(self) -> None:
+        """Raise a ValueError if the pretrainer is of other columns than the codec."""
+        if self.pretrainer is not None and not fits_codec(self.pretrainer.network_, self.codec):
+            raise ValueError("the pretrainer is of other columns")

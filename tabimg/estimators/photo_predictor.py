@@ -1,0 +1,233 @@
+"""Predictions from the photo, from row and photo, or from what each row has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tabimg.estimators.any_columns import AnyColumns
+from tabimg.estimators.citab_pretrainer import CITabPretrainer
+from tabimg.estimators.loaded import check_members
+from tabimg.image import RowImages
+from tabimg.image.missing import look_for_files
+from tabimg.inputs.frames import is_frame
+from tabimg.inputs.rows import Rows
+from tabimg.messages import shorten
+from tabimg.serialization.checks import check_type
+from tabimg.table import EncodedTable
+from tabimg.table.categories import MISSING
+from tabimg.training.architectures import ImageRecipe
+from tabimg.training.blending import Candidate, Member, blend, predict
+from tabimg.training.blocks import COLUMNS, EMBEDDING, FUSED, PHOTOS, Blocks, LabelledRows
+from tabimg.training.forest import ForestCandidate
+from tabimg.training.linear import LinearCandidate, LinearModel
+from tabimg.training.photo_embedding import MIN_LABELLED
+from tabimg.training.runtime import derive_seed, resolve_device
+from tabimg.training.tasks import Task
+
+MODALITIES = ("table", "auto", "image", "both")
+
+PredictTable = Callable[[EncodedTable], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoPredictor:
+    """Linear models and forests under the fixed encoders of table and photo.
+
+    Parameters
+    ----------
+    columns : AnyColumns
+    members : mapping of str to list of Member
+        By modality, "image" and "both"; empty where there was nothing to learn from.
+    task : Task
+    device : str
+    """
+
+    columns: AnyColumns
+    members: Mapping[str, list[Member]]
+    task: Task
+    device: str
+
+    @property
+    def _pretrainer(self) -> CITabPretrainer:
+        assert self.columns.pretrainer is not None
+        return self.columns.pretrainer
+
+    def fit(self, rows: LabelledRows, images: RowImages, seed: int) -> dict[str, list[Member]]:
+        """Fit the members of each modality on rows of which some have a photo."""
+        blocks = self._with_photos(rows.blocks, images, self._pretrainer.on_bad_image)
+        seen = LabelledRows(blocks, rows.target, rows.weight, rows.groups)
+        seen = seen.take(np.flatnonzero(blocks.has_photo()))
+        if len(seen) < MIN_LABELLED:
+            return {}
+        image = LinearCandidate((PHOTOS,))
+        candidates: dict[str, Candidate] = {
+            "columns": LinearCandidate((COLUMNS,)),
+            "random_forest": ForestCandidate("random_forest", derive_seed(seed, 301)),
+            "image": image,
+            "fused": LinearCandidate((FUSED, COLUMNS, PHOTOS)),
+        }
+        return {
+            "image": blend({"image": image}, seen, self.task, seed)[0],
+            "both": blend(candidates, seen, self.task, seed)[0],
+        }
+
+    # --- prediction ----------------------------------------------------------------------------
+
+    def predict_each(
+        self, given: Rows, encode: Callable[[Any], EncodedTable], predict_table: PredictTable
+    ) -> np.ndarray:
+        """Predict each row from table, photo or both, whatever it has; float64 (n_rows, n_outputs).
+
+        Parameters
+        ----------
+        given : Rows
+        encode : callable
+            Checks and encodes their table.
+        predict_table : callable
+            Predicts encoded rows from the table alone.
+        """
+        images, table = self._images_of(given, "auto"), given.table
+        is_bare = is_frame(table) and not list(table.columns) and bool(self.members)
+        encoded = self._without_cells(len(images)) if is_bare else encode(table)
+        prediction = predict_table(encoded)
+        rows = np.flatnonzero(images.has_image)
+        if not self.members or not len(rows):
+            return prediction
+        has_cells = ~(
+            np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
+        )
+        policy = self._pretrainer.on_bad_image
+        blocks = self._blocks(encoded.take(rows), images.take(rows), policy)
+        # A photo that cannot be read, and is let pass, is none.
+        is_read = blocks.has_photo()
+        for modality, wanted in (("both", has_cells[rows]), ("image", ~has_cells[rows])):
+            chosen = np.flatnonzero(is_read & wanted)
+            if len(chosen):
+                prediction[rows[chosen]] = self._predict(modality, blocks.take(chosen))
+        return prediction
+
+    def predict_with_photos(
+        self, modality: str, given: Rows, encode: Callable[[Any], EncodedTable], image_column: Any
+    ) -> np.ndarray:
+        """Predict rows that have a photo each, float64 (n_rows, n_outputs).
+
+        Parameters
+        ----------
+        modality : {"image", "both"}
+        given, encode
+            As in `predict_each`.
+        image_column : column label, or several, or None
+            For messages.
+
+        Raises
+        ------
+        ValueError
+            If there are no members for it, or a row has no photo.
+        """
+        images, name = self._images_of(given, modality), f"predict_modality={shorten(modality)}"
+        if not self.members:
+            raise ValueError(
+                f"{name} needs a fit with photos of labelled rows and a pretrainer that keeps its "
+                "image encoder; this fit had none"
+            )
+        if not images.has_image.any():
+            raise ValueError(
+                f"{name} needs photos, and no row has any in image_column={shorten(image_column)}"
+            )
+        missing = np.flatnonzero(~images.has_image)
+        if len(missing):
+            raise ValueError(
+                f"{name} needs a photo in every row; {len(missing)} rows have none, the first is "
+                f"row {missing[0]}. 'auto' takes what each row has"
+            )
+        is_bare = modality == "image"
+        encoded = self._without_cells(len(images)) if is_bare else encode(given.table)
+        return self._predict(modality, self._blocks(encoded, images, on_bad_image="raise"))
+
+    def _images_of(self, given: Rows, modality: str) -> RowImages:
+        if self.columns.pretrainer is None or not given.has_photos:
+            return RowImages.from_cells([[None] * len(given)])
+        images = given.images(self._pretrainer.image_root)
+        lack = self._pretrainer._photo_embedder.why_no_pairs(images)
+        if lack is not None and self.members:
+            raise ValueError(f"predict_modality={shorten(modality)} cannot be had: {lack}")
+        return images
+
+    def _without_cells(self, n_rows: int) -> EncodedTable:
+        """Encode rows of which only the photo counts."""
+        codec = self.columns.codec
+        numeric = np.full((n_rows, len(codec.numeric_names)), np.nan, dtype=np.float32)
+        codes = np.full((n_rows, len(codec.categorical_names)), MISSING, dtype=np.int64)
+        return EncodedTable(numeric, codes)
+
+    def _blocks(self, encoded: EncodedTable, images: RowImages, on_bad_image: str) -> Blocks:
+        """Give the features of rows that have a photo each."""
+        blocks = Blocks(encoded, {COLUMNS: self.columns.codec.to_matrix(encoded)})
+        return self._with_photos(blocks, images, on_bad_image)
+
+    def _with_photos(self, blocks: Blocks, images: RowImages, on_bad_image: str) -> Blocks:
+        embedder = self._pretrainer._photo_embedder.under(on_bad_image)
+        fused, photos = embedder.embed_pairs(blocks.table, self.columns.columns, images)
+        return blocks.having(fused=fused, photos=photos)
+
+    def _predict(self, modality: str, blocks: Blocks) -> np.ndarray:
+        return predict(self.members[modality], blocks, self.task, resolve_device(self.device))
+
+    # --- loading -------------------------------------------------------------------------------
+
+    def check_loaded(self) -> None:
+        """Raise an error for members that no fit leaves, as they were read from a file."""
+        check_type("photo_members_", self.members, dict)
+        if not self.members:
+            return
+        if self.members.keys() != {"image", "both"} or self.columns.pretrainer is None:
+            raise ValueError("the members that see photos are not those of a fit")
+        network = self._pretrainer.network_
+        recipe, net = network.recipe, network.on(torch.device("cpu"))
+        check_type("recipe", recipe.image, ImageRecipe)
+        widths = {
+            COLUMNS: len(self.columns.codec.matrix_names()),
+            FUSED: recipe.table.dim,
+            PHOTOS: recipe.image.width(net.image_encoder),
+        }
+        for members in self.members.values():
+            check_members(members, self.task.n_outputs, self.columns.codec, widths)
+
+
+def photos_to_learn_from(
+    pretrainer: CITabPretrainer | None, given: Rows, weight: np.ndarray
+) -> RowImages | None:
+    """Give the photos of rows with a weight, where the pretrainer can embed them with their rows.
+
+    Their files are looked for here, since they are only read after all networks are trained.
+
+    Raises
+    ------
+    tabimg.image.ImageReadError
+        If files are missing, unless ``on_bad_image`` lets that pass.
+    """
+    if pretrainer is None or not given.has_photos:
+        return None
+    images = given.images(pretrainer.image_root).take(np.flatnonzero(weight > 0))
+    if pretrainer._photo_embedder.why_no_pairs(images) is not None:
+        return None
+    if pretrainer.image_loader is None:
+        look_for_files(images, pretrainer.on_bad_image)
+    return images
+
+
+def with_fused_block(members: Mapping[str, list[Member]]) -> dict[str, list[Member]]:
+    """Mend the members of older saves, which called the fused block "embedding"."""
+
+    def mended(member: Member) -> Member:
+        if not isinstance(member.model, LinearModel):
+            return member
+        names = tuple(FUSED if name == EMBEDDING else name for name in member.model.names)
+        return replace(member, model=replace(member.model, names=names))
+
+    return {modality: [mended(each) for each in own] for modality, own in members.items()}

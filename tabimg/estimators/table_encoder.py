@@ -1,0 +1,83 @@
+"""What a fine-tuned estimator asks of the encoder of its table, whatever the method."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from tabimg.inputs.declared_columns import DeclaredColumns
+from tabimg.inputs.rows import Rows
+from tabimg.inputs.unlabeled import Unlabeled
+from tabimg.table import EncodedTable, TableCodec
+
+
+class TableEncoder(Protocol):
+    """Turns tables into numbers, and numbers into embeddings; pre-trained or not.
+
+    Estimators hold one: its class stands on the estimator, and what it learned among the
+    attributes of the estimator, under the names of `learned`.
+    """
+
+    fuses_photos: ClassVar[bool]
+    """Whether there is a fused embedding of table and photo."""
+
+    @property
+    def codec(self) -> TableCodec:
+        """The codec of the labelled rows."""
+        ...
+
+    @classmethod
+    def check_parameters(cls, estimator: Any) -> None:
+        """Check the parameters of the encoder."""
+        ...
+
+    @classmethod
+    def check_frame(cls, estimator: Any, X: Any) -> None:
+        """Check what the parameters say about the columns of a frame."""
+        ...
+
+    @classmethod
+    def check_categorical(cls, estimator: Any, pretrainer: Any, table: Any) -> None:
+        """Check what ``categorical_features`` says, before anything is trained."""
+        ...
+
+    @classmethod
+    def learn(cls, estimator: Any, table: Any) -> TableEncoder:
+        """Learn the columns of labelled rows; the estimator's ``pretrainer_`` is set."""
+        ...
+
+    @classmethod
+    def of(cls, estimator: Any) -> TableEncoder:
+        """Give the encoder of a fitted estimator."""
+        ...
+
+    def learned(self) -> dict[str, Any]:
+        """Name what was learned as attributes of the estimator."""
+        ...
+
+    def check(self, table: Any) -> None:
+        """Check that the columns of a table can be encoded and embedded."""
+        ...
+
+    def encode(self, table: Any) -> EncodedTable:
+        """Encode a checked table."""
+        ...
+
+    def architecture(self) -> Any:
+        """Give the architecture of the network that is fine-tuned."""
+        ...
+
+    def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
+        """Embed rows under the fixed pre-trained encoder, float32 (n_rows, d)."""
+        ...
+
+    def unlabeled_rows(
+        self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled
+    ) -> Rows | None:
+        """Find the unlabeled rows that have the columns of the labelled ones."""
+        ...
+
+    def check_loaded(self) -> None:
+        """Raise an error if the parts, as they were read from a file, do not fit together."""
+        ...

@@ -1,0 +1,129 @@
+"""What `fit` of a pretrainer is given, as rows paired with photos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tabimg.image import PhotoOptions, RowImages
+from tabimg.inputs.checks import check_fit_rows
+from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.rows import Rows
+from tabimg.inputs.unlabeled import Unlabeled
+from tabimg.inputs.weights import check_weights
+from tabimg.training.pairs import PairedRows
+
+if TYPE_CHECKING:
+    from tabimg.estimators.base_pretrainer import PhotoPretrainer
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Labelled and unlabeled rows, in the order in which they came; tables by cohort.
+
+    Parameters
+    ----------
+    names : list of str or int
+        Of the cohorts; a single one where nobody named any.
+    tables : list of tables
+        One per cohort, its labelled rows above its unlabeled ones.
+    order : int64 array of shape (n_rows,)
+        Where each row stands in the stacked tables.
+    images : RowImages of n_rows rows, or None
+    groups : int64 array of shape (n_rows,)
+        -1 for a row without one.
+    weight : float32 array of shape (n_rows,)
+    """
+
+    names: list[str | int]
+    tables: list[Any]
+    order: np.ndarray
+    images: RowImages | None
+    groups: np.ndarray
+    weight: np.ndarray
+
+
+def gather(
+    pretrainer: PhotoPretrainer,
+    X: Any,
+    sample_weight: Any,
+    image_paths: Sequence[Any] | None,
+    unlabeled: Unlabeled | None,
+    *,
+    reset: bool,
+) -> TrainingRows:
+    """Check the input of a pretrainer's fit, and stack the rows of each cohort."""
+    parts = pretrainer._labelled_parts(X, image_paths, reset=reset)
+    n_labelled = sum(len(part) for part in parts)
+    if isinstance(sample_weight, Mapping):
+        raise TypeError(
+            "sample_weight is one array over the rows of all cohorts, one frame after the other; "
+            "got a mapping"
+        )
+    weight = check_weights(sample_weight, np.zeros(n_labelled))
+    if unlabeled is not None:
+        if not isinstance(unlabeled, Unlabeled):
+            raise TypeError(
+                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
+            )
+        further = pretrainer._unlabeled_parts(unlabeled)
+        parts += [replace(part, places=part.places + n_labelled) for part in further]
+    by_name: dict[str | int, list[Rows]] = {}
+    for part in parts:
+        by_name.setdefault(part.cohort, []).append(part)
+    tables = [pretrainer._stack(same) for same in by_name.values()]
+    for table in tables:
+        warn_of_odd_columns(table)
+    parts = [part for same in by_name.values() for part in same]
+    order = np.argsort(np.concatenate([part.places for part in parts]))
+    weight = np.concatenate([weight, np.ones(len(order) - n_labelled)])
+    check_fit_rows(pretrainer, int((weight > 0).sum()))
+    images = _images(pretrainer, parts)
+    return TrainingRows(
+        list(by_name),
+        tables,
+        order,
+        None if images is None else images.take(order),
+        group_numbers(parts)[order],
+        weight.astype(np.float32),
+    )
+
+
+@contextmanager
+def paired(rows: TrainingRows, encoded: Any, options: PhotoOptions) -> Iterator[PairedRows]:
+    """Pair the encoded rows with their decoded photos, for as long as the context lasts."""
+    images, cache = rows.images, None
+    if images is not None and images.vectors is None:
+        cache, images = options.decode(images)
+    with nullcontext() if cache is None else closing(cache):
+        yield PairedRows(encoded, images, cache, encoded.row_keys(), rows.groups, rows.weight)
+
+
+def group_numbers(parts: Sequence[Rows]) -> np.ndarray:
+    """Number the groups, int64, -1 for a row without one; each cohort has groups of its own."""
+    numbers: dict[tuple[Any, Any], int] = {}
+    return np.array(
+        [
+            -1 if pd.isna(group) else numbers.setdefault((part.cohort, group), len(numbers))
+            for part in parts
+            for group in part.groups
+        ],
+        dtype=np.int64,
+    )
+
+
+def _images(pretrainer: PhotoPretrainer, parts: Sequence[Rows]) -> RowImages | None:
+    """Collect the photos; None where none are wanted, or where there are too few to learn from."""
+    if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
+        return None
+    collected = [part.images(pretrainer.image_root) for part in parts]
+    n_photos: Counter[str | int] = Counter()
+    for part, images in zip(parts, collected, strict=True):
+        n_photos[part.cohort] += int(images.has_image.sum())
+    return RowImages.concat(collected) if pretrainer._can_learn_from(n_photos) else None

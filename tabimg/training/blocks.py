@@ -1,0 +1,102 @@
+"""The features of rows, in blocks that have names, which the members of a blend learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from tabimg.table import EncodedTable
+
+# The encoded columns as one matrix.
+COLUMNS = "columns"
+# The table under the fixed pre-trained encoder.
+EMBEDDING = "embedding"
+# Table and photo together under the fixed encoders; NaN in rows without a photo.
+FUSED = "fused"
+# The photo under the fixed image encoder; NaN in rows without one. Of labelled rows alone under
+# fine-tuning: prediction from the table has no photo.
+PHOTOS = "photos"
+BLOCKS = (COLUMNS, EMBEDDING, FUSED, PHOTOS)
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Some rows, as networks see them and as blocks of plain features.
+
+    Parameters
+    ----------
+    table : EncodedTable of n_rows rows
+    features : mapping of str to float32 array of shape (n_rows, n_features)
+        By the block's name. A block that nothing could fill is not there.
+    """
+
+    table: EncodedTable
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.features
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.features[name]
+
+    def having(self, **further: np.ndarray) -> Blocks:
+        """Give the same rows with further blocks, or with others of the same name."""
+        return replace(self, features={**self.features, **further})
+
+    def take(self, index: np.ndarray) -> Blocks:
+        """Give the rows of an index array."""
+        taken = {name: block[index] for name, block in self.features.items()}
+        return Blocks(self.table.take(index), taken)
+
+    def matrix(self, names: Sequence[str]) -> np.ndarray:
+        """Put blocks side by side, float32 (n_rows, n_features)."""
+        return np.hstack([self.features[name] for name in names])
+
+    def has_photo(self) -> np.ndarray:
+        """Say which rows have a photo, bool (n_rows,)."""
+        if PHOTOS not in self:
+            return np.zeros(len(self), dtype=bool)
+        return ~np.isnan(self[PHOTOS][:, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows with their target.
+
+    Parameters
+    ----------
+    blocks : Blocks of n_rows rows
+    target : int64 array (n_rows,) of class numbers, or float32 array (n_rows, n_outputs)
+    weight : float32 array of shape (n_rows,), positive
+    groups : int array of shape (n_rows,)
+        Rows of one group never stand on both sides of a split.
+    """
+
+    blocks: Blocks
+    target: np.ndarray
+    weight: np.ndarray
+    groups: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def table(self) -> EncodedTable:
+        """The encoded cells."""
+        return self.blocks.table
+
+    @property
+    def columns(self) -> np.ndarray:
+        """The encoded columns as one matrix."""
+        return self.blocks[COLUMNS]
+
+    def take(self, index: np.ndarray) -> LabelledRows:
+        """Give the rows of an index array."""
+        return LabelledRows(
+            self.blocks.take(index), self.target[index], self.weight[index], self.groups[index]
+        )

@@ -1,0 +1,199 @@
+"""Photos embedded: alone, together with their rows, and as features for a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from tabimg.image import PhotoOptions, RowImages, plain
+from tabimg.table import EncodedTable
+from tabimg.training.citab_architectures import ColumnVectors
+from tabimg.training.fitted_module import FittedModule
+from tabimg.training.inference import apply_in_blocks
+
+# Bounds the memory of embedding many photos.
+PHOTOS_AT_ONCE = 1024
+# Enough for a teacher that often has a dozen labels.
+N_FEATURES = 32
+# With fewer a teacher has nothing to learn from, and nobody to teach.
+MIN_LABELLED, MIN_PAIRS = 4, 10
+
+Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoEmbedder:
+    """The first photo of each row under a fixed image encoder.
+
+    Parameters
+    ----------
+    network : FittedModule
+        Of a pretrainer.
+    options : PhotoOptions
+    device : torch.device
+    """
+
+    network: FittedModule[Any, Any]
+    options: PhotoOptions
+    device: torch.device
+
+    def under(self, on_bad_image: str) -> PhotoEmbedder:
+        """Give the same embedder with another policy for photos that cannot be read."""
+        return replace(self, options=replace(self.options, on_bad_image=on_bad_image))
+
+    def embed(self, images: RowImages) -> np.ndarray:
+        """Embed photos alone.
+
+        Returns
+        -------
+        float32 array of shape (n_rows, d'), NaN for rows without a photo
+        """
+        network = self.network.on(self.device)
+
+        def embed(rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+            return apply_in_blocks(network.embed_image, (inputs,), self.device)
+
+        return self._apply(images, self.network.recipe.image.width(network.image_encoder), embed)
+
+    def embed_pairs(
+        self, encoded: EncodedTable, columns: ColumnVectors, images: RowImages
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Embed rows together with their photo; the network is one of CITab.
+
+        Parameters
+        ----------
+        encoded : EncodedTable of n_rows rows
+        columns : ColumnVectors
+            Of its columns.
+        images : RowImages of n_rows rows
+
+        Returns
+        -------
+        fused : float32 array of shape (n_rows, dim)
+            The fused CLS; NaN for rows without a photo.
+        photos : float32 array of shape (n_rows, d')
+            The photos alone; NaN for rows without one.
+        """
+        net, layout = self.network.on(self.device), columns.build().to(self.device)
+
+        def fuse(numeric: torch.Tensor, codes: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+            tokens, present = net.encode(numeric, codes, layout)
+            photo = net.image_tokens(pixels)
+            return torch.cat([net.fuse(tokens, present, photo), photo.mean(dim=1)], dim=1)
+
+        def embed(rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+            part = encoded.take(rows)
+            return apply_in_blocks(fuse, (part.numeric, part.codes, inputs), self.device)
+
+        recipe = self.network.recipe
+        dim, width = recipe.table.dim, recipe.image.width(net.image_encoder)
+        both = self._apply(images, dim + width, embed)
+        return both[:, :dim], both[:, dim:]
+
+    def features(self, parts: list[RowImages]) -> list[np.ndarray]:
+        """Embed photos, and keep the principal components of all embeddings.
+
+        Cells that are vectors already are taken as they are.
+
+        Parameters
+        ----------
+        parts : list of RowImages
+
+        Returns
+        -------
+        list of float32 arrays of shape (n_rows, n_features)
+            One for each part; NaN in rows without a photo.
+        """
+        embeddings = self._embed_unless_embedded(RowImages.concat(parts))
+        known = ~np.isnan(embeddings[:, 0])
+        n_features = min(N_FEATURES, int(known.sum()), embeddings.shape[1])
+        features = np.full((len(embeddings), n_features), np.nan, dtype=np.float32)
+        standardised = StandardScaler().fit_transform(embeddings[known].astype(np.float64))
+        features[known] = PCA(n_features, svd_solver="full").fit_transform(standardised)
+        return np.split(features, np.cumsum([len(part) for part in parts])[:-1])
+
+    def why_no_pairs(self, images: RowImages) -> str | None:
+        """Say what is lacking to embed rows with their photos."""
+        recipe = self.network.recipe.image
+        if recipe is None:
+            return (
+                "the pretrainer saw no photos, or keep_image_encoder=False dropped its image "
+                "encoder"
+            )
+        if not images.has_image.any():
+            return "no row has a photo"
+        if (images.vectors is not None) != (recipe.vector_width is not None):
+            wanted = "photos" if recipe.vector_width is None else "embedding vectors"
+            return (
+                f"the pretrainer was fitted on {wanted}, and these image cells are something else"
+            )
+        return None
+
+    def why_no_teacher(self, labelled: RowImages, pairs: RowImages) -> str | None:
+        """Say what is lacking for a teacher of photos: enough of them, or a way to embed them."""
+        n_labelled, n_pairs = int(labelled.has_image.sum()), int(pairs.has_image.sum())
+        if n_labelled < MIN_LABELLED or n_pairs < MIN_PAIRS:
+            return (
+                f"{n_labelled} labelled and {n_pairs} unlabeled rows have a photo, and it takes "
+                f"{MIN_LABELLED} and {MIN_PAIRS}"
+            )
+        are_vectors = labelled.vectors is not None and pairs.vectors is not None
+        if not are_vectors and self.network.recipe.image is None:
+            return (
+                "the pretrainer has no image encoder: fit it with keep_image_encoder=True, or give "
+                "what its transform_images made of the photos in their place"
+            )
+        return None
+
+    def _embed_unless_embedded(self, images: RowImages) -> np.ndarray:
+        """Embed photos; vectors that no encoder of vectors awaits are embeddings already."""
+        recipe = self.network.recipe.image
+        if images.vectors is not None and (recipe is None or recipe.vector_width is None):
+            embeddings = np.full((len(images), images.vectors.shape[1]), np.nan, dtype=np.float32)
+            with_photo = np.flatnonzero(images.has_image)
+            embeddings[with_photo] = images.vectors[images.first(with_photo)]
+            return embeddings
+        return self.embed(images)
+
+    def _apply(self, images: RowImages, width: int, embed: Embed) -> np.ndarray:
+        """Embed the first photo of each row, some photos at a time.
+
+        Parameters
+        ----------
+        images : RowImages of n_rows rows
+        width : int
+            Of an embedding.
+        embed : callable
+            From row numbers (k,) and their photos, float32 (k, 3, S, S) or vectors (k, d), to an
+            array (k, width).
+
+        Returns
+        -------
+        float32 array of shape (n_rows, width), NaN for rows without a photo
+        """
+        if images.vectors is not None:
+            return _in_rows(images, width, embed, images.vectors.__getitem__)
+        cache, images = self.options.decode(images)
+
+        def read(first: np.ndarray) -> np.ndarray:
+            return plain(torch.from_numpy(cache.gather(first)), self.options.image_size).numpy()
+
+        with cache:
+            return _in_rows(images, width, embed, read)
+
+
+def _in_rows(
+    images: RowImages, width: int, embed: Embed, read: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    with_photo = np.flatnonzero(images.has_image)
+    result = np.full((len(images), width), np.nan, dtype=np.float32)
+    for start in range(0, len(with_photo), PHOTOS_AT_ONCE):
+        rows = with_photo[start : start + PHOTOS_AT_ONCE]
+        result[rows] = embed(rows, read(images.first(rows)))
+    return result
