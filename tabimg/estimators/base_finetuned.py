@@ -151,7 +151,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         declared = DeclaredColumns.of(self, pretrainer)
         declared.require(X, image_paths)
         self.table_encoder_class.check_frame(self, X)
-        given = declared.take_apart(X, image_paths)
+        given = declared.rows_of(X, image_paths)
         _warn_of_several_cohorts(given)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, given.table, reset=not continued)
@@ -411,7 +411,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_is_fitted(self, "members_")
         modality = self._check_modality()
         declared = DeclaredColumns.of(self, self.pretrainer_)
-        given = declared.take_apart(as_container(X))
+        given = declared.rows_of(as_container(X))
         if modality == "table":
             return self._predict_encoded(self._encode(given.table))
         predictor = self._photo_predictor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from tabimg.estimators.shared_parameters import (
     auto_epochs,
     run_options,
 )
-from tabimg.estimators.training_rows import TrainingRows, gather, paired
+from tabimg.estimators.training_rows import RowSource, TrainingRows, gather, paired
 from tabimg.image import Augmentation, PhotoOptions, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
 from tabimg.inputs import Unlabeled
@@ -38,7 +38,7 @@ from tabimg.inputs.parameter_checks import (
     check_positive_int,
     draw_seed,
 )
-from tabimg.inputs.rows import Rows, bare_images, take_apart
+from tabimg.inputs.rows import bare_images, take_apart
 from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
@@ -61,7 +61,12 @@ MIN_IMAGE_SIZE = 32
 
 @dataclass(eq=False, repr=False, kw_only=True)
 class PhotoPretrainer(
-    PhotoParameters, ColumnParameters, TrainingParameters, TransformerMixin, BaseEstimator, ABC
+    RowSource,
+    PhotoParameters,
+    ColumnParameters,
+    TrainingParameters,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Pre-train a table encoder with photos; embed tables without them.
 
@@ -75,24 +80,6 @@ class PhotoPretrainer(
     weight_decay: float = 1e-2
     validation_fraction: float | None = 0.1
     compile: bool = False
-
-    @abstractmethod
-    def _labelled_parts(
-        self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
-    ) -> list[Rows]:
-        """Check what `fit` is given and take it apart, by cohort where the method knows any."""
-
-    @abstractmethod
-    def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
-        """Take further rows apart in the same way."""
-
-    @abstractmethod
-    def _stack(self, parts: Sequence[Rows]) -> Any:
-        """Stack the tables of one cohort: labelled rows, and unlabeled ones if there are any."""
-
-    @abstractmethod
-    def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
-        """Tell whether the photos of the cohorts are enough; warn or raise where they are not."""
 
     @abstractmethod
     def _learn_columns(self, rows: TrainingRows) -> None:
@@ -232,10 +219,6 @@ class PhotoPretrainer(
     @property
     def _photo_embedder(self) -> PhotoEmbedder:
         return PhotoEmbedder(self.network_, self._photo_options, resolve_device(self.device))
-
-    @abstractmethod
-    def _wants_photos(self) -> bool:
-        """Tell whether some loss looks at photos; without one none is read."""
 
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
         """Collect the photos of rows, which may have none."""

@@ -134,7 +134,7 @@ class FixedColumns:
         self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled
     ) -> Rows | None:
         """Take the unlabeled rows apart: they have the columns of the labelled ones."""
-        return declared.take_apart(unlabeled.frame, unlabeled.image_paths, UNLABELED)
+        return declared.rows_of(unlabeled.frame, unlabeled.image_paths, UNLABELED)
 
     def check_loaded(self) -> None:
         """Raise a ValueError if the pretrainer is of other columns than the codec."""

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tabimg.estimators.any_columns import AnyColumns
-from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.loaded import check_members
+from tabimg.estimators.table_encoder import FusingEncoder
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
 from tabimg.inputs.frames import is_frame
@@ -40,21 +39,20 @@ class PhotoPredictor:
 
     Parameters
     ----------
-    columns : AnyColumns
+    columns : FusingEncoder
     members : mapping of str to list of Member
         By modality, "image" and "both"; empty where there was nothing to learn from.
     task : Task
     device : str
     """
 
-    columns: AnyColumns
+    columns: FusingEncoder
     members: Mapping[str, list[Member]]
     task: Task
     device: str
 
     @property
-    def _pretrainer(self) -> CITabPretrainer:
-        assert self.columns.pretrainer is not None
+    def _pretrainer(self) -> Any:
         return self.columns.pretrainer
 
     def fit(self, rows: LabelledRows, images: RowImages, seed: int) -> dict[str, list[Member]]:
@@ -199,9 +197,7 @@ class PhotoPredictor:
             check_members(members, self.task.n_outputs, self.columns.codec, widths)
 
 
-def photos_to_learn_from(
-    pretrainer: CITabPretrainer | None, given: Rows, weight: np.ndarray
-) -> RowImages | None:
+def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> RowImages | None:
     """Give the photos of rows with a weight, where the pretrainer can embed them with their rows.
 
     Their files are looked for here, since they are only read after all networks are trained.

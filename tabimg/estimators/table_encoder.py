@@ -10,6 +10,7 @@ from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.rows import Rows
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.citab_architectures import ColumnVectors
 
 
 class TableEncoder(Protocol):
@@ -80,4 +81,18 @@ class TableEncoder(Protocol):
 
     def check_loaded(self) -> None:
         """Raise an error if the parts, as they were read from a file, do not fit together."""
+        ...
+
+
+class FusingEncoder(TableEncoder, Protocol):
+    """A table encoder whose network also embeds a row together with its photo."""
+
+    @property
+    def pretrainer(self) -> Any:
+        """The fitted pretrainer, or None."""
+        ...
+
+    @property
+    def columns(self) -> ColumnVectors:
+        """Text vectors of the columns of ``codec``."""
         ...

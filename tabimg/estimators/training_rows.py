@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,33 @@ from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights
 from tabimg.training.pairs import PairedRows
 
-if TYPE_CHECKING:
-    from tabimg.estimators.base_pretrainer import PhotoPretrainer
+
+class RowSource(ABC):
+    """What a pretrainer says about the rows that it is fitted on."""
+
+    image_root: Any
+
+    @abstractmethod
+    def _wants_photos(self) -> bool:
+        """Tell whether some loss looks at photos; without one none is read."""
+
+    @abstractmethod
+    def _labelled_parts(
+        self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
+    ) -> list[Rows]:
+        """Check what `fit` is given and take it apart, by cohort where the method knows any."""
+
+    @abstractmethod
+    def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
+        """Take further rows apart in the same way."""
+
+    @abstractmethod
+    def _stack(self, parts: Sequence[Rows]) -> Any:
+        """Stack the tables of one cohort: labelled rows, and unlabeled ones if there are any."""
+
+    @abstractmethod
+    def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
+        """Tell whether the photos of the cohorts are enough; warn or raise where they are not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +76,7 @@ class TrainingRows:
 
 
 def gather(
-    pretrainer: PhotoPretrainer,
+    pretrainer: RowSource,
     X: Any,
     sample_weight: Any,
     image_paths: Sequence[Any] | None,
@@ -118,7 +144,7 @@ def group_numbers(parts: Sequence[Rows]) -> np.ndarray:
     )
 
 
-def _images(pretrainer: PhotoPretrainer, parts: Sequence[Rows]) -> RowImages | None:
+def _images(pretrainer: RowSource, parts: Sequence[Rows]) -> RowImages | None:
     """Collect the photos; None where none are wanted, or where there are too few to learn from."""
     if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
         return None

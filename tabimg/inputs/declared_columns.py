@@ -75,9 +75,7 @@ class DeclaredColumns:
             if self._differs(name):
                 require_columns(X, [self.own[name]], name)
 
-    def take_apart(
-        self, X: Any, image_paths: Sequence[Any] | None = None, frame: str = "X"
-    ) -> Rows:
+    def rows_of(self, X: Any, image_paths: Sequence[Any] | None = None, frame: str = "X") -> Rows:
         """Split off what is no feature.
 
         Raises
