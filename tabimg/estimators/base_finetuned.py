@@ -28,14 +28,13 @@ from tabimg.estimators.pretrained import check_pretrainer, find_pretrainer, pret
 from tabimg.estimators.saved_columns import check_features
 from tabimg.estimators.shared_parameters import ColumnParameters, TrainingParameters, run_options
 from tabimg.estimators.table_encoder import TableEncoder
-from tabimg.estimators.targets import Target
+from tabimg.estimators.targets import Target, target_given
 from tabimg.inputs.categorical import check_categorical_features
 from tabimg.inputs.checks import check_fit_rows, check_table
-from tabimg.inputs.containers import as_container, as_image_cells, as_target
+from tabimg.inputs.containers import as_container, as_image_cells
 from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.hints import (
     warn_of_odd_columns,
-    warn_of_target_among_columns,
     warn_of_unknown_categories,
 )
 from tabimg.inputs.parameter_checks import (
@@ -46,7 +45,6 @@ from tabimg.inputs.parameter_checks import (
 )
 from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.stacking import stack_tables
-from tabimg.inputs.target_types import reject_missing_target, reject_paths_as_target
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights, refuse_extreme_weights
 from tabimg.messages import bounded_errors, listing, warn
@@ -143,7 +141,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         self._check_parameters()
         X = as_container(X)
         image_paths = as_image_cells(X, image_paths)
-        y = self._target_given(X, y, unlabeled)
+        y = target_given(self, X, y, unlabeled)
         self._check_unlabeled(unlabeled)
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
@@ -229,18 +227,6 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             setattr(self, name, value)
 
     # --- fine-tuning ---------------------------------------------------------------------------
-
-    def _target_given(self, X: Any, y: Any, unlabeled: Unlabeled | None) -> Any:
-        """Read the target, and refuse what cannot be one, whatever the columns are."""
-        y = as_target(y)
-        warn_of_target_among_columns(y, X, unlabeled)
-        reject_paths_as_target(y)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None"
-            )
-        reject_missing_target(y)
-        return y
 
     def _route(
         self, sample_weight: Any, image_paths: Any, unlabeled: Unlabeled | None

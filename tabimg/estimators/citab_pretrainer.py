@@ -167,9 +167,18 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         these. Numbers are then scaled as those of the nearest known column.
     keep_image_encoder : bool, default=True
         Keep all that sees photos after fitting.
-    callbacks, device, precision, compile, n_jobs, cache_dir, checkpoint_dir, time_limit, \
-warm_start, random_state, verbose
-        As in `MultiModalPretrainer`.
+    callbacks : list of skorch callbacks, default=None
+        As in `MultiModalPretrainer`, as are ``device`` to ``verbose``.
+    device : str, default="auto"
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+    compile : bool, default=False
+    n_jobs : int, default=None
+    cache_dir : str or Path, default=None
+    checkpoint_dir : str or Path, default=None
+    time_limit : float, default=None
+    warm_start : bool, default=False
+    random_state : int, RandomState or None, default=None
+    verbose : int, default=0
 
     Attributes
     ----------
@@ -281,14 +290,7 @@ warm_start, random_state, verbose
         return cohorts
 
     def _embed(self, cohort: Rows) -> np.ndarray:
-        known = KnownCohorts(
-            self.codec_,
-            self.vectors_,
-            self.column_descriptions,
-            self.cohort_column,
-            self.on_new_columns,
-        )
-        return embed_rows(self.network_, *known.encode(cohort), self.device)
+        return embed_rows(self.network_, *KnownCohorts.of(self).encode(cohort), self.device)
 
     @property
     def _special_columns(self) -> tuple[Any, Any, Any]:

@@ -83,6 +83,17 @@ class KnownCohorts:
     cohort_column: Hashable | None
     on_new_columns: str
 
+    @classmethod
+    def of(cls, pretrainer: Any) -> KnownCohorts:
+        """Give what a fitted pretrainer knows."""
+        return cls(
+            pretrainer.codec_,
+            pretrainer.vectors_,
+            pretrainer.column_descriptions,
+            pretrainer.cohort_column,
+            pretrainer.on_new_columns,
+        )
+
     def encode(self, rows: Rows) -> tuple[EncodedTable, ColumnVectors]:
         """Encode rows of one cohort.
 

@@ -10,6 +10,8 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from tabimg.inputs.containers import as_target
+from tabimg.inputs.hints import warn_of_target_among_columns
 from tabimg.inputs.parameter_checks import check_choice
 from tabimg.inputs.target_types import (
     NUMBERS,
@@ -20,6 +22,8 @@ from tabimg.inputs.target_types import (
     refuse_large_labels,
     refuse_mixed_objects,
     refuse_objects,
+    reject_missing_target,
+    reject_paths_as_target,
 )
 from tabimg.messages import bounded_errors, listing, shorten, warn
 from tabimg.serialization.checks import check_stored, check_type
@@ -285,6 +289,30 @@ class Numbers:
             farthest = np.abs(self.mean) + LARGEST_DEVIATION * self.scale
         if (self.scale <= 0).any() or not np.isfinite(farthest).all():
             raise ValueError("the target is scaled as none can be")
+
+
+def target_given(estimator: Any, X: Any, y: Any, unlabeled: Any) -> Any:
+    """Read what `fit` was given as ``y``, and refuse what can be no target of any kind.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is None, has missing values or looks like file paths.
+
+    Warns
+    -----
+    UserWarning
+        If a column has its name.
+    """
+    y = as_target(y)
+    warn_of_target_among_columns(y, X, unlabeled)
+    reject_paths_as_target(y)
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    reject_missing_target(y)
+    return y
 
 
 def _refuse_large(values: np.ndarray) -> None:
