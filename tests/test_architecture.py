@@ -15,7 +15,7 @@ import tabimg
 
 PACKAGE = Path(tabimg.__file__).parent
 TESTS = Path(__file__).parent
-MAX_LINES = 600
+MAX_LINES = 450
 MAX_LINES_OF_TESTS = 600
 MAX_PUBLIC_NAMES = 15
 MAX_FIXTURES = 4

@@ -262,9 +262,8 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: ``citabpretrainer0``, ..."""
         check_is_fitted(self, "network_")
-        prefix = type(self).__name__.lower()
-        names = [f"{prefix}{i}" for i in range(self.network_.recipe.table.dim)]
-        return np.asarray(names, dtype=object)
+        prefix, dim = type(self).__name__.lower(), self.network_.recipe.table.dim
+        return np.array([f"{prefix}{i}" for i in range(dim)], dtype=object)
 
     def _split(self, X: Any) -> list[Rows]:
         """Split what is to be embedded by cohort, and check it as scikit-learn does."""
@@ -307,9 +306,9 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
             return by_cohort(replace(rows, table=check_table(self, rows.table, reset=reset)))
         parts = split(X, *self._special_columns, image_paths)
         check_cohort_frames(self, parts)
-        names = list(dict.fromkeys(name for part in parts for name in part.table.columns))
-        # All that scikit-learn wants to know of are the names.
-        check_table(self, pd.DataFrame(np.zeros((1, len(names))), columns=names), reset=reset)
+        names = dict.fromkeys(name for part in parts for name in part.table.columns)
+        # scikit-learn wants to know no more than the names.
+        check_table(self, pd.DataFrame(np.zeros((1, len(names))), columns=[*names]), reset=reset)
         return parts
 
     def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
