@@ -66,8 +66,10 @@ class TransformerBlock(nn.Module):
     def _attend(self, tokens: Tensor, allowed: Tensor, n_queries: int | None) -> Tensor:
         normed = self.attention_norm(tokens)
         query = self._heads(self.query(normed[:, :n_queries]))
-        key, value = (self._heads(part) for part in self.key_value(normed).chunk(2, dim=-1))
-        mixed = F.scaled_dot_product_attention(query, key, value, allowed.unsqueeze(1))
+        key, value = self.key_value(normed).chunk(2, dim=-1)
+        mixed = F.scaled_dot_product_attention(
+            query, self._heads(key), self._heads(value), allowed.unsqueeze(1)
+        )
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def _heads(self, tokens: Tensor) -> Tensor:

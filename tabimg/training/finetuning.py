@@ -85,7 +85,8 @@ def fit_full(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOp
     (Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv 2202.10054). The weights
     kept are those with the lowest validation loss, the start included.
     """
-    return _train(net, rows, task, options, _groups_at_once)
+    split = _fit_head(net, rows, task, options)
+    return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
 
 
 def fit_gradual(
@@ -95,7 +96,8 @@ def fit_gradual(
 
     Gradual unfreezing (Howard and Ruder, "ULMFiT", arXiv 1801.06146, section 3.3).
     """
-    return _train(net, rows, task, options, _groups_one_by_one)
+    split = _fit_head(net, rows, task, options)
+    return _optimise(net, rows, task, options, split, _groups_one_by_one(net, options))
 
 
 FIT_MODES: dict[str, Callable[[TaskNet, LabelledRows, Task, FinetuningOptions], History]] = {
@@ -109,25 +111,22 @@ def continue_training(
     net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
 ) -> History:
     """Go on training a fitted network as it stands."""
-    split = validation_split(
-        rows.groups, options.run.validation_fraction, options.run.seed, task.classes(rows.target)
-    )
+    split = _validation_split(rows, task, options)
     return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
 
 
-def _train(
-    net: TaskNet,
-    rows: LabelledRows,
-    task: Task,
-    options: FinetuningOptions,
-    make_groups: Callable[[TaskNet, FinetuningOptions], list[dict[str, Any]]],
-) -> History:
-    split = validation_split(
-        rows.groups, options.run.validation_fraction, options.run.seed, task.classes(rows.target)
-    )
-    # The head must not have seen the rows that decide when to stop.
+def _fit_head(
+    net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
+) -> Split | None:
+    """Fit the head on training rows alone: it must not have seen those that decide when to stop."""
+    split = _validation_split(rows, task, options)
     fit_frozen(net, rows if split is None else rows.take(split[0]), task, options)
-    return _optimise(net, rows, task, options, split, make_groups(net, options))
+    return split
+
+
+def _validation_split(rows: LabelledRows, task: Task, options: FinetuningOptions) -> Split | None:
+    run, classes = options.run, task.classes(rows.target)
+    return validation_split(rows.groups, run.validation_fraction, run.seed, classes)
 
 
 def _groups_at_once(net: TaskNet, options: FinetuningOptions) -> list[dict[str, Any]]:
