@@ -31,7 +31,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch", "skorch")
 QUICK_ROWS = 300
 # The parts of the package that decide what a fit gives.
-FITTING = ("table", "image", "nn", "objectives", "training", "estimators")
+FITTING = (
+    "table",
+    "headers",
+    "image",
+    "nn",
+    "objectives",
+    "training",
+    "inputs",
+    "estimators",
+)
 
 
 @dataclass(frozen=True)
