@@ -17,7 +17,6 @@ from tabimg.estimators.shared_parameters import (
     ColumnParameters,
     PhotoParameters,
     TrainingParameters,
-    auto_epochs,
     run_options,
 )
 from tabimg.estimators.training_rows import RowSource, TrainingRows, gather, paired
@@ -53,6 +52,7 @@ from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
 from tabimg.training.runtime import PRECISIONS, resolve_device
+from tabimg.training.schedule import auto_epochs
 
 # At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution of one position is wrong on the CPU: training diverges.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tabimg.estimators.any_columns import AnyColumns
+from tabimg.estimators.base_classifier_regressor import FineTunedRegressor
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
-from tabimg.estimators.faces import FineTunedRegressor
 from tabimg.estimators.loaded import check_loaded
 from tabimg.estimators.shared_parameters import AnyColumnsParameters
 from tabimg.serialization import register

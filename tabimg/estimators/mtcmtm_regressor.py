@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tabimg.estimators.faces import FineTunedRegressor
+from tabimg.estimators.base_classifier_regressor import FineTunedRegressor
 from tabimg.estimators.fixed_columns import FixedColumns
 from tabimg.estimators.loaded import check_loaded
 from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer

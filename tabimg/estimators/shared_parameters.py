@@ -38,9 +38,6 @@ from tabimg.training.splits import check_validation_fraction
 from tabimg.training.user_callbacks import check_callbacks
 
 MIN_BATCH_SIZE = 4
-# Rows that pre-training with max_epochs="auto" shows in all, within so many epochs.
-ROWS_SEEN = 40_000
-EPOCHS_RANGE = (15, 100)
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -110,16 +107,6 @@ class AnyColumnsParameters:
     expansion: float = 1.75
     expert: Expert = "mlp"
     value_form: TokenForm = "scale"
-
-
-def auto_epochs(n_rows: int) -> int:
-    """Choose the number of pre-training epochs by the number of rows.
-
-    Few rows need many epochs to be seen often enough, many rows few: about ``ROWS_SEEN`` rows are
-    shown in all, within ``EPOCHS_RANGE`` epochs.
-    """
-    low, high = EPOCHS_RANGE
-    return min(max(round(ROWS_SEEN / n_rows), low), high)
 
 
 def run_options(parameters: TrainingParameters, seed: int, max_epochs: Any = None) -> RunOptions:

@@ -1,4 +1,4 @@
-"""The one-cycle learning rate, driven by progress so that a time limit can shorten it."""
+"""How long to train, and the one-cycle learning rate, which a time limit can shorten."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ WARM_UP = 0.3
 START_DIVISOR = 25.0
 FINAL_DIVISOR = 1e4
 BETA_RANGE = (0.85, 0.95)
+# Rows that "auto" epochs of pre-training show in all, within so many epochs.
+ROWS_SEEN = 40_000
+EPOCHS_RANGE = (15, 100)
+
+
+def auto_epochs(n_rows: int) -> int:
+    """Choose the number of pre-training epochs by the number of rows.
+
+    Few rows need many epochs to be seen often enough, many rows few: about ``ROWS_SEEN`` rows are
+    shown in all, within ``EPOCHS_RANGE`` epochs.
+    """
+    low, high = EPOCHS_RANGE
+    return min(max(round(ROWS_SEEN / n_rows), low), high)
 
 
 def one_cycle(progress: float, max_lr: float) -> tuple[float, float]:

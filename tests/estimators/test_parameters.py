@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabimg.estimators.shared_parameters import auto_epochs
+from tabimg.training.schedule import auto_epochs
 
 TRAINING = {
     "max_epochs": [0, -1, 1.5, "many", None],
