@@ -13,7 +13,7 @@ from tabimg.estimators.encoded_cohorts import cohort_recipe, column_vectors, emb
 from tabimg.estimators.saved_columns import check_texts
 from tabimg.estimators.shared_parameters import AnyColumnsParameters, check_any_columns
 from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
-from tabimg.headers.adoption import nearest_known, texts_of
+from tabimg.headers.nearest_columns import nearest_known, texts_of
 from tabimg.headers.spelling import extend_categories, respell
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.cohorts import split

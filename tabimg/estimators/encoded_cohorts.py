@@ -12,7 +12,7 @@ import torch
 
 from tabimg.estimators.shared_parameters import AnyColumnsParameters
 from tabimg.headers import TextVectors, check_descriptions, header_texts
-from tabimg.headers.adoption import Adopted, Descriptions, adopt, described, texts_of
+from tabimg.headers.nearest_columns import Adopted, Descriptions, adopt, described, texts_of
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.frames import MOST_COLUMNS, column_names, is_frame
 from tabimg.inputs.image_roots import UNNAMED

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tabimg.headers import NgramEncoder, SentenceEncoder, TextVectors
-from tabimg.headers.adoption import Descriptions, texts_of
+from tabimg.headers.nearest_columns import Descriptions, texts_of
 from tabimg.image import Augmentation
 from tabimg.serialization import (
     CustomObjectError,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.headers.adoption import Descriptions, texts_of
 from tabimg.headers.names import normalise_header
+from tabimg.headers.nearest_columns import Descriptions, texts_of
 from tabimg.headers.text_vectors import TextVectors, nearest_headers
 from tabimg.table.codec import TableCodec
 from tabimg.table.columns import ColumnKind, RawColumn

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tabimg.headers import NgramEncoder, TextVectors
-from tabimg.headers.adoption import texts_of
+from tabimg.headers.nearest_columns import texts_of
 from tabimg.headers.spelling import extend_categories, respell
 from tabimg.table import TableCodec
 

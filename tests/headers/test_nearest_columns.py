@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tabimg.headers import NgramEncoder, TextVectors
-from tabimg.headers.adoption import (
+from tabimg.headers.nearest_columns import (
     Adopted,
     adopt,
     described,
