@@ -16,6 +16,8 @@ from sklearn.frozen import FrozenEstimator
 import tabimg
 from tabimg import CITabPretrainer
 from tabimg.image import ImageReadError
+from tabimg.nn import ResNet
+from tabimg.serialization import qualified_name
 
 Frames = dict[str, pd.DataFrame]
 
@@ -64,6 +66,26 @@ def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
     mixed = regressor.predict(half)
     np.testing.assert_allclose(mixed[::2], found["both"][::2], rtol=1e-6)
     np.testing.assert_allclose(mixed[1::2], found["image"][1::2], rtol=1e-6)
+
+
+def test_older_save_that_calls_the_fused_block_an_embedding_predicts_the_same(
+    citab_of_one: CITabPretrainer,
+    vectors: pd.DataFrame,
+    target: np.ndarray,
+    make: Any,
+    tmp_path: Path,
+) -> None:
+    source = FrozenEstimator(citab_of_one)
+    regressor = make.citab_regressor(pretrainer=source, predict_modality="both")
+    expected = regressor.fit(vectors, np.arange(40.0)).predict(vectors)
+    fused = [member.model for member in regressor.photo_members_["both"] if member.name == "fused"]
+    assert [model.names for model in fused] == [("fused", "columns", "photos")]
+    for model in fused:
+        object.__setattr__(model, "names", ("embedding", "columns", "photos"))
+    tabimg.save(regressor, tmp_path / "older")
+    older = tabimg.load(tmp_path / "older", {qualified_name(ResNet): ResNet})
+    assert older.photo_members_["both"][-1].model.names == ("fused", "columns", "photos")
+    np.testing.assert_array_equal(older.predict(vectors), expected)
 
 
 def test_prediction_from_the_table_never_looks_at_photos(
