@@ -69,11 +69,7 @@ def test_one_estimator_predicts_from_table_photo_both_and_what_there_is(
 
 
 def test_older_save_that_calls_the_fused_block_an_embedding_predicts_the_same(
-    citab_of_one: CITabPretrainer,
-    vectors: pd.DataFrame,
-    target: np.ndarray,
-    make: Any,
-    tmp_path: Path,
+    citab_of_one: CITabPretrainer, vectors: pd.DataFrame, make: Any, tmp_path: Path
 ) -> None:
     source = FrozenEstimator(citab_of_one)
     regressor = make.citab_regressor(pretrainer=source, predict_modality="both")
