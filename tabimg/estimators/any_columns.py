@@ -42,7 +42,7 @@ class AnyColumns:
     pretrainer : CITabPretrainer or None
         Fitted; without one the network starts at random.
     parameters : AnyColumnsParameters
-        Serve where there is no pretrainer, except for the columns' descriptions.
+        Used without a pretrainer, except for the columns' descriptions.
     feature_names : array of str, or None
         The columns of a frame, in the order of fitting.
     """
@@ -64,13 +64,13 @@ class AnyColumns:
 
     @classmethod
     def check_frame(cls, estimator: AnyColumnsParameters, X: Any) -> None:
-        """Check that descriptions are of columns that are there."""
+        """Check that the described columns exist."""
         if is_frame(X):
             check_descriptions(list(X.columns), estimator.column_descriptions)
 
     @classmethod
     def check_categorical(cls, estimator: Any, pretrainer: Any, table: Any) -> None:
-        """Refuse other categories than those of a pretrainer that is fitted on the same frame."""
+        """Refuse categories that differ from a pretrainer's that is fitted on the same frame."""
         own: Any = estimator.categorical_features
         inherited: Any = getattr(pretrainer, "categorical_features", None)
         both = declares_categories(own) and declares_categories(inherited)
@@ -83,7 +83,7 @@ class AnyColumns:
 
     @classmethod
     def learn(cls, estimator: Any, table: Any) -> AnyColumns:
-        """Learn the table's own columns; of their categories also those of pre-training."""
+        """Learn the table's own columns; their categories include those of pre-training."""
         pretrainer = estimator.pretrainer_
         categorical = _categorical(estimator.categorical_features, pretrainer, table)
         warn_of_codes(table, categorical)
@@ -92,8 +92,8 @@ class AnyColumns:
             check_descriptions(codec.schema.names, estimator.column_descriptions)
             if pretrainer is not None:
                 warn(
-                    "X has no column names, by which the pre-trained encoder would know its "
-                    "columns: give a DataFrame"
+                    "X has no column names, by which the pre-trained encoder knows columns: give a "
+                    "DataFrame"
                 )
         texts = texts_of(codec, _descriptions(estimator, pretrainer))
         names = getattr(estimator, "feature_names_in_", None)
@@ -110,7 +110,7 @@ class AnyColumns:
 
     @classmethod
     def of(cls, estimator: Any) -> AnyColumns:
-        """Give the encoder of a fitted estimator."""
+        """Return the encoder of a fitted estimator."""
         return cls(
             estimator.codec_,
             estimator.vectors_,
@@ -121,7 +121,7 @@ class AnyColumns:
         )
 
     def learned(self) -> dict[str, Any]:
-        """Name what was learned as attributes of the estimator."""
+        """Return what was learned, by the names of the estimator's attributes."""
         return {
             "codec_": self.codec,
             "vectors_": self.vectors,
@@ -129,17 +129,17 @@ class AnyColumns:
         }
 
     def check(self, table: Any) -> None:
-        """Say nothing: any columns will do."""
+        """Accept any columns."""
 
     def encode(self, table: Any) -> EncodedTable:
-        """Encode a checked table; a category that is not known as the one that reads alike."""
+        """Encode a checked table; an unknown category as the known one that reads the same."""
         if self.feature_names is not None and is_frame(table):
             table = table[list(self.feature_names)]
         columns, changed = respell(table, self.codec, self.vectors.copy())
         if changed:
             listed = [f"{shorten(name)}: {texts}" for name, texts in changed.items()]
             warn(
-                f"categories that were not there in fit are read as the nearest ones: "
+                f"categories that fit did not see are read as the nearest ones: "
                 f"{join(listed, len(listed), '; ')}"
             )
         return self.codec.encode_columns(columns)
@@ -151,20 +151,20 @@ class AnyColumns:
         return column_vectors(self.codec, descriptions, self.vectors)
 
     def architecture(self) -> CohortRecipe:
-        """Give the architecture of the network that is fine-tuned."""
+        """Return the architecture of the network that is fine-tuned."""
         if self.pretrainer is not None:
             return self.pretrainer.network_.recipe.table.bound_to(self.columns)
         return cohort_recipe(self.parameters, (self.columns,), self.vectors.width)
 
     def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
-        """Embed rows under the fixed pre-trained encoder, float32 (n_rows, dim)."""
+        """Embed rows with the fixed pre-trained encoder, float32 (n_rows, dim)."""
         assert self.pretrainer is not None
         return embed_rows(self.pretrainer.network_, encoded, self.columns, device)
 
     def unlabeled_rows(
         self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled
     ) -> Rows | None:
-        """Take those unlabeled rows that are of the cohort of X; others have other columns."""
+        """Take the unlabeled rows that belong to the cohort of X; others have other columns."""
         names = given.cohort_names() or [UNNAMED]
         special = (declared["cohort_column"], declared["image_column"], declared["group_column"])
         parts = split(unlabeled.frame, *special, unlabeled.image_paths, UNLABELED)
@@ -177,19 +177,19 @@ class AnyColumns:
 
 
 def _descriptions(parameters: AnyColumnsParameters, pretrainer: Any) -> dict[Any, str]:
-    """Give the descriptions of columns: what an estimator says counts before its pretrainer."""
+    """Return the descriptions of columns; an estimator's override its pretrainer's."""
     inherited = getattr(pretrainer, "column_descriptions", None)
     return {**(inherited or {}), **(parameters.column_descriptions or {})}
 
 
 def _categorical(own: Any, pretrainer: Any, table: Any) -> list[str | int]:
-    """Name the columns that are categories: as the estimator says, else as the pretrainer does."""
+    """Name the categorical columns: those of the estimator, else those of the pretrainer."""
     columns = column_names(table)
     inherited: Any = getattr(pretrainer, "categorical_features", None)
     if declares_categories(own) or not declares_categories(inherited):
         return find_categorical(own, columns)
     known = list(getattr(pretrainer, "feature_names_in_", columns))
-    # Names of columns that other cohorts have.
+    # The others are names of columns that only other cohorts have.
     here = [each for each in inherited if not isinstance(each, str) or each in known]
     return [name for name in find_categorical(here, known) if name in columns]
 

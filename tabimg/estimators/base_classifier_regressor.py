@@ -1,4 +1,4 @@
-"""How scikit-learn's classifiers and regressors are asked for predictions."""
+"""The methods of scikit-learn's classifiers and regressors: predict, score and the like."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
+            Image and group columns are optional.
 
         Returns
         -------
         ndarray of shape (n_rows,), of the labels' dtype
         """
-        # The probabilities come first: they check that the estimator is fitted.
+        # Probabilities first: this checks that the estimator is fitted.
         best = np.argmax(self._predictions(X), axis=1)
         return Classes.of(self).labels[best]
 
@@ -55,7 +55,7 @@ class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give the accuracy on rows; parameters as scikit-learn's classifiers have them."""
+        """Return the accuracy on rows; parameters as in scikit-learn's classifiers."""
         with bounded_errors():
             return super().score(X, _target_to_score(y), sample_weight)
 
@@ -74,7 +74,7 @@ class FineTunedRegressor(RegressorMixin, FineTunedEstimator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns may be there or not.
+            Image and group columns are optional.
 
         Returns
         -------
@@ -84,7 +84,7 @@ class FineTunedRegressor(RegressorMixin, FineTunedEstimator):
         return Numbers.of(self).decode(standardised)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Give R2 on rows; parameters as scikit-learn's regressors have them."""
+        """Return R2 on rows; parameters as in scikit-learn's regressors."""
         with bounded_errors():
             return super().score(X, _target_to_score(y), sample_weight)
 

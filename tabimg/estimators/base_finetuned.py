@@ -1,4 +1,4 @@
-"""What the fine-tuned classifiers and regressors share: parameters, fit, and prediction."""
+"""What fine-tuned classifiers and regressors share: parameters, fit and prediction."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ HEADS = ("embedding", "embedding+columns")
 class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, ABC):
     """A table encoder, pre-trained or not, fine-tuned with a task head.
 
-    It is put together from parts: the target, the table encoder and, where the method fuses table
-    and photo, the photo predictor. A part is made of the estimator's parameters and of what `fit`
-    learned, which are plain attributes of the estimator.
+    It consists of parts: the target, the table encoder and, if the method fuses table and photo,
+    the photo predictor. A part is made from the estimator's parameters and from what `fit` learned,
+    which are plain attributes of the estimator.
     """
 
     pretrainer_class: ClassVar[type[Any]]
@@ -102,23 +102,23 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         image_paths: Sequence[Any] | None = None,
         unlabeled: Unlabeled | None = None,
     ) -> Any:
-        """Pre-train on rows and photos, unless that is done already, then fine-tune.
+        """Pre-train on rows and photos unless the pretrainer is already fitted, then fine-tune.
 
         Parameters
         ----------
         X : DataFrame (pandas, Polars) or array of shape (n_rows, n_columns)
-            With the pretrainer's image and group columns where it is to be fitted.
+            With the pretrainer's image and group columns if it will be fitted.
         y : array of shape (n_rows,), or (n_rows, n_outputs) in regression
         sample_weight : array of shape (n_rows,), optional
-            Non-negative factor of each row in fine-tuning. Rows of weight 0 are left out of it.
-            Pre-training, which knows no target, counts all rows alike, unless metadata routing
-            asks for the weights.
+            Non-negative factor of each row in fine-tuning, which leaves out rows of weight 0.
+            Pre-training, which uses no target, weights all rows equally, unless metadata routing
+            requests the weights.
         image_paths : sequence of length n_rows, optional
-            The photos, where they are not a column of ``X``.
+            The photos, if they are not a column of ``X``.
         unlabeled : Unlabeled, optional
-            Further rows with their photos: for pre-training and, under ``finetune="auto"``, for
-            distillation. That needs photos of labelled rows too, and the pretrainer's image encoder
-            or, as cells of the image column, what its ``transform_images`` made of the photos.
+            Further rows with their photos: for pre-training and, with ``finetune="auto"``, for
+            distillation. This also needs photos of labelled rows, and the pretrainer's image
+            encoder or, as cells of the image column, the output of its ``transform_images``.
 
         Returns
         -------
@@ -128,15 +128,15 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         ------
         ValueError, TypeError
             For a parameter out of range, input that cannot be encoded, a fitted pretrainer that
-            would lose its weights to a fit without photos, or a target that does not suit.
+            would lose its weights to a fit without photos, or an unsuitable target.
 
         Warns
         -----
         UserWarning
-            A fitted pretrainer that is not frozen is fitted anew, and loses its weights. A network
-            diverged, and was trained again at a lower rate. Checkpoints that an interrupted fit
-            left are of no use. A column has the name of ``y``, or looks like something else than
-            it is used for.
+            If a fitted pretrainer that is not frozen is refitted and loses its weights, a network
+            diverged and was trained again at a lower rate, the checkpoints of an interrupted fit
+            cannot be used, or a column has the name of ``y`` or looks like something other than
+            what it is used as.
         """
         self._check_parameters()
         X = as_container(X)
@@ -163,7 +163,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         with fit_checkpoints(self, seed, continued, lambda: data) as seed:
             if not continued:
                 if pretrainer is None or pretrainer is not self.pretrainer:
-                    warn_of_odd_columns(table)  # a fit to come warns by itself
+                    warn_of_odd_columns(table)  # the pretrainer's fit warns by itself
                 self.table_encoder_class.check_categorical(self, pretrainer, table)
                 self._keep(self.target_class.learn(self, values, weight))
                 self.pretrainer_ = pretrained(self, pretrainer, declared, X, given, routed, seed)
@@ -185,7 +185,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Say that this estimator takes fit metadata and hands it on to its pretrainer.
+        """Declare that this estimator takes fit metadata and passes it on to its pretrainer.
 
         Returns
         -------
@@ -231,7 +231,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     def _route(
         self, sample_weight: Any, image_paths: Any, unlabeled: Unlabeled | None
     ) -> dict[str, Any]:
-        """Find what the pretrainer's fit is to be given."""
+        """Find the arguments of the pretrainer's fit."""
         given = {"image_paths": image_paths, "unlabeled": unlabeled}
         if (
             isinstance(self.pretrainer, self.pretrainer_class)
@@ -243,7 +243,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         return given
 
     def _check_unlabeled(self, unlabeled: Unlabeled | None) -> None:
-        """Refuse unlabeled rows that nothing would learn from."""
+        """Refuse unlabeled rows that would not be used."""
         if unlabeled is None:
             return
         if not isinstance(unlabeled, Unlabeled):
@@ -254,27 +254,27 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
         if not isinstance(self.pretrainer, self.pretrainer_class) and self.finetune != "auto":
             raise ValueError(
-                "unlabeled rows are for pre-training, which is done already, and for "
+                "unlabeled rows are for pre-training, which is already done, and for "
                 f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
             )
 
     def _pairs_to_distil(self, given: Rows, unlabeled: Unlabeled | None) -> Rows | None:
-        """Take the unlabeled rows apart, where their photos can teach something."""
+        """Take the unlabeled rows apart, if their photos can be distilled."""
         if unlabeled is None or self.pretrainer_ is None or self.finetune != "auto":
             return None
         declared = DeclaredColumns.of(self, self.pretrainer_)
         further = self._columns.unlabeled_rows(declared, given, unlabeled)
         if further is None:
             self._warn_of_idle_pairs(
-                "pre-training is done, and none of them are known to be of the cohort of X. Give a "
-                "frame with the columns of X, or name the cohorts of both with cohort_column="
+                "pre-training is already done, and none are known to belong to the cohort of X. "
+                "Give a frame with the columns of X, or name both cohorts with cohort_column="
             )
         return further
 
     def _photos(
         self, table: Any, given: Rows, weight: np.ndarray, further: Rows | None
     ) -> tuple[np.ndarray | None, Blocks | None]:
-        """Give the photos of labelled rows as features, and the unlabeled pairs to distil from."""
+        """Return photo features of the labelled rows, and the unlabeled pairs to distil from."""
         if further is None:
             return None, None
         images = [part.images(self.pretrainer_.image_root) for part in (given, further)]
@@ -291,7 +291,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         return own, pairs.take(np.flatnonzero(pairs.has_photo()))
 
     def _warn_of_idle_pairs(self, reason: str) -> None:
-        # A pretrainer that was fitted here has learned from them at least.
+        # A pretrainer that was fitted here has at least learned from them.
         if not isinstance(self.pretrainer, self.pretrainer_class):
             warn(f"the unlabeled rows are not used: {reason}")
 
@@ -303,7 +303,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         target: np.ndarray,
         weight: np.ndarray,
     ) -> LabelledRows:
-        """Encode the rows that have a weight, with their target."""
+        """Encode the rows of positive weight, with their target."""
         encoded = self._columns.encode(table)
         groups = related_rows(encoded.row_keys(), group_ids([given]))
         blocks = self._blocks(encoded)
@@ -315,7 +315,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     def _fit_members(
         self, rows: LabelledRows, pairs: Blocks | None, seed: int, continued: bool
     ) -> None:
-        """Fit new members, or train those of the last fit further."""
+        """Fit new members, or continue training those of the last fit."""
         task, options = self._target.task, self._options(seed)
         n_columns = rows.columns.shape[1] if "columns" in self.head else 0
         recipe = TaskRecipe(
@@ -333,13 +333,13 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         self.history_ = history_of(self.members_)
 
     def _options(self, seed: int) -> FinetuningOptions:
-        # Only on demand: table networks are too small to gain from a lower precision.
+        # Only on request: table networks are too small to gain from a lower precision.
         autocast = torch.bfloat16 if self.precision == "bfloat16" else None
         ratio, patience = float(self.encoder_lr_ratio), int(self.patience)
         return FinetuningOptions(ratio, patience, autocast, run_options(self, seed))
 
     def _check_parameters(self) -> None:
-        # All of them now: a wrong learning rate is not to be found after hours of pre-training.
+        # All of them now: a wrong learning rate should not show only after hours of pre-training.
         run_options(self, seed=0)
         with bounded_errors():
             check_memory(self.memory)
@@ -357,8 +357,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         self.target_class.check_parameters(self)
         if self.warm_start and self.finetune == "auto":
             raise ValueError(
-                "warm_start goes on with networks, and finetune='auto' blends them with other "
-                "models: set finetune='full', or warm_start=False"
+                "warm_start continues networks, but finetune='auto' blends them with other models: "
+                "set finetune='full', or warm_start=False"
             )
         if self.pretrainer is None and self.finetune in ("frozen", "gradual"):
             raise ValueError(
@@ -368,7 +368,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     # --- loading -------------------------------------------------------------------------------
 
     def _check_loaded(self) -> None:
-        """Check what was learned, as it was read from a file; parts have checked themselves."""
+        """Check learned state that was read from a file; its parts have checked themselves."""
         check_type("pretrainer_", self.pretrainer_, self.pretrainer_class, type(None))
         if self.pretrainer_ is not None:
             check_type("network_", getattr(self.pretrainer_, "network_", None), FittedModule)
@@ -407,19 +407,19 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         return predictor.predict_with_photos(modality, given, self._encode, image_column)
 
     def _check_modality(self) -> str:
-        """Check what is predicted from, which only methods that fuse leave open."""
+        """Check which modality predictions use; only methods that fuse offer a choice."""
         modality = getattr(self, "predict_modality", "table")
         check_choice("predict_modality", modality, MODALITIES)
         return modality
 
     def _encode(self, table: Any) -> EncodedTable:
-        """Check and encode what was taken apart, and tell what of it is not known."""
+        """Check and encode a table that was taken apart, and warn of unknown categories."""
         encoded = self._columns.encode(check_table(self, table, reset=False))
         warn_of_unknown_categories(self.codec_, encoded)
         return encoded
 
     def _blocks(self, encoded: EncodedTable) -> Blocks:
-        """Give what members see of rows at prediction: no photos."""
+        """Return what members see of rows at prediction: no photos."""
         blocks = Blocks(encoded, {COLUMNS: self.codec_.to_matrix(encoded)})
         if not self._sees_embedding or self.pretrainer_ is None:
             return blocks
@@ -440,6 +440,6 @@ def _warn_of_several_cohorts(given: Rows) -> None:
     if len(names) > 1:
         warn(
             f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
-            "columns of one name share their scaling and categories. Fit each cohort by itself, "
-            "and hand the others over as unlabeled=Unlabeled(...)"
+            "columns with the same name share scaling and categories. Fit each cohort by itself, "
+            "and give the others as unlabeled=Unlabeled(...)"
         )

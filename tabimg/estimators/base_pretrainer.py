@@ -1,4 +1,4 @@
-"""What pre-training with photos has in common, whatever the method: parameters, fit, photos."""
+"""What all methods of pre-training with photos share: parameters, fit and photos."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
 from tabimg.training.runtime import PRECISIONS, resolve_device
 from tabimg.training.schedule import auto_epochs
 
-# At 16 pixels the last stage of a ResNet-18 gets a single position, and PyTorch's bfloat16 gradient
-# of a strided convolution of one position is wrong on the CPU: training diverges.
+# At 16 pixels the last stage of a ResNet-18 has a single position, and PyTorch's bfloat16 gradient
+# of a strided convolution over one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
 
 
@@ -70,7 +70,7 @@ class PhotoPretrainer(
 ):
     """Pre-train a table encoder with photos; embed tables without them.
 
-    A method says what its rows are, which networks it trains on them and by which losses.
+    A method defines its rows, the networks trained on them, and the losses.
     """
 
     projection_dim: int = 128
@@ -83,7 +83,7 @@ class PhotoPretrainer(
 
     @abstractmethod
     def _learn_columns(self, rows: TrainingRows) -> None:
-        """Learn from all rows how tables are encoded."""
+        """Learn from all rows how to encode tables."""
 
     @abstractmethod
     def _encode_rows(self, rows: TrainingRows) -> Any:
@@ -91,11 +91,11 @@ class PhotoPretrainer(
 
     @abstractmethod
     def _recipe(self, image: ImageRecipe | None) -> Any:
-        """Give the recipe of all networks; ``image`` is None where there are no photos."""
+        """Return the recipe of all networks; ``image`` is None if there are no photos."""
 
     @abstractmethod
     def _method(self, has_photos: bool) -> Method:
-        """Give the method with its parameters."""
+        """Return the method with its parameters."""
 
     def fit(
         self,
@@ -111,12 +111,12 @@ class PhotoPretrainer(
         Parameters
         ----------
         X : DataFrame (pandas, Polars) or array of shape (n_rows, n_columns)
-            Columns of any dtype; missing cells are welcome.
+            Columns of any dtype; cells may be missing.
         y : ignored
         sample_weight : array of shape (n_rows,), optional
             Non-negative factor of each row in both losses. Unlabeled rows count 1.
         image_paths : sequence of length n_rows, optional
-            The photos, where they are not a column of ``X``.
+            The photos, if they are not a column of ``X``.
         unlabeled : Unlabeled, optional
             Further rows with their photos.
 
@@ -168,8 +168,8 @@ class PhotoPretrainer(
         Returns
         -------
         float32 array of shape (n_rows, d')
-            The image encoder's embedding of each row's first photo; NaN for rows without one, and
-            where ``on_bad_image`` lets one pass that cannot be read.
+            The image encoder's embedding of each row's first photo; NaN for rows without one, or
+            with one that cannot be read if ``on_bad_image`` allows it.
 
         Raises
         ------
@@ -193,7 +193,7 @@ class PhotoPretrainer(
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
-        # Embeddings are float32, whatever comes in.
+        # Embeddings are float32, whatever the input.
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -231,14 +231,14 @@ class PhotoPretrainer(
             return bare_images(X, self.image_root)
         require_columns(X, as_column_list(self.image_column), "image_column")
         if self.image_column is None:
-            raise ValueError("image_column is None: hand over the photos themselves, as a sequence")
+            raise ValueError("image_column is None: give the photos themselves, as a sequence")
         return self._images_of(X)
 
     def _note_training(self, net: Any, rows: PairedRows) -> None:
-        """Note what a method tells of its trained network."""
+        """Record what a method reports about its trained network."""
 
     def _check_loaded(self) -> None:
-        """Check what was learned, as it was read from a file."""
+        """Check learned state that was read from a file."""
         check_photo_parameters(self)
 
     def _check_parameters(self) -> None:
@@ -272,11 +272,11 @@ class PhotoPretrainer(
         )
 
     def _check_continued(self, rows: TrainingRows) -> None:
-        """Refuse to go on with photos from a fit that left no image encoder."""
+        """Refuse to continue with photos after a fit that left no image encoder."""
         if self.network_.recipe.image is None and rows.images is not None:
             raise ValueError(
-                "warm_start cannot go on with photos: the last fit used none or dropped its image "
-                "encoder; keep_image_encoder=True keeps it"
+                "warm_start cannot continue with photos: the last fit used none or dropped its "
+                "image encoder; keep_image_encoder=True keeps it"
             )
 
     def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
@@ -290,12 +290,12 @@ class PhotoPretrainer(
         return net, recipe
 
     def _check_recipe(self, wanted: Any) -> Any:
-        """Give the last fit's recipe, if the parameters still describe it."""
+        """Return the last fit's recipe, if the parameters still describe it."""
         kept = self.network_.recipe
         # A fit without photos leaves the image encoder of an earlier one as it is.
         if wanted != (kept if wanted.image is not None else kept.without_image()):
             raise ValueError(
-                "warm_start goes on with the networks of the last fit, but a width, image_size, an "
+                "warm_start continues the networks of the last fit, but a width, image_size, an "
                 "encoder, the columns or the kind of image cells has changed since: set them back, "
                 "or set warm_start=False"
             )
@@ -308,7 +308,7 @@ class PhotoPretrainer(
         return ImageRecipe(self.image_encoder, int(self.image_size), width)
 
     def _keep(self, net: Any, recipe: Any) -> None:
-        """Hold the trained weights, without the image encoder where it is not to be kept."""
+        """Store the trained weights, without the image encoder unless it is to be kept."""
         if not self.keep_image_encoder and net.image_encoder is not None:
             recipe = recipe.without_image()
             net.drop_image()
@@ -316,7 +316,7 @@ class PhotoPretrainer(
 
 
 def _data(rows: PairedRows) -> dict[str, Any]:
-    """What is trained on, as a user knows it."""
+    """The training data, by names that a user knows."""
     return {
         "the table": rows.table.arrays(),
         "the photos": "" if rows.images is None else image_fingerprint(rows.images),

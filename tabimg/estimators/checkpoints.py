@@ -1,4 +1,4 @@
-"""Which interrupted fit an estimator goes on with: that of the same parameters and data."""
+"""Which interrupted fit an estimator resumes: the one with the same parameters and data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import joblib
 
 from tabimg.training.checkpoint_folder import checkpointed
 
-# Parameters that say where, how fast or how loudly to compute, not what.
+# Parameters that say where, how fast or how verbosely to compute, not what.
 CIRCUMSTANCES = {
     "cache_dir",
     "checkpoint_dir",
@@ -23,14 +23,14 @@ CIRCUMSTANCES = {
     "n_threads",
     "verbose",
 }
-# May be others when an interrupted fit goes on.
+# May differ when an interrupted fit is resumed.
 _FREE = CIRCUMSTANCES | {"callbacks", "time_limit"}
 
 
 def fit_checkpoints(
     estimator: Any, seed: int, continued: bool, data: Callable[[], dict[str, Any]]
 ) -> AbstractContextManager[int]:
-    """Keep an estimator's checkpoints while it is fitted; gives the seed to fit with.
+    """Keep an estimator's checkpoints while it is fitted; yields the seed to fit with.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def fit_checkpoints(
     seed : int
         Drawn from its ``random_state``.
     continued : bool
-        Whether a warm start goes on with what an earlier fit learned.
+        Whether a warm start continues what an earlier fit learned.
     data : callable
-        Gives what is fitted, by the names to be shown where an earlier fit was given another.
+        Returns the data by name; the names are shown if an earlier fit had other data.
     """
 
     def identity() -> dict[str, str]:
@@ -58,7 +58,7 @@ def fit_checkpoints(
 
 
 def _learned(estimator: Any) -> Any:
-    """Give the weights of a fitted estimator; None of another one."""
+    """Return the weights of a fitted estimator, else None."""
     if hasattr(estimator, "network_"):
         return estimator.network_.arrays
     return [member.model.module.arrays for member in getattr(estimator, "members_", [])] or None
@@ -66,9 +66,9 @@ def _learned(estimator: Any) -> Any:
 
 def _digest(value: Any) -> str:
     if hasattr(value, "get_params") and not isinstance(value, type):
-        # Its parameters have digests of their own.
+        # Its parameters have their own digests.
         return joblib.hash((type(value).__name__, _learned(getattr(value, "estimator", value))))
     try:
         return joblib.hash(value)
-    except Exception:  # code that has no name, or somebody's own cells
+    except Exception:  # code without a name, or cells of a user's type
         return getattr(value, "__qualname__", type(value).__name__)

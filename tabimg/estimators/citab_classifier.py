@@ -15,11 +15,11 @@ from tabimg.serialization import register
 @register(check=check_loaded)
 @dataclass(eq=False, repr=False, kw_only=True)
 class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
-    """Classify rows from the table alone, with an encoder that photos have taught.
+    """Classify rows from the table alone, with an encoder taught by photos.
 
     CITab (Fu et al., arXiv 2512.14026): the table encoder of a `CITabPretrainer` is fine-tuned on
-    a table of any columns, those of a pre-trained cohort or others that it never saw, for it knows
-    columns by their headers. By default it is blended with simpler models of the same rows. Without
+    a table with any columns, those of a pre-trained cohort or unseen ones, since it knows columns
+    by their headers. By default it is blended with simpler models of the same rows. Without
     a pretrainer the network is trained from scratch.
 
     Parameters
@@ -29,21 +29,21 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
         on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
         a saved one is used as it is, and is never changed. None trains from scratch.
     image_column : column label, list of labels or None, default=None
-        Columns with photos, to be left out. None is that of ``pretrainer``; another one is for a
-        pretrainer that is fitted already, on frames that called it otherwise.
+        Columns with photos, which are not features. None takes those of ``pretrainer``; set it only
+        if a pretrainer was already fitted on frames that name them differently.
     group_column : column label, default=None
-        Rows of one group never stand on both sides of an inner split. It is not a feature and may
-        be absent at prediction. None and another one are as for ``image_column``.
+        Rows of one group are never on both sides of an inner split. It is not a feature and may be
+        absent at prediction. None and other names work as for ``image_column``.
     cohort_column : column label, default=None
-        Column with the name of the cohort, to be left out; one cohort is fitted at a time. None and
-        another one are as for ``image_column``.
+        Column with the name of the cohort, which is not a feature; one cohort is fitted at a time.
+        None and other names work as for ``image_column``.
     categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
-        As in `CITabPretrainer`. None takes those of the pretrainer that the table has.
+        As in `CITabPretrainer`. None takes the pretrainer's, as far as the table has them.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
-        As in `CITabPretrainer`, as are ``dim`` to ``value_form``; they serve when ``pretrainer`` is
+        As in `CITabPretrainer`, as are ``dim`` to ``value_form``; used only if ``pretrainer`` is
         None.
     column_descriptions : mapping of column name to str, or None, default=None
-        What is read in place of a column's name; None takes the pretrainer's.
+        Read in place of the columns' names; None takes the pretrainer's.
     dim : int, default=96
     n_heads : int, default=8
     n_layers : int, default=3
@@ -52,27 +52,27 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
     expert : {"mlp", "linear"}, default="mlp"
     value_form : {"scale", "product", "sum"}, default="scale"
     predict_modality : {"table", "auto", "image", "both"}, default="table"
-        What is predicted from: the table alone, whatever else a frame holds; the photo alone, with
-        or without a table beside it; both, by the fused encoder; or what each row has ("auto"). It
-        may be set after `fit`. All but "table" need a `fit` with photos of labelled rows, and a
-        pretrainer that keeps its image encoder; they are linear models and forests under fixed
-        encoders.
+        What predictions use: the table alone, even if there are photos; the photo alone, with or
+        without a table; both, by the fused encoder; or whatever each row has ("auto"). It may be
+        changed after `fit`. All but "table" need a `fit` with photos of labelled rows and a
+        pretrainer that keeps its image encoder; they use linear models and forests on top of the
+        fixed encoders.
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
-        "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
-        trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"
-        blends: networks fine-tuned in full, a linear model of columns and embedding, a linear model
-        and two forests of the columns alone and, where `fit` is given `Unlabeled` rows and photos,
-        students of those photos. Their shares follow from how well they predict inner held-out
-        rows, so that a pre-training that does not pay does no harm.
+        "frozen" fits a penalised linear head on the fixed encoder; "full" then trains encoder and
+        head; "gradual" unfreezes the encoder part by part. "auto" blends fully fine-tuned networks,
+        a linear model on columns and embedding, a linear model and two forests on the columns alone
+        and, if `fit` is given `Unlabeled` rows and photos, students of those photos. Their weights
+        depend on how well they predict inner held-out rows, so pre-training that does not help does
+        no harm.
     head : {"embedding+columns", "embedding"}, default="embedding+columns"
-        What the networks' heads see: the embedding with the encoded columns beside it, or alone.
+        What the networks' heads see: the embedding and the encoded columns, or the embedding alone.
     n_members : int, default=1
-        Number of networks, fine-tuned from different seeds, whose predictions are averaged; under
-        "auto" for each inner fold.
+        Number of networks, fine-tuned from different seeds, whose predictions are averaged; with
+        "auto", per inner fold.
     dropout : float in [0, 1), default=0.1
         Before the head, in fine-tuning.
     max_epochs : int, default=30
-        At most; training stops early where rows can be split off for validation.
+        At most; training stops early if rows can be split off for validation.
     patience : int, default=10
         Epochs without a lower validation loss after which training stops.
     batch_size : int, default=64
@@ -84,28 +84,28 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
     weight_decay : float, default=1e-4
         Of AdamW; biases and norm scales are not decayed.
     validation_fraction : float in (0, 0.5] or None, default=0.15
-        Share of the rows, by group and class, that early stopping looks at. None never splits.
+        Share of the rows, split by group and class, used for early stopping. None never splits.
     callbacks : list of skorch callbacks, default=None
-        Of fine-tuning. Those that cannot work here are refused by name.
+        For fine-tuning. Those that cannot work here raise an error that names them.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class, multiplied with ``sample_weight``.
     device : str, default="auto"
-        "auto" takes CUDA where it is there.
+        "auto" uses CUDA if it is available.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of fine-tuning; "auto" is float32, since table networks are too small to gain from less.
-        Prediction always runs in float32.
+        For fine-tuning; "auto" is float32, since table networks are too small to gain from lower
+        precision. Prediction always runs in float32.
     memory : str, joblib.Memory or None, default=None
         Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
     checkpoint_dir : str or Path, default=None
-        An interrupted fit goes on from the checkpoints written there when it is called again with
-        equal data and parameters; ``random_state=None`` finds its seed there. Also for a pretrainer
-        that is fitted along and has no directory of its own. Removed when the fit is complete.
+        An interrupted fit resumes from the checkpoints written there when it is called again with
+        the same data and parameters; ``random_state=None`` finds its seed there. Also used by a
+        pretrainer that is fitted here and sets none. Removed when the fit is complete.
     time_limit : float, default=None
-        Seconds for fine-tuning, inner validation included, shared out to the networks that are
-        trained; linear models and forests are not counted. The pretrainer has its own.
+        Seconds for fine-tuning, including inner validation, divided among the networks that are
+        trained; linear models and forests do not count. The pretrainer has its own limit.
     warm_start : bool, default=False
-        Go on from the networks of the last fit; pre-training is not repeated. A blend ("auto")
-        cannot go on.
+        Continue from the networks of the last fit; pre-training is not repeated. A blend ("auto")
+        cannot be continued.
     random_state : int, RandomState or None, default=None
         Also seeds a pretrainer whose own ``random_state`` is None.
     verbose : int, default=0
@@ -118,31 +118,31 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
     pretrainer_ : CITabPretrainer or None
         The fitted pretrainer.
     codec_ : TableCodec
-        Turns tables into numbers: learned from the labelled rows, with the categories that the
-        pre-training knows of columns with the same header.
+        Turns tables into numbers; learned from the labelled rows, plus the categories that
+        pre-training knows for columns with the same header.
     nearest_headers_ : dict of column name to (str, float)
-        What the columns that pre-training did not know are nearest to, and the cosine similarity of
-        the headers.
+        For each column that pre-training did not know, the nearest known header and their cosine
+        similarity.
     photo_members_ : dict of str to list
         The models that predict from the photo ("image"), and from table and photo ("both"); empty
-        where `fit` saw no photos of labelled rows.
+        if `fit` saw no photos of labelled rows.
     members_ : list
-        The fitted models, each with the ``name`` of what it is and its ``weight``, its share in the
-        prediction.
+        The fitted models, each with its ``name`` and its ``weight`` in the prediction.
     weights_ : dict of str to float
-        The shares by name, of sum 1: "columns", "random_forest", "extra_trees", "network",
+        The weights by name, summing to 1: "columns", "random_forest", "extra_trees", "network",
         "embedding" (with a pretrainer) and "distilled" (with photos to distil from); without "auto"
-        just the way of fine-tuning.
+        only the way of fine-tuning.
     validation_losses_ : dict of str to float
-        Mean loss of each of these alone on inner held-out rows; empty without "auto", or where the
+        Mean loss of each of these alone on inner held-out rows; empty without "auto", or if the
         rows cannot be split.
     history_ : list of dict
-        One entry per trained network, ``member`` being its place in ``members_``, and epoch. Those
-        of a network that diverged and was trained again hold ``lr_factor``, its share of ``lr``.
+        One entry per trained network and epoch; ``member`` is the network's position in
+        ``members_``. For a network that diverged and was trained again, ``lr_factor`` is the share
+        of ``lr`` used.
     n_features_in_ : int
         Number of columns, without image and group columns.
     feature_names_in_ : ndarray of str
-        Only where the columns' names are all strings.
+        Only if all column names are strings.
 
     See Also
     --------

@@ -80,15 +80,15 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
 
     CITab (Fu et al., arXiv 2512.14026): cells become tokens by the meaning of their column's
     header, a transformer with a prototype-guided mixture of experts encodes a row of any columns,
-    and two losses bring rows and photos together: contrast, and matching by a fused encoder. No
-    weight belongs to a column, so that cohorts may have different ones, and a cohort that was never
-    seen works by its headers.
+    and two losses bring rows and photos together: a contrastive one, and matching by a fused
+    encoder. No weight belongs to a column, so cohorts may have different columns, and an unseen
+    cohort works by its headers.
 
     Parameters
     ----------
     cohort_column : column label or None, default=None
-        Column with the name of each row's cohort, where the cohorts come as one frame. Columns that
-        a cohort lacks are those without any cell there. It is not a feature.
+        Column with the name of each row's cohort, if the cohorts come as one frame. A cohort lacks
+        the columns that are empty in all of its rows. It is not a feature.
     image_column : column label, list of column labels or None, default=None
         The column, or columns, with the photos; cells as in `MultiModalPretrainer`.
     image_root : str, Path, mapping of cohort to these, or None, default=None
@@ -99,17 +99,17 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         Rows of one group, within a cohort, are never negatives of each other and never cross the
         validation split. It is not a feature.
     categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
-        Columns of categories that hold numbers, such as postal codes: their names, their positions
-        or one bool a column, image, group and cohort columns not counted; names alone where
-        cohorts have different columns. All others are, as with None and
-        "from_dtype", what their cells are. Equal numbers, such as 1 and 1.0, are one category.
+        Categorical columns that hold numbers, such as postal codes: their names, their positions or
+        one bool per column, not counting image, group and cohort columns; only names if the cohorts
+        have different columns. All other columns, and with None or "from_dtype" all columns, are
+        what their cells are. Equal numbers, such as 1 and 1.0, are one category.
     header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
         What turns headers and categories into vectors: "ngrams" is
         :class:`~tabimg.headers.NgramEncoder`, which needs neither weights nor a download; a
-        callable maps a list of str to an array (n, h); a name or folder is that of a
+        callable maps a list of str to an array (n, h); a name or folder refers to a
         sentence-transformers model (``pip install tabimg[text]``).
     column_descriptions : mapping of column name to str, or None, default=None
-        What is read in place of a column's name.
+        Read in place of the columns' names.
     dim : int, default=96
         Width of tokens and of the embedding.
     n_heads : int, default=8
@@ -119,7 +119,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     n_fusion_layers : int, default=2
         Blocks that join cells and photo.
     n_experts : int, default=5
-        Experts of each mixture. 1 is an ordinary feed-forward layer.
+        Experts in each mixture; 1 makes it an ordinary feed-forward layer.
     expansion : float, default=1.75
         Hidden width of an "mlp" expert as a multiple of ``dim``.
     expert : {"mlp", "linear"}, default="mlp"
@@ -128,8 +128,8 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     image_size : int, default=64
         Height and width that photos are trained on, in pixels; at least 32.
     image_encoder : {"resnet18"} or callable, default="resnet18"
-        As in `MultiModalPretrainer`. Where its module has a method ``feature_map``, the map's
-        positions are the photo's tokens; else its embedding is the only one.
+        As in `MultiModalPretrainer`. If its module has a method ``feature_map``, the map's
+        positions are the photo's tokens; otherwise its embedding is the only token.
     image_weights : str or Path, default=None
         Local file with public ResNet-18 weights.
     projection_dim : int, default=128
@@ -137,19 +137,19 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     lambda_itc, lambda_itm : float, default=0.5
         Weight of the contrastive and of the matching loss.
     lambda_mtr : float, default=0.0
-        Weight of restoring masked cells. Without any photo that is all that can be trained, and
-        its weight is then 1 at least.
+        Weight of restoring masked cells. Without photos this is the only loss, and its weight is
+        then at least 1.
     mask_rate : float in (0, 1), default=0.3
-        Probability that a cell is masked, where masked cells are restored.
+        Probability that a cell is masked, if masked cells are restored.
     temperature : float, default=0.1
         Temperature of the contrastive loss, and of the choice of hard negatives.
     negatives : {"cohort", "batch"}, default="cohort"
-        Which pairs are told apart: those of one cohort, or all of a batch. Pairs of two cohorts
-        differ in their columns and cameras, so that nothing of their content has to be learned.
+        Which pairs are contrasted: those of one cohort, or all in a batch. Pairs of two cohorts
+        differ in columns and cameras, so nothing about their content is learned from them.
     augmentation : {"default", "none"}, None, dict or Augmentation, default="default"
         As in `MultiModalPretrainer`.
     max_epochs : int or "auto", default="auto"
-        "auto" shows about 40,000 rows in all, in 15 to 100 epochs.
+        "auto" shows about 40,000 rows in total, in 15 to 100 epochs.
     batch_size : int, default=128
         At least 4.
     lr : float, default=1e-3
@@ -160,13 +160,13 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         As in `MultiModalPretrainer`.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
     max_image_pixels : int, default=100_000_000
-        A photo of more pixels is one that cannot be read, see ``on_bad_image``.
+        A photo with more pixels counts as unreadable, see ``on_bad_image``.
     on_new_columns : {"raise", "embed"}, default="raise"
-        What `transform` does with a cohort, or columns, that were not there in `fit`: an error that
+        What `transform` does with a cohort or columns that `fit` did not see: raise an error that
         names the nearest known headers, or embed them by their headers, with a warning that names
-        these. Numbers are then scaled as those of the nearest known column.
+        these. Numbers are then scaled like those of the nearest known column.
     keep_image_encoder : bool, default=True
-        Keep all that sees photos after fitting.
+        Keep all networks that see photos after fitting.
     callbacks : list of skorch callbacks, default=None
         As in `MultiModalPretrainer`, as are ``device`` to ``verbose``.
     device : str, default="auto"
@@ -189,16 +189,16 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     network_ : FittedModule
         The trained networks.
     gate_statistics_ : list of dict
-        How each block uses its experts, over training rows, at most some thousand:
-        ``relative_entropy`` of a token's gates, from 0, one expert a token, to 1, all alike; and
-        ``share``, each expert's mean gate. A share near 1 is a mixture that has collapsed.
+        How each block uses its experts, over at most a few thousand training rows:
+        ``relative_entropy`` of a token's gates, from 0 (one expert per token) to 1 (all equal), and
+        ``share``, each expert's mean gate. A share near 1 means that the mixture has collapsed.
     history_ : list of dict
-        One entry an epoch: the losses "contrastive", "matching" and "masked", unweighted and
+        One entry per epoch: the losses "contrastive", "matching" and "masked", unweighted and
         weighted, ``gradient_norm`` and ``lr``.
     n_features_in_ : int
         Number of columns of all cohorts together.
     feature_names_in_ : ndarray of str
-        Only where the columns' names are all strings.
+        Only if all column names are strings.
 
     See Also
     --------
@@ -228,24 +228,24 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     on_new_columns: str = "raise"
 
     def transform(self, X: Any) -> Any:
-        """Embed rows from the table alone; image and group columns may be there or not.
+        """Embed rows from the table alone; image and group columns are optional.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns), or mapping of cohort name to DataFrame
-            With the cohort column, unless `fit` knew but one cohort. Columns of other cohorts may
-            be there or not.
+            With the cohort column, unless `fit` saw only one cohort. Columns of other cohorts are
+            optional.
 
         Returns
         -------
         float32 array of shape (n_rows, dim)
-            The rows of a mapping's frames below each other.
+            The frames of a mapping are stacked.
 
         Raises
         ------
         ValueError
             For a cohort or columns that `fit` did not see, with ``on_new_columns="raise"``; names
-            them, and the known headers nearest to them.
+            them and the nearest known headers.
         """
         check_is_fitted(self, "network_")
         cohorts = self._split(X)
@@ -255,7 +255,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
             embedding[cohort.places] = self._embed(cohort)
         if _get_output_config("transform", self)["dense"] != "pandas":
             return embedding
-        # scikit-learn takes the index of a frame, and knows of no mapping.
+        # scikit-learn takes over the index of a frame, but not of a mapping.
         index = index_of(X)
         return embedding if index is None else pd.DataFrame(embedding, index=index)
 
@@ -266,14 +266,14 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         return np.array([f"{prefix}{i}" for i in range(dim)], dtype=object)
 
     def _split(self, X: Any) -> list[Rows]:
-        """Split what is to be embedded by cohort, and check it as scikit-learn does."""
+        """Split rows to embed by cohort, and check them as scikit-learn does."""
         X = as_container(X)
         cohorts = split(X, *self._special_columns)
         known = self.codec_.names
         if len(cohorts) == len(known) == 1 and UNNAMED in (cohorts[0].cohort, *known):
             cohorts = [replace(cohorts[0], cohort=known[0])]
         if tuple(cohort.cohort for cohort in cohorts) == known and len(known) == 1:
-            # The one cohort that is known: scikit-learn's own checks tell what does not fit.
+            # The one known cohort: scikit-learn's own checks say what does not fit.
             if self.on_new_columns == "raise":
                 check_table(self, cohorts[0].table, reset=False)
             return cohorts
@@ -307,7 +307,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         parts = split(X, *self._special_columns, image_paths)
         check_cohort_frames(self, parts)
         names = dict.fromkeys(name for part in parts for name in part.table.columns)
-        # scikit-learn wants to know no more than the names.
+        # scikit-learn only needs the names.
         check_table(self, pd.DataFrame(np.zeros((1, len(names))), columns=[*names]), reset=reset)
         return parts
 
@@ -326,7 +326,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         if sum(n_photos.values()) < 2:
             warn("fewer than two rows have a photo: only masked cells are restored")
             return False
-        # Without masked cells to restore, each cohort needs photos; within it two to compare.
+        # Without masked cells to restore, each cohort needs photos: two, to compare within it.
         n_needed = 2 if self.negatives == "cohort" else 1
         idle = [name for name, count in n_photos.items() if count < n_needed]
         if self.lambda_mtr > 0 or not idle:
@@ -338,7 +338,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
             )
         warn(
             f"nothing is learned from the rows of [{listing(idle)}], which have too few photos to "
-            "compare, for lambda_mtr is 0: lambda_mtr=1 restores masked cells of all rows as well"
+            "compare, since lambda_mtr is 0: lambda_mtr=1 also restores masked cells of all rows"
         )
         return True
 
@@ -351,7 +351,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         self.codec_ = CohortCodec.fit(rows.names, tables, categorical)
         check_headers(rows.tables, self.codec_, self.column_descriptions)
         self.vectors_ = TextVectors(resolve_header_encoder(self.header_encoder))
-        # Now: an encoder that fails is not to be found after all photos were read.
+        # Now: a failing encoder should not show only after all photos were read.
         self._column_vectors()
 
     def _encode_rows(self, rows: TrainingRows) -> CohortTable:

@@ -1,4 +1,4 @@
-"""Cohorts, known or new: their columns, encoded by what their headers mean, and embedded."""
+"""Known and new cohorts: columns encoded by what their headers mean, and rows embedded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tabimg.training.runtime import resolve_device
 def cohort_recipe(
     parameters: AnyColumnsParameters, columns: tuple[ColumnVectors, ...], text_dim: int
 ) -> CohortRecipe:
-    """Give the architecture of a table encoder for cohorts of some columns."""
+    """Return the architecture of a table encoder for cohorts with these columns."""
     return CohortRecipe(
         columns=columns,
         text_dim=text_dim,
@@ -47,7 +47,7 @@ def cohort_recipe(
 def column_vectors(
     codec: TableCodec, descriptions: Descriptions, vectors: TextVectors
 ) -> ColumnVectors:
-    """Collect the text vectors of a codec's columns, learning those that are new.
+    """Collect the text vectors of a codec's columns, computing those that are new.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class KnownCohorts:
 
     @classmethod
     def of(cls, pretrainer: Any) -> KnownCohorts:
-        """Give what a fitted pretrainer knows."""
+        """Return what a fitted pretrainer knows."""
         return cls(
             pretrainer.codec_,
             pretrainer.vectors_,
@@ -106,15 +106,15 @@ class KnownCohorts:
         Raises
         ------
         ValueError
-            For a cohort or columns that are not known, with ``on_new_columns="raise"``.
+            For an unknown cohort or unknown columns, with ``on_new_columns="raise"``.
 
         Warns
         -----
         UserWarning
-            For these, with ``on_new_columns="embed"``: what the network takes them for.
+            For these, with ``on_new_columns="embed"``; says what the network takes them for.
         """
         own = self.codec.find(rows.cohort)
-        # What is learned of texts here is forgotten: transforming changes nothing.
+        # A copy, since transforming must not change the estimator.
         vectors = self.vectors.copy()
         if own is not None and not is_frame(rows.table):
             return own.encode(rows.table), column_vectors(own, self.descriptions, vectors)
@@ -133,7 +133,7 @@ class KnownCohorts:
         return adopted.encoded, column_vectors(adopted.codec, self.descriptions, vectors)
 
     def _report(self, rows: Rows, is_known: bool, adopted: Adopted, lacking: Sequence[Any]) -> None:
-        # Of a new cohort, headers that are known to the letter need no line of their own.
+        # In a new cohort, headers that are literally known are not listed.
         new = [
             f"{shorten(name)} (nearest known: {shorten(header)}, similarity {cosine:.2f})"
             if header
@@ -155,8 +155,8 @@ class KnownCohorts:
         what = "; and ".join(parts)
         if self.on_new_columns == "raise":
             raise ValueError(
-                f"X holds {what}. Give the columns of fit, empty where nothing is known, and no "
-                "others, or set on_new_columns='embed' to embed new ones by what their headers mean"
+                f"X holds {what}. Give the columns of fit, empty where unknown, and no others, or "
+                "set on_new_columns='embed' to embed new ones by what their headers mean"
             )
         warn(f"embedded by their headers: {what}")
 
@@ -165,8 +165,8 @@ class KnownCohorts:
         known = f"known are [{listing(names)}]"
         if rows.cohort != UNNAMED:
             similar = get_close_matches(str(rows.cohort), list(map(str, names)), n=1)
-            guess = f"; is it {shorten(similar[0])}?" if similar else ""
-            return f"a cohort that was not there in fit, {shorten(rows.cohort)} ({known}{guess})"
+            guess = f"; did you mean {shorten(similar[0])}?" if similar else ""
+            return f"a cohort that fit did not see, {shorten(rows.cohort)} ({known}{guess})"
         way = f"add the column {shorten(self.cohort_column)}"
         if self.cohort_column is None:
             way = "give a mapping of cohort to frame"
@@ -174,7 +174,7 @@ class KnownCohorts:
 
 
 def _lacking(own: TableCodec | None, columns: Sequence[RawColumn]) -> list[Any]:
-    """List the columns that a cohort had in fit and lacks now."""
+    """List the columns that a cohort had in fit but lacks now."""
     if own is None:
         return []
     there = {column.name for column in columns}
@@ -182,17 +182,17 @@ def _lacking(own: TableCodec | None, columns: Sequence[RawColumn]) -> list[Any]:
 
 
 def own_columns(table: Any, several: bool) -> Any:
-    """Give the columns of a cohort, sorted by name, without those that it lacks.
+    """Return the columns of a cohort, sorted by name, without those that it lacks.
 
-    A cohort among several lacks the columns without any cell. However frames were put together,
-    the same columns come out.
+    A cohort among several lacks the columns that are empty. The same columns result however the
+    frames were put together.
     """
     if not is_frame(table):
         return table
     names = sorted(table.columns, key=lambda name: str(plain_name(name)))
     absent = [c.name for c in read_columns(table) if c.all_missing()] if several else []
     there = [name for name in names if plain_name(name) not in absent]
-    # Where nothing is there, the codec says so.
+    # If no column is left, the codec raises the error.
     return table[there or names]
 
 
@@ -202,7 +202,7 @@ def categorical_of_cohorts(categorical_features: Any, tables: Sequence[Any]) -> 
     Raises
     ------
     ValueError
-        As `find_categorical`; and for positions where the cohorts have different columns.
+        As `find_categorical`; and for positions if the cohorts have different columns.
     """
     columns = [column_names(table) for table in tables]
     if all(names == columns[0] for names in columns):
@@ -214,17 +214,17 @@ def categorical_of_cohorts(categorical_features: Any, tables: Sequence[Any]) -> 
 
 
 def check_headers(tables: Sequence[Any], codec: CohortCodec, descriptions: Descriptions) -> None:
-    """Check that each column that is used has a header, or a description, that says something.
+    """Check that each used column has a meaningful header or description.
 
     Raises
     ------
     TypeError, ValueError
-        See `check_descriptions` and `header_texts`; names the cohort where there are several.
+        See `check_descriptions` and `header_texts`; names the cohort if there are several.
     """
     known = [each.schema.names for each in codec.codecs]
     check_descriptions([column for names in known for column in names], descriptions)
     for name, table, own in zip(codec.names, tables, known, strict=True):
-        # In the user's order, for the message gives the position.
+        # In the user's order, since the message gives the position.
         names = table.columns if is_frame(table) else own
         columns = [plain_name(column) for column in names if plain_name(column) in own]
         try:

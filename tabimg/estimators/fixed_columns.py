@@ -56,24 +56,24 @@ class FixedColumns:
 
     @classmethod
     def check_frame(cls, estimator: Any, X: Any) -> None:
-        """Say nothing: parameters name no columns but those that are split off."""
+        """Nothing to check: parameters only name columns that are split off."""
 
     @classmethod
     def check_categorical(cls, estimator: Any, pretrainer: Any, table: Any) -> None:
-        """Refuse other categories than those of a pretrainer, whose columns count."""
+        """Refuse categories that differ from the pretrainer's, which count."""
         columns = column_names(table)
         own = find_categorical(estimator.categorical_features, columns)
         if pretrainer is None or not declares_categories(estimator.categorical_features):
             return
         inherited = pretrainer.categorical_features
         if pretrainer is estimator.pretrainer and not declares_categories(inherited):
-            return  # the estimator's are handed down
+            return  # the pretrainer takes over the estimator's
         names = list(getattr(pretrainer, "feature_names_in_", columns))
         if set(own) != set(find_categorical(inherited, names)):
             raise ValueError(
                 f"categorical_features names the columns {listing(own) or 'none'}, but the "
-                "pretrainer decides what columns are: give it the same ones, "
-                "MultiModalPretrainer(categorical_features=...), or leave it to the pretrainer"
+                "pretrainer, which decides, names others: give it the same ones, "
+                "MultiModalPretrainer(categorical_features=...), or set them only there"
             )
 
     @classmethod
@@ -87,7 +87,7 @@ class FixedColumns:
 
     @classmethod
     def of(cls, estimator: Any) -> FixedColumns:
-        """Give the encoder of a fitted estimator."""
+        """Return the encoder of a fitted estimator."""
         return cls._with_codec(estimator, estimator.codec_)
 
     @classmethod
@@ -101,7 +101,7 @@ class FixedColumns:
         )
 
     def learned(self) -> dict[str, Any]:
-        """Name what was learned as attributes of the estimator."""
+        """Return what was learned, by the names of the estimator's attributes."""
         return {"codec_": self.codec}
 
     def check(self, table: Any) -> None:
@@ -110,14 +110,14 @@ class FixedColumns:
             check_columns_of(self.pretrainer, table)
 
     def encode(self, table: Any) -> EncodedTable:
-        """Encode a checked table, in the order of columns that the encoder was trained on."""
+        """Encode a checked table, with columns in the order that the encoder was trained on."""
         names = getattr(self.pretrainer, "feature_names_in_", None)
         if names is not None and is_frame(table) and set(names) == set(table.columns):
             table = table[list(names)]
         return self.codec.encode(table)
 
     def architecture(self) -> TableRecipe:
-        """Give the architecture of the network that is fine-tuned."""
+        """Return the architecture of the network that is fine-tuned."""
         if self.pretrainer is None:
             recipe = table_recipe(self.codec, self.tabular_encoder, self.embedding_dim)
         else:
@@ -125,7 +125,7 @@ class FixedColumns:
         return replace(recipe, dropout=self.dropout)
 
     def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
-        """Embed rows under the fixed pre-trained encoder, float32 (n_rows, d)."""
+        """Embed rows with the fixed pre-trained encoder, float32 (n_rows, d)."""
         assert self.pretrainer is not None
         where = resolve_device(device)
         return apply_to_table(self.pretrainer.network_.on(where), encoded, device=where)
@@ -137,6 +137,6 @@ class FixedColumns:
         return declared.rows_of(unlabeled.frame, unlabeled.image_paths, UNLABELED)
 
     def check_loaded(self) -> None:
-        """Raise a ValueError if the pretrainer is of other columns than the codec."""
+        """Raise a ValueError if the pretrainer is for other columns than the codec."""
         if self.pretrainer is not None and not fits_codec(self.pretrainer.network_, self.codec):
-            raise ValueError("the pretrainer is of other columns")
+            raise ValueError("the pretrainer is for other columns")

@@ -1,7 +1,7 @@
-"""Estimators that were read from a file: what they hold must be something that predicts.
+"""Estimators that were read from a file: checked to be able to predict.
 
-Parts check themselves as they are read; what is checked here is that they belong together. Last
-come rows that are made up, embedded or predicted as in use, so that nothing else is found later.
+Parts check themselves as they are read; here it is checked that they belong together. Finally,
+made-up rows are embedded or predicted as in use, so that no error shows only later.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
 
-# Of photos that are decoded at once.
+# Limit of ``n_jobs``.
 _MAX_JOBS = 1024
 _TRIAL_ROWS = 64
 _TRIAL_SPAN = 8.0
 
 
 def check_loaded(estimator: Any) -> None:
-    """Raise an error for an estimator that is not as a fit leaves it, or as `__init__` does."""
+    """Raise an error for an estimator that neither `fit` nor `__init__` could have produced."""
     _complete(estimator)
     check_parameters(estimator)
     if any(name.endswith("_") for name in vars(estimator)):
@@ -42,14 +42,14 @@ def check_loaded(estimator: Any) -> None:
 
 
 def _complete(estimator: Any) -> None:
-    """Give parameters that are younger than a save their defaults."""
+    """Set parameters that are newer than the save to their defaults."""
     for name, parameter in inspect.signature(type(estimator).__init__).parameters.items():
         if name != "self" and name not in vars(estimator):
             setattr(estimator, name, parameter.default)
 
 
 def check_parameters(estimator: Any) -> None:
-    """Check the parameters that prediction looks at."""
+    """Check the parameters that prediction uses."""
     for name in ("image_column", "group_column", "cohort_column"):
         for column in as_column_list(getattr(estimator, name, None)):
             check_type(name, column, Hashable)
@@ -62,7 +62,7 @@ def check_parameters(estimator: Any) -> None:
 
 
 def check_photo_parameters(pretrainer: Any) -> None:
-    """Check what photos are read by."""
+    """Check the parameters by which photos are read."""
     check_whole("image_size", pretrainer.image_size, 1, MAX_IMAGE_SIZE)
     check_whole("max_image_pixels", pretrainer.max_image_pixels, 1, 2**62)
     check_type("n_jobs", pretrainer.n_jobs, int, type(None))
@@ -71,16 +71,16 @@ def check_photo_parameters(pretrainer: Any) -> None:
     check_type("on_bad_image", pretrainer.on_bad_image, str)
     loader = pretrainer.image_loader
     if loader is not None and (not callable(loader) or is_own_code(loader)):
-        raise ValueError("image_loader is no loader")
+        raise ValueError("image_loader is not a loader")
     roots = pretrainer.image_root
     for root in roots.values() if isinstance(roots, Mapping) else [roots]:
         check_type("image_root", root, str, Path, type(None))
-    # Using an estimator must not write where somebody's file says: whoever loads it may set it.
+    # Using an estimator must not write where a file says: whoever loads it may set this.
     pretrainer.cache_dir = None
 
 
 def check_network(pretrainer: Any, recipe_class: type) -> None:
-    """Check the kind of a pretrainer's networks."""
+    """Check the type of a pretrainer's networks."""
     check_type("network_", getattr(pretrainer, "network_", None), FittedModule)
     check_type("recipe", pretrainer.network_.recipe, recipe_class)
     check_items("history_", pretrainer.history_, list, dict)
@@ -89,7 +89,7 @@ def check_network(pretrainer: Any, recipe_class: type) -> None:
 def check_members(
     members: Any, n_outputs: int, codec: TableCodec, widths: Mapping[str, int]
 ) -> None:
-    """Check that members see blocks as wide as there are, and predict what the target is."""
+    """Check that members fit the widths of the blocks and the outputs of the target."""
     check_items("members", members, list, Member)
     if not np.isclose(sum(member.weight for member in members), 1.0):
         raise ValueError("the weights of the members do not sum to 1")
@@ -103,11 +103,11 @@ def check_members(
         else:
             fits = _network_fits(model, widths, n_outputs) and fits_codec(model.module, codec)
         if not fits:
-            raise ValueError(f"the member {member.name[:40]!r} is of another table or target")
+            raise ValueError(f"the member {member.name[:40]!r} is for another table or target")
 
 
 def fits_codec(module: FittedModule[Any, Any], codec: TableCodec) -> bool:
-    """Tell whether the encoder of a table, if it is one of fixed columns, is of these columns."""
+    """Check whether a table encoder, if it has fixed columns, is for these columns."""
     table = module.recipe.table
     return not isinstance(table, TableRecipe) or (
         table.n_numeric == len(codec.numeric_names)
@@ -126,13 +126,13 @@ def _network_fits(model: NetworkModel, widths: Mapping[str, int], n_outputs: int
     return recipe.n_columns in (0, widths[COLUMNS]) and recipe.n_outputs == n_outputs and is_scaled
 
 
-# --- rows that are made up -----------------------------------------------------------------------
+# --- made-up rows --------------------------------------------------------------------------------
 
 
 def made_up_rows(
     codec: TableCodec, n_rows: int = _TRIAL_ROWS, span: float = _TRIAL_SPAN
 ) -> EncodedTable:
-    """Make rows of a codec's columns: one without a cell, others up to far outliers."""
+    """Make rows of a codec's columns: an empty one, and others that include far outliers."""
     rng = np.random.default_rng(0)
     n_numeric, cardinalities = len(codec.numeric_names), codec.cardinalities
     numeric = rng.uniform(-span, span, (n_rows, n_numeric)).astype(np.float32)
@@ -143,7 +143,7 @@ def made_up_rows(
 
 
 def on_cpu(estimator: Any) -> Any:
-    """Give a copy that shares all parts and predicts on the CPU, which every machine has."""
+    """Return a copy that shares all parts and predicts on the CPU, which every machine has."""
     twin = copy.copy(estimator)
     twin.device = "cpu"
     if getattr(twin, "pretrainer_", None) is not None:
@@ -152,6 +152,6 @@ def on_cpu(estimator: Any) -> Any:
 
 
 def check_prediction(prediction: np.ndarray) -> None:
-    """Raise a ValueError for predictions, or embeddings, that are no numbers."""
+    """Raise a ValueError for predictions, or embeddings, that are not finite."""
     if not np.isfinite(prediction).all():
-        raise ValueError("the networks or models give NaN or infinity")
+        raise ValueError("the networks or models return NaN or infinity")

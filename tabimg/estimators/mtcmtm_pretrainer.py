@@ -1,4 +1,4 @@
-"""`MultiModalPretrainer`: photos teach a table encoder; transforming needs the table alone."""
+"""`MultiModalPretrainer`: photos teach a table encoder; `transform` needs only the table."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     MT-CMTM pre-training (Roy et al., "Code and Pixels", arXiv 2501.07304): a contrastive loss pulls
     the embedding of a row towards that of its photo, and a masked-cell loss asks the encoder to
     restore cells that were replaced at random. Without an image column only the masked-cell loss
-    is left.
+    remains.
 
     Parameters
     ----------
@@ -79,9 +79,10 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         Rows of one group are never negatives of each other and never cross the validation split.
         It is not a feature, and may be absent when transforming.
     categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
-        Columns of categories that hold numbers, such as postal codes: their names, their positions
-        or one bool a column, image and group columns not counted. All others are, as with None and
-        "from_dtype", what their cells are. Equal numbers, such as 1 and 1.0, are one category.
+        Categorical columns that hold numbers, such as postal codes: their names, their positions or
+        one bool per column, not counting image and group columns. All other columns, and with None
+        or "from_dtype" all columns, are what their cells are. Equal numbers, such as 1 and 1.0, are
+        one category.
     image_size : int, default=64
         Height and width that photos are trained on, in pixels; at least 32.
     image_encoder : {"resnet18"} or callable, default="resnet18"
@@ -90,10 +91,10 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         Local file with public ResNet-18 weights in torchvision's names (.safetensors, or .pth read
         without unpickling). None trains from scratch.
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
-        A callable ``factory() -> nn.Module`` maps float32 (B, F), the encoded row, to (B, d); lazy
-        layers find F by themselves.
+        A callable ``factory() -> nn.Module``; its module maps float32 (B, F), the encoded rows, to
+        (B, d); lazy layers infer F.
     embedding_dim : int, default=256
-        Width of the table embedding; a factory's module brings its own.
+        Width of the table embedding; a factory's module determines its own.
     projection_dim : int, default=128
         Width of the space in which rows and photos are compared.
     lambda_c, lambda_m : float, default=1.0
@@ -101,9 +102,8 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     mask_rate : float in (0, 1), default=0.3
         Probability that a cell is corrupted; at least one in each row is.
     corruption : {"marginal", "mean", "zero", "token"}, default="marginal"
-        What takes the place of a corrupted cell: a draw from the column's training cells, as in the
-        paper; the column's mean or most frequent category; zeros; or a learned token, that of
-        missing cells.
+        What replaces a corrupted cell: a draw from the column's training cells, as in the paper;
+        the column's mean or most frequent category; zeros; or the learned token of missing cells.
     mask_loss : {"l1_ce", "l1"}, default="l1_ce"
         L1 on numeric and cross-entropy on categorical cells, or the paper's L1 on both.
     temperature : float, default=0.1
@@ -112,7 +112,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         Random changes of the photos. A dict changes the defaults, e.g. ``{"flip": False,
         "color_jitter": None}``; see :class:`tabimg.image.Augmentation`.
     max_epochs : int or "auto", default="auto"
-        "auto" shows about 40,000 rows in all, in 15 to 100 epochs: 100 for up to 400 rows, 50 for
+        "auto" shows about 40,000 rows in total, in 15 to 100 epochs: 100 for up to 400 rows, 50 for
         800, 15 from 2,667 on. The whole schedule is run; there is no early stopping.
     batch_size : int, default=128
         At least 4. The contrastive loss takes the rest of the batch as negatives.
@@ -121,24 +121,24 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     weight_decay : float, default=1e-2
         Of AdamW; biases and norm scales are not decayed.
     validation_fraction : float in (0, 0.5] or None, default=0.1
-        Share of the rows, by group, that picks the weights to keep by total validation loss. No
-        rows are split off where that would give fewer than two batches; None never splits.
+        Share of the rows, split by group, whose total loss decides which weights are kept. No rows
+        are split off if that would give fewer than two batches; None never splits.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
-        What to do with a listed photo that cannot be read: stop, or treat it as missing with or
-        without a warning.
+        What to do with a listed photo that cannot be read: raise an error, or treat it as missing
+        with or without a warning.
     max_image_pixels : int, default=100_000_000
-        A photo of more pixels is one that cannot be read, see ``on_bad_image``: decoding takes up
-        to 20 bytes of memory a pixel (JPEG 2000, WebP; others up to 7), in each decode thread.
+        A photo with more pixels counts as unreadable, see ``on_bad_image``: decoding takes up to 20
+        bytes of memory per pixel (JPEG 2000, WebP; others up to 7), in each decoding thread.
     keep_image_encoder : bool, default=True
         Keep the image encoder after fitting, for `transform_images` and ``warm_start``.
     passthrough : bool, default=False
         Append the encoded columns to the embedding in `transform`.
     callbacks : list of skorch callbacks, default=None
-        Those that cannot work here are refused by name.
+        Those that cannot work here raise an error that names them.
     device : str, default="auto"
-        "auto" takes CUDA where it is there.
+        "auto" uses CUDA if it is available.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the image encoder in training; "auto" takes bfloat16 where the hardware has it.
+        Of the image encoder in training; "auto" uses bfloat16 if the hardware supports it.
     compile : bool, default=False
         Use ``torch.compile`` on the image encoder. On a CPU it slows training down.
     n_jobs : int, default=None
@@ -146,14 +146,14 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     cache_dir : str or Path, default=None
         Keeps decoded photos for later fits; a changed file is decoded again.
     checkpoint_dir : str or Path, default=None
-        Writes a checkpoint after each epoch. An interrupted fit goes on from it when it is
-        called again with equal data and parameters; ``random_state=None`` finds its seed there.
-        Removed when the outermost fit is complete.
+        A checkpoint is written there after each epoch, from which an interrupted fit resumes when
+        it is called again with the same data and parameters; ``random_state=None`` finds its seed
+        there. Removed when the outermost fit is complete.
     time_limit : float, default=None
         Seconds of training; the schedule is shortened to fit. At least one batch is trained.
     warm_start : bool, default=False
-        Go on from the weights of the last fit, on a table of the same columns and with the same
-        networks.
+        Continue from the weights of the last fit, on a table with the same columns and with the
+        same networks.
     random_state : int, RandomState or None, default=None
     verbose : int, default=0
         1 shows progress bars.
@@ -165,12 +165,12 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     network_ : FittedModule
         The trained networks.
     history_ : list of dict
-        One entry an epoch: both losses, unweighted and weighted, for training and validation rows,
-        ``gradient_norm`` and ``lr``. ``pandas.DataFrame(history_)`` makes a table of it.
+        One entry per epoch: both losses, unweighted and weighted, for training and validation rows,
+        ``gradient_norm`` and ``lr``. ``pandas.DataFrame(history_)`` makes it a table.
     n_features_in_ : int
         Number of columns, without image and group columns.
     feature_names_in_ : ndarray of str
-        Only where the columns' names are all strings.
+        Only if all column names are strings.
 
     See Also
     --------
@@ -178,8 +178,8 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
 
     Notes
     -----
-    All rows, unlabeled ones included, teach the codec. A row's embedding does not depend on the
-    rows beside it: inference runs in float32 blocks of one fixed size.
+    The codec is learned from all rows, including unlabeled ones. A row's embedding does not depend
+    on the other rows: inference runs in float32 blocks of one fixed size.
 
     Examples
     --------
@@ -202,7 +202,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     passthrough: bool = False
 
     def transform(self, X: Any) -> np.ndarray:
-        """Embed rows from the table alone; image and group columns may be there or not.
+        """Embed rows from the table alone; image and group columns are optional.
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     def _recipe(self, image: ImageRecipe | None) -> PretrainingRecipe:
         table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
         if self.corruption == "token":
-            # A masked cell takes the token of missing ones, so that every column needs one.
+            # A masked cell takes the token of missing ones, so every column needs one.
             table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
         return PretrainingRecipe(table, image, int(self.projection_dim))
 
@@ -310,7 +310,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         check_type("codec_", self.codec_, TableCodec)
         check_features(self, self.codec_)
         if not fits_codec(self.network_, self.codec_):
-            raise ValueError("the networks are of other columns")
+            raise ValueError("the networks are for other columns")
         trial = on_cpu(self)
         frame = self.codec_.decode(made_up_rows(self.codec_, n_rows=2, span=0.0))
         for encoded in (made_up_rows(self.codec_), trial._encode(frame)):
@@ -331,7 +331,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
 def table_recipe(
     codec: TableCodec, encoder: str | Callable[[], torch.nn.Module], embedding_dim: int
 ) -> TableRecipe:
-    """Give the recipe of a table encoder for the columns of a codec."""
+    """Return the recipe of a table encoder for the columns of a codec."""
     return TableRecipe(
         encoder=encoder,
         n_numeric=len(codec.numeric_names),

@@ -15,7 +15,7 @@ from tabimg.serialization import register
 @register(check=check_loaded)
 @dataclass(eq=False, repr=False, kw_only=True)
 class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
-    """Predict numbers from the table alone, with an encoder that photos have taught.
+    """Predict numbers from the table alone, with an encoder taught by photos.
 
     MT-CMTM (Roy et al., "Code and Pixels", arXiv 2501.07304): the table encoder of a
     `MultiModalPretrainer` is fine-tuned under a linear head and, by default, blended with simpler
@@ -30,34 +30,34 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
         on the rows given to `fit`, photos included; ``FrozenEstimator(fitted)`` or the directory of
         a saved one is used as it is, and is never changed. None trains from scratch.
     image_column : column label, list of labels or None, default=None
-        Columns with photos, to be left out. None is that of ``pretrainer``; another one is for a
-        pretrainer that is fitted already, on frames that called it otherwise.
+        Columns with photos, which are not features. None takes those of ``pretrainer``; set it only
+        if a pretrainer was already fitted on frames that name them differently.
     group_column : column label, default=None
-        Rows of one group never stand on both sides of an inner split. It is not a feature and may
-        be absent at prediction. None and another one are as for ``image_column``.
+        Rows of one group are never on both sides of an inner split. It is not a feature and may be
+        absent at prediction. None and other names work as for ``image_column``.
     categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
-        As in `MultiModalPretrainer`. Beside a pretrainer that is fitted already, or has a word of
-        its own, it must name the same columns; any other is told of it.
+        As in `MultiModalPretrainer`. It must name the same columns as a pretrainer that is already
+        fitted or sets it too; any other pretrainer takes it over.
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
-        As in `MultiModalPretrainer`; serves when ``pretrainer`` is None.
+        As in `MultiModalPretrainer`; used only if ``pretrainer`` is None.
     embedding_dim : int, default=256
-        Width of the table embedding; serves when ``pretrainer`` is None.
+        Width of the table embedding; used only if ``pretrainer`` is None.
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
-        "frozen" fits a penalised linear head on the fixed encoder; "full" goes on from there and
-        trains encoder and head; "gradual" lets the encoder's parts join one after the other. "auto"
-        blends: networks fine-tuned in full, a linear model of columns and embedding, a linear model
-        and two forests of the columns alone and, where `fit` is given `Unlabeled` rows and photos,
-        students of those photos. Their shares follow from how well they predict inner held-out
-        rows, so that a pre-training that does not pay does no harm.
+        "frozen" fits a penalised linear head on the fixed encoder; "full" then trains encoder and
+        head; "gradual" unfreezes the encoder part by part. "auto" blends fully fine-tuned networks,
+        a linear model on columns and embedding, a linear model and two forests on the columns alone
+        and, if `fit` is given `Unlabeled` rows and photos, students of those photos. Their weights
+        depend on how well they predict inner held-out rows, so pre-training that does not help does
+        no harm.
     head : {"embedding+columns", "embedding"}, default="embedding+columns"
-        What the networks' heads see: the embedding with the encoded columns beside it, or alone.
+        What the networks' heads see: the embedding and the encoded columns, or the embedding alone.
     n_members : int, default=1
-        Number of networks, fine-tuned from different seeds, whose predictions are averaged; under
-        "auto" for each inner fold.
+        Number of networks, fine-tuned from different seeds, whose predictions are averaged; with
+        "auto", per inner fold.
     dropout : float in [0, 1), default=0.1
         Inside the encoder and before the head, in fine-tuning.
     max_epochs : int, default=30
-        At most; training stops early where rows can be split off for validation.
+        At most; training stops early if rows can be split off for validation.
     patience : int, default=10
         Epochs without a lower validation loss after which training stops.
     batch_size : int, default=64
@@ -69,29 +69,29 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
     weight_decay : float, default=1e-4
         Of AdamW; biases and norm scales are not decayed.
     validation_fraction : float in (0, 0.5] or None, default=0.15
-        Share of the rows, by group and class, that early stopping looks at. None never splits.
+        Share of the rows, split by group and class, used for early stopping. None never splits.
     callbacks : list of skorch callbacks, default=None
-        Of fine-tuning. Those that cannot work here are refused by name.
+        For fine-tuning. Those that cannot work here raise an error that names them.
     loss : {"mse", "l1", "huber"}, default="mse"
-        Loss on the standardised target, of networks and of the shares in a blend. Linear models
+        Loss on the standardised target, for networks and for the weights of a blend. Linear models
         are always ridge regressions, and trees always minimise squared errors.
     device : str, default="auto"
-        "auto" takes CUDA where it is there.
+        "auto" uses CUDA if it is available.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of fine-tuning; "auto" is float32, since table networks are too small to gain from less.
-        Prediction always runs in float32.
+        For fine-tuning; "auto" is float32, since table networks are too small to gain from lower
+        precision. Prediction always runs in float32.
     memory : str, joblib.Memory or None, default=None
         Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
     checkpoint_dir : str or Path, default=None
-        An interrupted fit goes on from the checkpoints written there when it is called again with
-        equal data and parameters; ``random_state=None`` finds its seed there. Also for a pretrainer
-        that is fitted along and has no directory of its own. Removed when the fit is complete.
+        An interrupted fit resumes from the checkpoints written there when it is called again with
+        the same data and parameters; ``random_state=None`` finds its seed there. Also used by a
+        pretrainer that is fitted here and sets none. Removed when the fit is complete.
     time_limit : float, default=None
-        Seconds for fine-tuning, inner validation included, shared out to the networks that are
-        trained; linear models and forests are not counted. The pretrainer has its own.
+        Seconds for fine-tuning, including inner validation, divided among the networks that are
+        trained; linear models and forests do not count. The pretrainer has its own limit.
     warm_start : bool, default=False
-        Go on from the networks of the last fit; pre-training is not repeated. A blend ("auto")
-        cannot go on.
+        Continue from the networks of the last fit; pre-training is not repeated. A blend ("auto")
+        cannot be continued.
     random_state : int, RandomState or None, default=None
         Also seeds a pretrainer whose own ``random_state`` is None.
     verbose : int, default=0
@@ -104,22 +104,22 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
     codec_ : TableCodec
         Turns tables into numbers.
     members_ : list
-        The fitted models, each with the ``name`` of what it is and its ``weight``, its share in the
-        prediction.
+        The fitted models, each with its ``name`` and its ``weight`` in the prediction.
     weights_ : dict of str to float
-        The shares by name, of sum 1: "columns", "random_forest", "extra_trees", "network",
+        The weights by name, summing to 1: "columns", "random_forest", "extra_trees", "network",
         "embedding" (with a pretrainer) and "distilled" (with photos to distil from); without "auto"
-        just the way of fine-tuning.
+        only the way of fine-tuning.
     validation_losses_ : dict of str to float
-        Mean loss of each of these alone on inner held-out rows; empty without "auto", or where the
+        Mean loss of each of these alone on inner held-out rows; empty without "auto", or if the
         rows cannot be split.
     history_ : list of dict
-        One entry per trained network, ``member`` being its place in ``members_``, and epoch. Those
-        of a network that diverged and was trained again hold ``lr_factor``, its share of ``lr``.
+        One entry per trained network and epoch; ``member`` is the network's position in
+        ``members_``. For a network that diverged and was trained again, ``lr_factor`` is the share
+        of ``lr`` used.
     n_features_in_ : int
         Number of columns, without image and group columns.
     feature_names_in_ : ndarray of str
-        Only where the columns' names are all strings.
+        Only if all column names are strings.
 
     See Also
     --------

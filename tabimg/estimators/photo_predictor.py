@@ -1,4 +1,4 @@
-"""Predictions from the photo, from row and photo, or from what each row has."""
+"""Predictions from the photo, from row and photo, or from whatever each row has."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ PredictTable = Callable[[EncodedTable], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class PhotoPredictor:
-    """Linear models and forests under the fixed encoders of table and photo.
+    """Linear models and forests on top of the fixed encoders of table and photo.
 
     Parameters
     ----------
     columns : FusingEncoder
     members : mapping of str to list of Member
-        By modality, "image" and "both"; empty where there was nothing to learn from.
+        By modality, "image" and "both"; empty if there was nothing to learn from.
     task : Task
     device : str
     """
@@ -56,7 +56,7 @@ class PhotoPredictor:
         return self.columns.pretrainer
 
     def fit(self, rows: LabelledRows, images: RowImages, seed: int) -> dict[str, list[Member]]:
-        """Fit the members of each modality on rows of which some have a photo."""
+        """Fit the members of each modality on those rows that have a photo."""
         blocks = self._with_photos(rows.blocks, images, self._pretrainer.on_bad_image)
         seen = LabelledRows(blocks, rows.target, rows.weight, rows.groups)
         seen = seen.take(np.flatnonzero(blocks.has_photo()))
@@ -79,7 +79,7 @@ class PhotoPredictor:
     def predict_each(
         self, given: Rows, encode: Callable[[Any], EncodedTable], predict_table: PredictTable
     ) -> np.ndarray:
-        """Predict each row from table, photo or both, whatever it has; float64 (n_rows, n_outputs).
+        """Predict each row from its table, photo or both; float64 (n_rows, n_outputs).
 
         Parameters
         ----------
@@ -101,7 +101,7 @@ class PhotoPredictor:
         )
         policy = self._pretrainer.on_bad_image
         blocks = self._blocks(encoded.take(rows), images.take(rows), policy)
-        # A photo that cannot be read, and is let pass, is none.
+        # A photo that cannot be read counts as none, if that is allowed.
         is_read = blocks.has_photo()
         for modality, wanted in (("both", has_cells[rows]), ("image", ~has_cells[rows])):
             chosen = np.flatnonzero(is_read & wanted)
@@ -112,7 +112,7 @@ class PhotoPredictor:
     def predict_with_photos(
         self, modality: str, given: Rows, encode: Callable[[Any], EncodedTable], image_column: Any
     ) -> np.ndarray:
-        """Predict rows that have a photo each, float64 (n_rows, n_outputs).
+        """Predict rows that all have a photo, float64 (n_rows, n_outputs).
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class PhotoPredictor:
         Raises
         ------
         ValueError
-            If there are no members for it, or a row has no photo.
+            If there are no members for this modality, or a row has no photo.
         """
         images, name = self._images_of(given, modality), f"predict_modality={shorten(modality)}"
         if not self.members:
@@ -141,7 +141,7 @@ class PhotoPredictor:
         if len(missing):
             raise ValueError(
                 f"{name} needs a photo in every row; {len(missing)} rows have none, the first is "
-                f"row {missing[0]}. 'auto' takes what each row has"
+                f"row {missing[0]}. 'auto' uses what each row has"
             )
         is_bare = modality == "image"
         encoded = self._without_cells(len(images)) if is_bare else encode(given.table)
@@ -153,18 +153,18 @@ class PhotoPredictor:
         images = given.images(self._pretrainer.image_root)
         lack = self._pretrainer._photo_embedder.why_no_pairs(images)
         if lack is not None and self.members:
-            raise ValueError(f"predict_modality={shorten(modality)} cannot be had: {lack}")
+            raise ValueError(f"predict_modality={shorten(modality)} is not possible: {lack}")
         return images
 
     def _without_cells(self, n_rows: int) -> EncodedTable:
-        """Encode rows of which only the photo counts."""
+        """Encode empty rows, for predictions from the photo alone."""
         codec = self.columns.codec
         numeric = np.full((n_rows, len(codec.numeric_names)), np.nan, dtype=np.float32)
         codes = np.full((n_rows, len(codec.categorical_names)), MISSING, dtype=np.int64)
         return EncodedTable(numeric, codes)
 
     def _blocks(self, encoded: EncodedTable, images: RowImages, on_bad_image: str) -> Blocks:
-        """Give the features of rows that have a photo each."""
+        """Return the features of rows that all have a photo."""
         blocks = Blocks(encoded, {COLUMNS: self.columns.codec.to_matrix(encoded)})
         return self._with_photos(blocks, images, on_bad_image)
 
@@ -179,12 +179,12 @@ class PhotoPredictor:
     # --- loading -------------------------------------------------------------------------------
 
     def check_loaded(self) -> None:
-        """Raise an error for members that no fit leaves, as they were read from a file."""
+        """Raise an error for members, read from a file, that no fit could have produced."""
         check_type("photo_members_", self.members, dict)
         if not self.members:
             return
         if self.members.keys() != {"image", "both"} or self.columns.pretrainer is None:
-            raise ValueError("the members that see photos are not those of a fit")
+            raise ValueError("the members that see photos cannot come from a fit")
         network = self._pretrainer.network_
         recipe, net = network.recipe, network.on(torch.device("cpu"))
         check_type("recipe", recipe.image, ImageRecipe)
@@ -198,14 +198,14 @@ class PhotoPredictor:
 
 
 def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> RowImages | None:
-    """Give the photos of rows with a weight, where the pretrainer can embed them with their rows.
+    """Return the photos of rows with a weight, if the pretrainer can embed them with their rows.
 
-    Their files are looked for here, since they are only read after all networks are trained.
+    Their files are looked for here, since they are read only after all networks are trained.
 
     Raises
     ------
     tabimg.image.ImageReadError
-        If files are missing, unless ``on_bad_image`` lets that pass.
+        If files are missing, unless ``on_bad_image`` allows it.
     """
     if pretrainer is None or not given.has_photos:
         return None
@@ -218,7 +218,7 @@ def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> Ro
 
 
 def with_fused_block(members: Mapping[str, list[Member]]) -> dict[str, list[Member]]:
-    """Mend the members of older saves, which called the fused block "embedding"."""
+    """Rename the fused block in members of older saves, which called it "embedding"."""
 
     def mended(member: Member) -> Member:
         if not isinstance(member.model, LinearModel):

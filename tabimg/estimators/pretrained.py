@@ -1,4 +1,4 @@
-"""How an estimator comes to its pretrainer: by a fit, frozen, from a directory, or not at all."""
+"""How an estimator gets its pretrainer: fitted, frozen, from a directory, or not at all."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ register(FrozenEstimator, check=_check_frozen)
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What the fit of a pretrainer inside another estimator is given.
+    """The inputs of a pretrainer's fit inside another estimator.
 
-    ``handed_down`` are parameters on which the pretrainer has no word of its own.
+    ``handed_down`` are parameters that the pretrainer does not set itself.
     """
 
     X: Any
@@ -46,7 +46,7 @@ class FitInputs:
 
 
 def find_pretrainer(pretrainer: Any, wanted: type[Any]) -> Any:
-    """Give the pretrainer itself, or the fitted one behind a frozen estimator or a directory.
+    """Return the pretrainer itself, or the fitted one in a frozen estimator or a directory.
 
     None stays None: training from scratch.
 
@@ -59,9 +59,9 @@ def find_pretrainer(pretrainer: Any, wanted: type[Any]) -> Any:
     Raises
     ------
     TypeError
-        If it is something else than a pretrainer.
+        If it is not a pretrainer.
     sklearn.exceptions.NotFittedError
-        If it is frozen but was never fitted.
+        If it is frozen but not fitted.
     tabimg.serialization.SerializationError
         If the directory is damaged, or needs code or folders that `load` takes as ``custom``.
     """
@@ -107,7 +107,7 @@ def check_columns_of(pretrainer: Any, table: Any) -> None:
     Raises
     ------
     ValueError
-        Naming the columns that are missing or too many.
+        Naming the missing and the unknown columns.
     """
     names = getattr(pretrainer, "feature_names_in_", None)
     if names is None or not is_frame(table):
@@ -128,12 +128,12 @@ def check_columns_of(pretrainer: Any, table: Any) -> None:
 
 
 def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state: Any) -> Any:
-    """Fit a clone of a pretrainer, through joblib's memory where one is given.
+    """Fit a clone of a pretrainer, through joblib's memory if one is given.
 
     Raises
     ------
     ValueError
-        If the pretrainer is fitted already and the frame holds no photos to fit it anew.
+        If the pretrainer is already fitted and the frame holds no photos to refit it with.
     """
     if hasattr(pretrainer, "network_"):
         _report_refit(inputs.has_photos)
@@ -147,14 +147,14 @@ def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state
 
 
 def _fit(pretrainer: Any, X: Any, fit_params: dict[str, Any], photos: str) -> Any:
-    """Fit; ``photos`` only makes joblib's memory notice a changed file."""
+    """Fit; ``photos`` only makes joblib's memory notice changed files."""
     return pretrainer.fit(X, **fit_params)
 
 
 def _report_refit(has_photos: bool) -> None:
     advice = (
-        "the pretrainer is fitted already and would be fitted anew, its weights lost. To use it as "
-        "it is, wrap it: pretrainer=FrozenEstimator(pretrainer) (sklearn.frozen)"
+        "the pretrainer is already fitted; fitting it again loses its weights. To use it as it is, "
+        "wrap it: pretrainer=FrozenEstimator(pretrainer) (sklearn.frozen)"
     )
     if not has_photos:
         raise ValueError(f"{advice}. The data hold no photos to fit it with")
@@ -178,13 +178,13 @@ def pretrained(
     routed: Mapping[str, Any],
     seed: int,
 ) -> Any:
-    """Give the fitted pretrainer of an estimator: pre-train, or take what there is.
+    """Return the fitted pretrainer of an estimator, pre-training it unless it is already fitted.
 
     Parameters
     ----------
     estimator : FineTunedEstimator
     pretrainer : PhotoPretrainer or None
-        What its parameter led to.
+        As `find_pretrainer` returned it.
     declared : DeclaredColumns
     X : as given to its `fit`
     given : Rows
@@ -200,7 +200,7 @@ def pretrained(
         pretrainer.categorical_features
     )
     inputs = FitInputs(
-        # What only the estimator declares is none of the pretrainer's business.
+        # The pretrainer must not see columns that only the estimator declares.
         without_columns(X, declared.unknown_to_pretrainer()),
         given.has_photos,
         {name: value for name, value in routed.items() if value is not None},

@@ -1,4 +1,4 @@
-"""What a table's columns are known by, as it is saved, and as it is checked when read."""
+"""What is saved about a table's columns, and how it is checked when read."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from tabimg.table.categories import BOOLEAN_CATEGORIES
 from tabimg.table.cohorts import require_distinct
 from tabimg.table.columns import ColumnKind
 
-# Scaled cells stay well within float32.
+# Within these, scaled cells stay well inside float32's range.
 _SMALLEST_STD = 1e-12
 _LARGEST_WIDTH = 2**24
 
 
 def codec_from_state(state: Any) -> TableCodec:
-    """Rebuild a codec; raises an error for a state that no table leaves."""
+    """Rebuild a codec; raises an error for a state that no table could have produced."""
     check_type("a codec", state, dict)
     check_names("names", state["names"])
     check_items("kinds", state["kinds"], list, str)
     kinds = [ColumnKind(kind) for kind in state["kinds"]]
     if len(kinds) != len(state["names"]):
-        raise ValueError("a column has no kind, or a kind no column")
+        raise ValueError("names and kinds of columns differ in number")
     n_numeric = sum(kind.is_continuous for kind in kinds)
     discrete = [kind for kind in kinds if kind.is_discrete]
     if n_numeric + len(discrete) == 0:
@@ -51,7 +51,7 @@ def codec_from_state(state: Any) -> TableCodec:
         check_items("categories", keys, list, str)
         is_boolean = kind is ColumnKind.BOOLEAN
         if len(set(keys)) < len(keys) or (is_boolean and tuple(keys) != BOOLEAN_CATEGORIES):
-            raise ValueError("the categories of a column are not its own")
+            raise ValueError("the categories of a column are not valid")
     return TableCodec.from_state(state)
 
 
@@ -62,20 +62,20 @@ def _check_scaling(state: dict[str, Any], n_numeric: int) -> None:
     stds = state["clip_stds"]
     is_scaling = (state["scales"] > 0) & ((stds == 0) | (stds >= _SMALLEST_STD)) & (stds < 1e3)
     if not is_scaling.all() or (np.abs(state["clip_means"]) > 1e3).any():
-        raise ValueError("a column is scaled as none can be")
+        raise ValueError("a column's scaling is not valid")
 
 
 def vectors_from_state(state: Any) -> TextVectors:
-    """Rebuild text vectors; raises an error for a state that no texts leave."""
+    """Rebuild text vectors; raises an error for a state that no texts could have produced."""
     check_type("text vectors", state, dict)
     encoder, texts, vectors = state["encoder"], state["texts"], state["vectors"]
     check_items("texts", texts, list, str)
     check_stored("vectors", vectors, "float32", (len(texts), None))
     if texts and vectors.shape[1] == 0:
-        raise ValueError("vectors of no width")
-    # It is called with new texts: code of ours that builds networks has no business there.
+        raise ValueError("vectors of width 0")
+    # It is called with new texts: tabimg's own code that builds networks must not be.
     if not callable(encoder) or is_own_code(encoder):
-        raise ValueError("the header encoder is none")
+        raise ValueError("the header encoder is not valid")
     if isinstance(encoder, NgramEncoder) and texts and encoder.n_features != vectors.shape[1]:
         raise ValueError("the header encoder makes vectors of another width")
     return TextVectors.from_state(state)
@@ -87,7 +87,7 @@ def check_names(name: str, names: Any) -> None:
 
 
 def check_features(estimator: Any, codec: TableCodec) -> None:
-    """Check that an estimator says of its columns what its codec says."""
+    """Check that an estimator and its codec agree about the columns."""
     n_columns = len(codec.schema.names)
     check_whole("n_features_in_", estimator.n_features_in_, n_columns, n_columns)
     names = getattr(estimator, "feature_names_in_", None)
@@ -98,14 +98,14 @@ def check_features(estimator: Any, codec: TableCodec) -> None:
 
 
 def check_texts(vectors: Any, codec: TableCodec, descriptions: Descriptions) -> None:
-    """Check that what is known of a codec's columns need not be asked of somebody's encoder."""
+    """Check that a custom encoder need not be called for the texts of a codec's columns."""
     check_type("vectors_", vectors, TextVectors)
     texts = {
         *texts_of(codec, descriptions).values(),
         *(k for keys in codec.categories for k in keys),
     }
     if not isinstance(vectors.encoder, NgramEncoder) and not texts <= set(vectors.texts):
-        raise ValueError("the vectors of some headers or categories are not there")
+        raise ValueError("the vectors of some headers or categories are missing")
 
 
 def _check_cohorts(codec: CohortCodec) -> None:
@@ -124,14 +124,14 @@ def _check_ngrams(encoder: NgramEncoder) -> None:
 
 
 def _check_sentence_encoder(encoder: SentenceEncoder) -> None:
-    """Refuse a folder that a file points to: what is in it was not saved, and may be anybody's."""
+    """Refuse a folder that a file points to: its content was not saved and is not trusted."""
     encoder.__post_init__()
     model = encoder.model
     if isinstance(model, Path) or os.path.isabs(model) or os.path.isdir(model):
         name = qualified_name(SentenceEncoder)
         raise CustomObjectError(
             f"the saved estimator encodes headers by a model in the folder {str(model)!r}, which "
-            f"is read only if you say so: load(directory, custom={{{name!r}: "
+            f"is read only if you allow it: load(directory, custom={{{name!r}: "
             "SentenceEncoder(folder)})"
         )
 

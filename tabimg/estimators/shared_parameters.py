@@ -1,8 +1,8 @@
 """Parameters that several estimators take, each declared once.
 
-Estimators are dataclasses whose fields are their parameters: what a base or a group below declares,
-every estimator under it takes, with that default unless it sets its own. Setting the fields is all
-that the constructor does, as scikit-learn asks.
+Estimators are dataclasses whose fields are their parameters: every estimator takes the parameters
+that its bases and the groups below declare, with their defaults unless it sets its own. The
+constructor only sets the fields, as scikit-learn requires.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class AnyColumnsParameters:
 def run_options(parameters: TrainingParameters, seed: int, max_epochs: Any = None) -> RunOptions:
     """Check and collect the training parameters that all estimators share.
 
-    ``max_epochs`` takes the place of the parameter, which may leave it open.
+    ``max_epochs`` replaces the parameter, which may be "auto".
 
     Raises
     ------

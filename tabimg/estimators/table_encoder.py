@@ -1,4 +1,4 @@
-"""What a fine-tuned estimator asks of the encoder of its table, whatever the method."""
+"""What a fine-tuned estimator requires of its table encoder, whatever the method."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tabimg.training.citab_architectures import ColumnVectors
 class TableEncoder(Protocol):
     """Turns tables into numbers, and numbers into embeddings; pre-trained or not.
 
-    Estimators hold one: its class stands on the estimator, and what it learned among the
-    attributes of the estimator, under the names of `learned`.
+    Each estimator has one: its class is a class attribute of the estimator, and what it learned are
+    attributes of the estimator, named as in `learned`.
     """
 
     fuses_photos: ClassVar[bool]
@@ -50,11 +50,11 @@ class TableEncoder(Protocol):
 
     @classmethod
     def of(cls, estimator: Any) -> TableEncoder:
-        """Give the encoder of a fitted estimator."""
+        """Return the encoder of a fitted estimator."""
         ...
 
     def learned(self) -> dict[str, Any]:
-        """Name what was learned as attributes of the estimator."""
+        """Return what was learned, by the names of the estimator's attributes."""
         ...
 
     def check(self, table: Any) -> None:
@@ -66,11 +66,11 @@ class TableEncoder(Protocol):
         ...
 
     def architecture(self) -> Any:
-        """Give the architecture of the network that is fine-tuned."""
+        """Return the architecture of the network that is fine-tuned."""
         ...
 
     def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
-        """Embed rows under the fixed pre-trained encoder, float32 (n_rows, d)."""
+        """Embed rows with the fixed pre-trained encoder, float32 (n_rows, d)."""
         ...
 
     def unlabeled_rows(
@@ -80,7 +80,7 @@ class TableEncoder(Protocol):
         ...
 
     def check_loaded(self) -> None:
-        """Raise an error if the parts, as they were read from a file, do not fit together."""
+        """Raise an error if the parts, read from a file, do not fit together."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What is predicted, classes or numbers: checked, learned, turned into what networks train on."""
+"""Targets, classes or numbers: checked, learned, and encoded for training."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from tabimg.messages import bounded_errors, listing, shorten, warn
 from tabimg.serialization.checks import check_stored, check_type
 from tabimg.training.tasks import REGRESSION_LOSSES, Classification, Regression, Task
 
-# Squares of larger numbers leave float64: spread and scores could not be computed.
+# Squares of larger numbers overflow float64: spread and scores could not be computed.
 LARGEST_TARGET = 1e150
-# In units of the spread; squares of larger ones leave float32.
+# In units of the spread; squares of larger ones overflow float32.
 LARGEST_DEVIATION = 1e15
 
 
 class Target(Protocol):
     """A target, learned from training rows.
 
-    Estimators hold one: its class stands on the estimator, and what it learned among the
-    attributes of the estimator, under the names of `learned`.
+    Each estimator has one: its class is a class attribute of the estimator, and what it learned are
+    attributes of the estimator, named as in `learned`.
     """
 
     @classmethod
     def check_parameters(cls, estimator: Any) -> None:
-        """Check the parameters that only estimators of this kind of target have."""
+        """Check the parameters that only estimators for this kind of target have."""
         ...
 
     @classmethod
@@ -54,7 +54,7 @@ class Target(Protocol):
 
     @classmethod
     def row_weights(cls, estimator: Any, values: np.ndarray) -> np.ndarray:
-        """Weight of each row that follows from its target, (n_rows,)."""
+        """Weight of each row due to its target, (n_rows,)."""
         ...
 
     @classmethod
@@ -64,7 +64,7 @@ class Target(Protocol):
 
     @classmethod
     def of(cls, estimator: Any) -> Target:
-        """Give the target of a fitted estimator."""
+        """Return the target of a fitted estimator."""
         ...
 
     def learned(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Target(Protocol):
         ...
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Turn a checked target into what networks are trained on."""
+        """Encode a checked target for training."""
         ...
 
     @property
@@ -81,7 +81,7 @@ class Target(Protocol):
         ...
 
     def check_loaded(self) -> None:
-        """Raise an error for what no fit leaves, as it was read from a file."""
+        """Raise an error for state, read from a file, that no fit could have produced."""
         ...
 
 
@@ -99,7 +99,7 @@ class Classes:
 
     @classmethod
     def check_parameters(cls, estimator: Any) -> None:
-        """Leave ``class_weight`` to scikit-learn, which looks at the labels too."""
+        """Leave ``class_weight`` to scikit-learn, which checks it against the labels."""
 
     @classmethod
     def check(cls, estimator: Any, y: Any) -> np.ndarray:
@@ -124,7 +124,7 @@ class Classes:
 
     @classmethod
     def learn(cls, estimator: Any, values: np.ndarray, weight: np.ndarray) -> Classes:
-        """Learn the labels, of which there must be two."""
+        """Learn the labels, of which there must be at least two."""
         labels = np.unique(values)
         if len(labels) < 2:
             raise ValueError(
@@ -135,7 +135,7 @@ class Classes:
 
     @classmethod
     def of(cls, estimator: Any) -> Classes:
-        """Give the target of a fitted estimator."""
+        """Return the target of a fitted estimator."""
         return cls(estimator.classes_)
 
     def learned(self) -> dict[str, Any]:
@@ -158,11 +158,11 @@ class Classes:
         return Classification(len(self.labels))
 
     def check_loaded(self) -> None:
-        """Raise an error for labels that are none."""
+        """Raise an error for invalid labels."""
         check_type("classes_", self.labels, np.ndarray)
         labels = self.labels.tolist()
         if self.labels.ndim != 1 or len(set(labels)) < max(2, len(labels)):
-            raise ValueError("classes_ are no distinct labels")
+            raise ValueError("classes_ are not distinct labels")
         if any(label != label for label in labels):
             raise ValueError("a class is NaN")
 
@@ -175,7 +175,7 @@ class Numbers:
     ----------
     mean, scale : float64 array of shape (n_outputs,)
     is_2d : bool
-        Whether the target came as a column, or as several.
+        Whether the target was given as one or several columns.
     loss : str
         A key of `tabimg.training.tasks.REGRESSION_LOSSES`.
     """
@@ -205,7 +205,7 @@ class Numbers:
         refuse_objects(target, NUMBERS, f"they are not numbers; {remedy}")
         if target.dtype == bool:
             warn(
-                f"y holds bools, which are taken for the numbers 0 and 1: for classes there is "
+                f"y holds bools, which are taken as the numbers 0 and 1: to predict classes, use "
                 f"{classifier}"
             )
         refuse_infinite_target(target)
@@ -219,7 +219,7 @@ class Numbers:
 
     @classmethod
     def row_weights(cls, estimator: Any, values: np.ndarray) -> np.ndarray:
-        """Weight all rows alike."""
+        """Weight all rows equally."""
         return np.ones(len(values))
 
     @classmethod
@@ -235,7 +235,7 @@ class Numbers:
 
     @classmethod
     def of(cls, estimator: Any) -> Numbers:
-        """Give the target of a fitted estimator."""
+        """Return the target of a fitted estimator."""
         return cls(
             estimator._target_mean,
             estimator._target_scale,
@@ -277,22 +277,22 @@ class Numbers:
         return Regression(len(self.mean), self.loss)
 
     def check_loaded(self) -> None:
-        """Raise an error for a scaling that is none."""
+        """Raise an error for an invalid scaling."""
         check_choice("loss", self.loss, list(REGRESSION_LOSSES))
         check_type("_target_is_2d", self.is_2d, bool)
         check_stored("_target_mean", self.mean, "float64", (None,))
         n_outputs = len(self.mean)
         check_stored("_target_scale", self.scale, "float64", (n_outputs,))
         if n_outputs == 0 or (n_outputs > 1 and not self.is_2d):
-            raise ValueError("the target has another number of outputs")
+            raise ValueError("the target has the wrong number of outputs")
         with np.errstate(over="ignore"):
             farthest = np.abs(self.mean) + LARGEST_DEVIATION * self.scale
         if (self.scale <= 0).any() or not np.isfinite(farthest).all():
-            raise ValueError("the target is scaled as none can be")
+            raise ValueError("the target's scaling is not valid")
 
 
 def target_given(estimator: Any, X: Any, y: Any, unlabeled: Any) -> Any:
-    """Read what `fit` was given as ``y``, and refuse what can be no target of any kind.
+    """Read ``y`` as given to `fit`, and refuse what can never be a target.
 
     Raises
     ------

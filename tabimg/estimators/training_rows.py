@@ -1,4 +1,4 @@
-"""What `fit` of a pretrainer is given, as rows paired with photos."""
+"""The input of a pretrainer's `fit`, as rows paired with photos."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tabimg.training.pairs import PairedRows
 
 
 class RowSource(ABC):
-    """What a pretrainer says about the rows that it is fitted on."""
+    """What a pretrainer defines about the rows that it is fitted on."""
 
     image_root: Any
 
     @abstractmethod
     def _wants_photos(self) -> bool:
-        """Tell whether some loss looks at photos; without one none is read."""
+        """Return whether any loss uses photos; if none does, no photo is read."""
 
     @abstractmethod
     def _labelled_parts(
         self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
     ) -> list[Rows]:
-        """Check what `fit` is given and take it apart, by cohort where the method knows any."""
+        """Check the input of `fit` and take it apart, by cohort if the method knows cohorts."""
 
     @abstractmethod
     def _unlabeled_parts(self, unlabeled: Unlabeled) -> list[Rows]:
@@ -46,24 +46,24 @@ class RowSource(ABC):
 
     @abstractmethod
     def _can_learn_from(self, n_photos: Mapping[str | int, int]) -> bool:
-        """Tell whether the photos of the cohorts are enough; warn or raise where they are not."""
+        """Return whether the cohorts have enough photos; warn or raise if they do not."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Labelled and unlabeled rows, in the order in which they came; tables by cohort.
+    """Labelled and unlabeled rows, in their original order; tables by cohort.
 
     Parameters
     ----------
     names : list of str or int
-        Of the cohorts; a single one where nobody named any.
+        Of the cohorts; a single one if none were named.
     tables : list of tables
         One per cohort, its labelled rows above its unlabeled ones.
     order : int64 array of shape (n_rows,)
-        Where each row stands in the stacked tables.
+        Position of each row in the stacked tables.
     images : RowImages of n_rows rows, or None
     groups : int64 array of shape (n_rows,)
-        -1 for a row without one.
+        -1 for a row without a group.
     weight : float32 array of shape (n_rows,)
     """
 
@@ -89,8 +89,8 @@ def gather(
     n_labelled = sum(len(part) for part in parts)
     if isinstance(sample_weight, Mapping):
         raise TypeError(
-            "sample_weight is one array over the rows of all cohorts, one frame after the other; "
-            "got a mapping"
+            "sample_weight must be one array over the rows of all cohorts, in the order of the "
+            "frames; got a mapping"
         )
     weight = check_weights(sample_weight, np.zeros(n_labelled))
     if unlabeled is not None:
@@ -123,7 +123,7 @@ def gather(
 
 @contextmanager
 def paired(rows: TrainingRows, encoded: Any, options: PhotoOptions) -> Iterator[PairedRows]:
-    """Pair the encoded rows with their decoded photos, for as long as the context lasts."""
+    """Pair the encoded rows with their decoded photos while the context lasts."""
     images, cache = rows.images, None
     if images is not None and images.vectors is None:
         cache, images = options.decode(images)
@@ -132,7 +132,7 @@ def paired(rows: TrainingRows, encoded: Any, options: PhotoOptions) -> Iterator[
 
 
 def group_numbers(parts: Sequence[Rows]) -> np.ndarray:
-    """Number the groups, int64, -1 for a row without one; each cohort has groups of its own."""
+    """Number the groups, int64, -1 for a row without one; each cohort has its own groups."""
     numbers: dict[tuple[Any, Any], int] = {}
     return np.array(
         [
@@ -145,7 +145,7 @@ def group_numbers(parts: Sequence[Rows]) -> np.ndarray:
 
 
 def _images(pretrainer: RowSource, parts: Sequence[Rows]) -> RowImages | None:
-    """Collect the photos; None where none are wanted, or where there are too few to learn from."""
+    """Collect the photos; None if none are wanted, or if there are too few to learn from."""
     if not pretrainer._wants_photos() or all(part.image_cells is None for part in parts):
         return None
     collected = [part.images(pretrainer.image_root) for part in parts]

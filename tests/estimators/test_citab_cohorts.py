@@ -28,7 +28,7 @@ def test_new_cohort_is_refused_with_what_its_headers_are_nearest_to(
     citab_of_two: CITabPretrainer, west: pd.DataFrame
 ) -> None:
     message = (
-        r"a cohort that was not there in fit, 'west' \(known are \['north', 'south'\]\)"
+        r"a cohort that fit did not see, 'west' \(known are \['north', 'south'\]\)"
         r".*'Width_MM' \(nearest known: 'width', similarity 0\.\d\d\)"
         r".*nearest known: 'SupportMaterial', similarity 1\.00\).*on_new_columns='embed'"
     )
@@ -116,7 +116,7 @@ def test_single_cohort_needs_no_name_but_is_not_taken_for_another(
     pretrainer = make.citab(cohort_column="clinic").fit(north)
     expected = pretrainer.transform(north)
     np.testing.assert_array_equal(pretrainer.transform(north.drop(columns="clinic")), expected)
-    with pytest.raises(ValueError, match="not there in fit, 'west'"):
+    with pytest.raises(ValueError, match="fit did not see, 'west'"):
         pretrainer.transform(north.assign(clinic="west"))
     with pytest.raises(ValueError, match="feature names"):
         pretrainer.transform(north.rename(columns={"width": "height"}))
@@ -316,7 +316,7 @@ def test_header_that_stands_twice_at_transform_is_refused(
 def test_mistyped_cohort_is_told_what_may_be_meant(
     citab_of_two: CITabPretrainer, cohorts: Frames
 ) -> None:
-    with pytest.raises(ValueError, match=r"is it 'north'.*all of whose columns are known"):
+    with pytest.raises(ValueError, match=r"did you mean 'north'.*all of whose columns are known"):
         citab_of_two.transform({"nort": cohorts["north"]})
 
 

@@ -242,7 +242,7 @@ def test_warm_start_without_an_image_encoder_and_with_image_paths_is_refused(
     frame: pd.DataFrame, table: pd.DataFrame, make: Any
 ) -> None:
     pre = make.pretrainer(warm_start=True, image_column=None).fit(table)
-    with pytest.raises(ValueError, match="warm_start cannot go on with photos"):
+    with pytest.raises(ValueError, match="warm_start cannot continue with photos"):
         pre.fit(table, image_paths=list(frame["photo"]))
 
 
