@@ -1,1 +1,1 @@
-"""How a module is fitted: batches by index array, schedules, callbacks, checkpoints, precision."""
+"""How modules are fitted: batches by index array, schedules, callbacks, checkpoints, precision."""

@@ -30,7 +30,7 @@ from tabimg.serialization.checks import check_whole
 from tabimg.training.loaded_modules import check_recipe
 
 ModuleFactory = Callable[[], nn.Module]
-# Of photos, in pixels: larger ones would not fit into memory by the batch.
+# Of photos, in pixels: a batch of larger ones would not fit into memory.
 MAX_IMAGE_SIZE = 4096
 EXAMPLE_SIZE = 32
 
@@ -45,7 +45,7 @@ for _encoder in (ResNet, resnet18, ResNet1dCBAM, MLPEncoder):
 
 
 def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Module]]) -> None:
-    """Reject what is neither a known encoder's name nor a factory.
+    """Reject a value that is neither a known encoder's name nor a factory.
 
     Raises
     ------
@@ -68,9 +68,9 @@ class TableRecipe:
         A name in ``TABULAR_ENCODERS``, or a factory without arguments whose module maps float32
         features (B, F) to embeddings (B, d).
     n_numeric, numeric_has_missing, cardinalities
-        What `RowEmbedding` is told of the columns.
+        Columns, as in `RowEmbedding`.
     embedding_dim : int
-        Width of the embedding; a factory's module brings its own.
+        Width of the embedding; a factory's module determines its own.
     dropout : float
         Inside the named encoders.
     """
@@ -103,7 +103,7 @@ class TableRecipe:
 
 
 class VectorEncoder(nn.BatchNorm1d):
-    """Stands for the image encoder where the cells are embeddings already: it standardises them."""
+    """Replaces the image encoder if image cells are already embeddings: it standardises them."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class ImageRecipe:
     image_size : int
         Height and width that photos are resized to, in pixels.
     vector_width : int, optional
-        Width of the image cells where these are embedding vectors, which need no encoder.
+        Width of the image cells if these are embedding vectors, which need no encoder.
     """
 
     encoder: str | ModuleFactory
@@ -154,7 +154,7 @@ def projection_heads(table_width: int, image_width: int, out_features: int) -> d
 
 @dataclass(frozen=True)
 class PretrainingRecipe:
-    """The whole pre-training network; ``image`` is None where no photos are used."""
+    """The whole pre-training network; ``image`` is None if no photos are used."""
 
     table: TableRecipe
     image: ImageRecipe | None
@@ -175,7 +175,7 @@ class PretrainingRecipe:
         )
 
     def without_image(self) -> PretrainingRecipe:
-        """Give the recipe of what is left once the image encoder is dropped."""
+        """Return the recipe of what remains without the image encoder."""
         return replace(self, image=None)
 
 
@@ -206,7 +206,7 @@ for _recipe in (TableRecipe, PretrainingRecipe, TaskRecipe):
 
 
 def load_image_weights(net: MultiModalNet, path: str | Path) -> None:
-    """Load public weights in torchvision's names into the image encoder, from a local file."""
+    """Load public weights with torchvision's names into the image encoder, from a local file."""
     if net.image_encoder is not None:
         load_torchvision_weights(net.image_encoder, path)
 
@@ -220,7 +220,7 @@ def _checked_module(module: object, name: str) -> nn.Module:
 
 
 def _materialised(module: nn.Module, example: Tensor) -> nn.Module:
-    """Let lazy layers find their sizes from an example."""
+    """Let lazy layers infer their sizes from an example."""
     if any(isinstance(p, UninitializedParameter) for p in module.parameters()):
         module.eval()
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Blending: several ways to predict, weighted by how well they predict held-out rows."""
+"""Blending: several models, weighted by how well they predict held-out rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tabimg.training.splits import Split, grouped_folds
 from tabimg.training.tasks import Task
 
 N_FOLDS = 4
-# With many rows one fold already tells the candidates apart.
+# With many rows one fold is enough to compare the candidates.
 ONE_FOLD_ROWS = 10_000
-# How many rows' worth of evidence an even blend counts.
+# The prior for an even blend counts as much as this many rows.
 PRIOR_ROWS = 5.0
-# The prior's slope has no end at 0.
+# The prior's slope is unbounded at 0.
 MIN_WEIGHT = 1e-9
 TOLERANCE = 1e-10
 
 
 class Model(Protocol):
-    """Something fitted that predicts."""
+    """A fitted model."""
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Predict class probabilities or standardised targets, float64 (n_rows, n_outputs)."""
@@ -37,17 +37,17 @@ class Model(Protocol):
 
 
 class Candidate(Protocol):
-    """A way to predict that takes part in a blend."""
+    """A kind of model that takes part in a blend."""
 
     def cross_fit(
         self, rows: LabelledRows, folds: Sequence[Split], task: Task
     ) -> tuple[np.ndarray, Sequence[Model]]:
-        """Fit for prediction, and predict each held-out row without having seen it.
+        """Fit models, and predict each held-out row by models that have not seen it.
 
         Returns
         -------
         held_out : float64 array of shape (n_rows, n_outputs)
-            NaN in rows that no fold holds out.
+            NaN for rows that no fold holds out.
         models : sequence of Model
             Their mean is the candidate's prediction.
         """
@@ -63,7 +63,7 @@ class Member:
     name : str
         Of the candidate that it came from.
     weight : float
-        Its share in the prediction; the shares of all members sum to 1.
+        Its weight in the prediction; the weights of all members sum to 1.
     model : Model
     """
 
@@ -73,7 +73,7 @@ class Member:
 
 
 def check_member(member: Member) -> None:
-    """Raise a ValueError for a share that is none."""
+    """Raise a ValueError for an invalid weight."""
     check_type("name", member.name, str)
     check_type("weight", member.weight, float, int)
     if not 0 <= member.weight <= 1 + TOLERANCE:
@@ -86,13 +86,13 @@ register(Member, check=check_member)
 def blend(
     candidates: Mapping[str, Candidate], rows: LabelledRows, task: Task, seed: int
 ) -> tuple[list[Member], dict[str, float]]:
-    """Fit candidates and weigh them by their predictions of held-out rows.
+    """Fit candidates and weight them by their predictions of held-out rows.
 
     Parameters
     ----------
     candidates : mapping of str to Candidate
     rows : LabelledRows
-        Folds keep their groups together.
+        Folds keep groups together.
     task : Task
     seed : int
 
@@ -100,7 +100,7 @@ def blend(
     -------
     members : list of Member
     validation_losses : dict of str to float
-        Mean loss of each candidate on held-out rows; empty where the rows cannot be split.
+        Mean loss of each candidate on held-out rows; empty if the rows cannot be split.
     """
     folds = grouped_folds(rows.groups, N_FOLDS, seed, task.classes(rows.target))
     if len(rows) >= ONE_FOLD_ROWS:
@@ -125,12 +125,12 @@ def blend(
 
 
 def held_out_weights(parts: np.ndarray, rows: LabelledRows, task: Task) -> np.ndarray:
-    """Weigh members by the rows that were held out from all of them; evenly if there are none.
+    """Weight members by the rows that were held out from all of them; evenly if there are none.
 
     Parameters
     ----------
     parts : float64 array of shape (n_members, n_rows, n_outputs)
-        NaN in rows that no fold held out.
+        NaN for rows that no fold held out.
     rows : LabelledRows of n_rows rows
     task : Task
 
@@ -147,7 +147,7 @@ def held_out_weights(parts: np.ndarray, rows: LabelledRows, task: Task) -> np.nd
 def blend_weights(
     parts: np.ndarray, target: np.ndarray, weight: np.ndarray, task: Task
 ) -> np.ndarray:
-    """Find the weights under which the mixed predictions of held-out rows lose least.
+    """Find the weights that minimise the loss of the mixed predictions of held-out rows.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def blend_weights(
     Notes
     -----
     Minimises the mean loss plus ``PRIOR_ROWS / n_rows`` times the Kullback-Leibler divergence from
-    an even blend, so that few rows can shift the weights but little. The sum is convex, and
+    an even blend, so that few rows can shift the weights only a little. The sum is convex, and
     sequential quadratic programming finds its minimum. Without the prior it is stacking with convex
     weights (Breiman, "Stacked regressions", 1996).
     """
@@ -179,12 +179,12 @@ def blend_weights(
 
     even = np.full(n_members, 1.0 / n_members)
     with own_warning_filters():
-        # SciPy before 1.16 leaves the bounds by a rounding, and says that it mends that.
+        # SciPy before 1.16 exceeds the bounds by rounding, and warns that it corrects that.
         warnings.filterwarnings("ignore", "Values in x were outside bounds", RuntimeWarning)
         found = minimize(
             value_and_slope,
             even,
-            # A member far out makes the first value huge, which the search does not survive.
+            # A member that is far off makes the first value huge, on which the search fails.
             args=(max(1.0, value_and_slope(even)[0]),),
             method="SLSQP",
             jac=True,

@@ -1,4 +1,4 @@
-"""The features of rows, in blocks that have names, which the members of a blend learn from."""
+"""The features of rows, in named blocks, from which the members of a blend learn."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tabimg.table import EncodedTable
 
 # The encoded columns as one matrix.
 COLUMNS = "columns"
-# The table under the fixed pre-trained encoder.
+# The table's embedding by the fixed pre-trained encoder.
 EMBEDDING = "embedding"
-# Table and photo together under the fixed encoders; NaN in rows without a photo.
+# The joint embedding of table and photo by the fixed encoders; NaN for rows without a photo.
 FUSED = "fused"
-# The photo under the fixed image encoder; NaN in rows without one. Of labelled rows alone under
-# fine-tuning: prediction from the table has no photo.
+# The photo's embedding by the fixed image encoder; NaN for rows without one. In fine-tuning only
+# for training rows: prediction from the table has no photo.
 PHOTOS = "photos"
 BLOCKS = (COLUMNS, EMBEDDING, FUSED, PHOTOS)
 
@@ -29,7 +29,7 @@ class Blocks:
     ----------
     table : EncodedTable of n_rows rows
     features : mapping of str to float32 array of shape (n_rows, n_features)
-        By the block's name. A block that nothing could fill is not there.
+        By the block's name. A block that nothing could fill is absent.
     """
 
     table: EncodedTable
@@ -45,11 +45,11 @@ class Blocks:
         return self.features[name]
 
     def having(self, **further: np.ndarray) -> Blocks:
-        """Give the same rows with further blocks, or with others of the same name."""
+        """Return the same rows with blocks added or replaced."""
         return replace(self, features={**self.features, **further})
 
     def take(self, index: np.ndarray) -> Blocks:
-        """Give the rows of an index array."""
+        """Return the rows of an index array."""
         taken = {name: block[index] for name, block in self.features.items()}
         return Blocks(self.table.take(index), taken)
 
@@ -58,7 +58,7 @@ class Blocks:
         return np.hstack([self.features[name] for name in names])
 
     def has_photo(self) -> np.ndarray:
-        """Say which rows have a photo, bool (n_rows,)."""
+        """Return which rows have a photo, bool (n_rows,)."""
         if PHOTOS not in self:
             return np.zeros(len(self), dtype=bool)
         return ~np.isnan(self[PHOTOS][:, 0])
@@ -74,7 +74,7 @@ class LabelledRows:
     target : int64 array (n_rows,) of class numbers, or float32 array (n_rows, n_outputs)
     weight : float32 array of shape (n_rows,), positive
     groups : int array of shape (n_rows,)
-        Rows of one group never stand on both sides of a split.
+        Rows of one group are never on both sides of a split.
     """
 
     blocks: Blocks
@@ -96,7 +96,7 @@ class LabelledRows:
         return self.blocks[COLUMNS]
 
     def take(self, index: np.ndarray) -> LabelledRows:
-        """Give the rows of an index array."""
+        """Return the rows of an index array."""
         return LabelledRows(
             self.blocks.take(index), self.target[index], self.weight[index], self.groups[index]
         )

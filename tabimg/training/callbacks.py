@@ -1,4 +1,4 @@
-"""What happens between batches and epochs: guards, the best weights, early stopping, progress."""
+"""Callbacks: guards against divergence, the best weights, early stopping, progress."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def copy_state(module: nn.Module) -> State:
 
 
 class FreshStreams(Callback):
-    """Seed what layers draw from with the number of the epoch."""
+    """Seed the streams that layers draw from with the number of the epoch."""
 
     def __init__(self, streams: LayerStreams) -> None:
         self.streams = streams
@@ -78,7 +78,7 @@ class FiniteGuard(Callback):
     def on_batch_end(
         self, net: Any, y_pred: dict[str, Tensor], training: bool = False, **kwargs: Any
     ) -> None:
-        """Count the batches before the first bad one of each term, without waiting for a device."""
+        """Count the batches before each term's first bad one, without waiting for the device."""
         for term, value in y_pred.items():
             name = f"{'train' if training else 'valid'}_{term}"
             finite = torch.isfinite(value.detach()).long()
@@ -90,7 +90,7 @@ class FiniteGuard(Callback):
         recorded = (*self.finite_, "gradient_norm", "train_loss", "valid_loss")
         bad = [name for name in recorded if not math.isfinite(epoch.get(name, 0.0))]
         if bad:
-            # One step after the first bad term all terms are bad: the first tells the cause.
+            # One step after the first bad term all terms are bad: the first one is the cause.
             name = min(bad, key=lambda n: (n.startswith("valid_"), self._batches_before(n)))
             number, value = epoch["epoch"], epoch[name]
             raise DivergenceError(
@@ -104,7 +104,7 @@ class FiniteGuard(Callback):
 
 
 class BestWeights(Callback):
-    """Keep the weights with the lowest validation loss, those before the first epoch included."""
+    """Keep the weights with the lowest validation loss, including those before the first epoch."""
 
     def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
         if not hasattr(self, "state_"):
@@ -129,7 +129,7 @@ def _or_infinity(loss: float | None) -> float:
 
 
 class EarlyStop(Callback):
-    """End the training after ``patience`` epochs without a lower validation loss."""
+    """Stop training after ``patience`` epochs without a lower validation loss."""
 
     def __init__(self, best: BestWeights, patience: int) -> None:
         self.best = best

@@ -1,4 +1,4 @@
-"""The ways to predict that an estimator's parameters leave open, as candidates of a blend."""
+"""The candidates of a blend, as an estimator's parameters define them."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Candidates:
     n_members: int
 
     def within(self, share: float) -> Candidates:
-        """Give the same candidates under a share of the time limit."""
+        """Return the same candidates with a share of the time limit."""
         return replace(self, options=self.options.within(share))
 
     def network(self, mode: str) -> NetworkCandidate:
-        """Give a way to fine-tune; without a pre-trained encoder it starts at random."""
+        """Return a network to fine-tune; without a pre-trained encoder it starts at random."""
         start = self._random if self.pretrained is None else self._pretrained
         return NetworkCandidate(mode, self.recipe, start, self.options, self.n_members)
 
     def all(self, pairs: Blocks | None) -> dict[str, Candidate]:
-        """Name everything that ``finetune="auto"`` blends.
+        """Return everything that ``finetune="auto"`` blends, by name.
 
         Parameters
         ----------

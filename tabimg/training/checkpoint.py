@@ -1,4 +1,4 @@
-"""Checkpoints after each epoch, from which an interrupted run goes on as if never stopped."""
+"""Checkpoints after each epoch, from which an interrupted run resumes as if never stopped."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Checkpoint(Callback):
     folder : FitFolder
     fingerprint : str
         Of the run's data and parameters. It names the run's place in the folder and is also
-        written into the checkpoint, so that nothing that was moved is gone on from.
+        written into the checkpoint, so that a checkpoint that was moved is not resumed.
     best : BestWeights
     schedule : OneCycle
     others : sequence of Callback
-        The user's; what they keep under names that end in ``_`` is stored too, as far as it is
-        numbers, text or weights.
+        The user's; their attributes with names ending in ``_`` are stored too, if they are numbers,
+        text or weights.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Checkpoint(Callback):
         self.kept_: list[dict[str, Any]] = []
 
     def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
-        """Give the user's callbacks back what they kept; their own beginning forgets it."""
+        """Restore the state of the user's callbacks, which their own ``on_train_begin`` resets."""
         for callback, kept in zip(self.others, self.kept_, strict=False):
             vars(callback).update(
                 {k: _to_torch(v) if isinstance(v, dict) else v for k, v in kept.items()}
@@ -100,13 +100,13 @@ class Checkpoint(Callback):
         Warns
         -----
         UserWarning
-            If what lies there is of no use; the run then starts from the beginning.
+            If the checkpoint found cannot be used; the run then starts from the beginning.
         """
         if not os.path.lexists(self.place_):
             return 0
         try:
             saved = _Saved.read(self.place_, self.fingerprint, net)
-        except Exception as error:  # whatever lies there may be wrong in any way
+        except Exception as error:  # the content may be wrong in any way
             self.place_ = self.folder.put_aside(self.place_, str(error)[:200])
             return 0
         net.module_.load_state_dict(saved.module)
@@ -120,7 +120,7 @@ class Checkpoint(Callback):
         return len(saved.history)
 
     def _restore(self, net: Any, progress: _Progress) -> None:
-        # torch numbers the parameters anew on loading; groups and learning rates are the net's own.
+        # torch renumbers the parameters on loading; groups and learning rates are the net's own.
         optimizer = net.optimizer_.state_dict()
         optimizer["state"] = progress.optimizer
         net.optimizer_.load_state_dict(optimizer)
@@ -136,7 +136,7 @@ class Checkpoint(Callback):
 
 @dataclass(frozen=True)
 class _Progress:
-    """What a run that is not complete needs beside weights and history."""
+    """What an incomplete run needs besides weights and history."""
 
     optimizer: dict[int, dict[str, Tensor]]
     best: dict[str, Tensor]
@@ -150,7 +150,7 @@ class _Progress:
 
 @dataclass(frozen=True)
 class _Saved:
-    """A checkpoint that was checked in full, before anything of it is used."""
+    """A checkpoint, checked in full before any of it is used."""
 
     module: dict[str, Tensor]
     history: list[dict[str, Any]]
@@ -160,12 +160,12 @@ class _Saved:
     def read(cls, place: Path, fingerprint: str, net: Any) -> _Saved:
         state = read_directory(place)
         if not isinstance(state, dict) or "fingerprint" not in state:
-            raise ValueError("it is no checkpoint")
+            raise ValueError("it is not a checkpoint")
         if state["fingerprint"] != fingerprint:
-            raise ValueError("it is of another run")
+            raise ValueError("it is from another run")
         foreign = sorted({path.name for path in place.iterdir()} - {STATE_FILE, ARRAYS_FILE})
         if foreign:  # a folder that is replaced as a whole must not hold anything else
-            raise ValueError(f"it holds {foreign[0]!r} beside the checkpoint")
+            raise ValueError(f"it also holds {foreign[0]!r}, which is not part of a checkpoint")
         wanted = net.module_.state_dict()
         module = _like(wanted, state["module"])
         history = [dict(epoch) for epoch in state["history"]]
@@ -175,7 +175,7 @@ class _Saved:
         optimizer = {int(k): _to_torch(v) for k, v in state["optimizer"].items()}
         for number, values in optimizer.items():
             if any(v.shape not in (parameters[number].shape, ()) for v in values.values()):
-                raise ValueError("the optimiser's state is of another shape")
+                raise ValueError("the optimiser's state has another shape")
         progress = _Progress(
             optimizer=optimizer,
             best=_like(wanted, state["best"]),
@@ -190,16 +190,16 @@ class _Saved:
 
 
 def _like(wanted: Mapping[str, Tensor], arrays: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Turn arrays into tensors, which must be those wanted."""
+    """Turn arrays into tensors, whose names, shapes and dtypes must be those wanted."""
     found = _to_torch(arrays)
     shapes = [{k: (t.shape, t.dtype) for k, t in each.items()} for each in (wanted, found)]
     if shapes[0] != shapes[1]:
-        raise ValueError("its tensors are others than those of this run")
+        raise ValueError("its tensors differ from those of this run")
     return found
 
 
 def _kept_by(callback: Any) -> dict[str, Any]:
-    """Give the plain values and the weights that a callback keeps."""
+    """Return the plain values and weights that a callback keeps."""
     kept: dict[str, Any] = {}
     for name, value in vars(callback).items():
         if not name.endswith("_"):

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: a folder for each unfinished fit, held by the process that works on it."""
+"""Folders of checkpoints: one per unfinished fit, locked by the process that works on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = "fit"
 LOCK = "lock"
 _FIT = re.compile(r"fit-[0-9a-f]{32}")
 _STAGE = re.compile(r"stage-[0-9a-f]{32}(-\d+)?")
-# What a write that was killed leaves behind: inside a fit's folder, or beside it in older versions.
+# Left behind by a killed write: inside a fit's folder, or beside it in older versions.
 _SCRATCH = re.compile(r"\.(fit|stage-[0-9a-f]{32}(-\d+)?|[0-9a-f]{32})-[0-9a-f]{32}.*")
 _SHOWN = 3
 
@@ -37,9 +37,9 @@ class FitFolder:
     ----------
     path : Path
     seed : int
-        The fit's seed, drawn by the process that began it.
+        The fit's seed, drawn by the process that started it.
     resumed : bool
-        Whether an earlier process began it.
+        Whether an earlier process started it.
     """
 
     path: Path
@@ -50,21 +50,21 @@ class FitFolder:
 
     @classmethod
     def claim(cls, directory: Path, identity: Identity, seed: int) -> FitFolder:
-        """Take over the folder of an interrupted fit of the same identity, or begin a new one.
+        """Take over the folder of an interrupted fit with the same identity, or start a new one.
 
         Parameters
         ----------
         directory : Path
             Shared by any number of fits, in any number of processes.
         identity : mapping of str to str
-            A digest of everything that shapes the result, by the name to be shown.
+            A digest of everything that shapes the result, by the name shown in messages.
         seed : int
             For a new fit.
 
         Warns
         -----
         UserWarning
-            If nothing can be taken over though something is there; says why.
+            If there is something, but nothing that can be taken over; says why.
         """
         directory.mkdir(parents=True, exist_ok=True)
         with _alone_in(directory):
@@ -76,7 +76,7 @@ class FitFolder:
                     return found
                 if found:
                     reasons.append(f"{entry.name}: {found}")
-            _say(reasons, f"{directory} holds what this fit cannot go on from")
+            _say(reasons, f"{directory} holds nothing that this fit can resume from")
             return cls._begin(directory, identity, seed)
 
     @classmethod
@@ -85,12 +85,12 @@ class FitFolder:
         path.mkdir()
         (path / LOCK).touch()
         handle = _hold(path)
-        assert handle is not None  # it is new, and nobody else looks around
+        assert handle is not None  # it is new, and no other process looks for fits meanwhile
         write_directory(path / HEADER, {"identity": dict(identity), "seed": seed})
         return cls(path, seed, False, handle)
 
     def stage(self, fingerprint: str) -> Path:
-        """Give the place of one stage's checkpoint, which may be there already."""
+        """Return the path of one stage's checkpoint, which may already exist."""
         path = self.path / f"stage-{fingerprint}"
         self._known.add(path.name)
         if self.resumed and not os.path.lexists(path):
@@ -98,8 +98,8 @@ class FitFolder:
         return path
 
     def put_aside(self, path: Path, reason: str) -> Path:
-        """Say that a stage's checkpoint is of no use, and give another place for it."""
-        _say([f"{path.name}: {reason}"], f"{self.path} holds a checkpoint that is of no use")
+        """Warn that a stage's checkpoint cannot be used, and return another path for it."""
+        _say([f"{path.name}: {reason}"], f"{self.path} holds a checkpoint that cannot be used")
         number = 1
         while os.path.lexists(other := path.with_name(f"{path.name}-{number}")):
             number += 1
@@ -111,43 +111,43 @@ class FitFolder:
         strangers = sorted(name for name in names if not _FIT.fullmatch(name))
         self._known.update(strangers)
         reasons = [f"{name}: of no stage of this fit" for name in strangers]
-        _say(reasons, f"{self.path} holds checkpoints that this stage cannot go on from")
+        _say(reasons, f"{self.path} holds checkpoints that this stage cannot resume from")
 
     def remove(self) -> None:
-        """Remove what a fit wrote, at its end; what is not ours stays."""
+        """Remove what a fit wrote, at its end; foreign files stay."""
         with _alone_in(self.path.parent):
             self.release()
             _remove_ours(self.path)
         if self.path.exists():
             left = ", ".join(repr(p.name) for p in sorted(self.path.iterdir())[:_SHOWN])
-            warn(f"{self.path} stays: it holds what is no checkpoint: {left}")
+            warn(f"{self.path} is kept, since it also holds other files: {left}")
 
     def leave(self) -> None:
-        """End a fit that failed: what it finished is kept for the next one."""
+        """End a failed fit: the stages it finished are kept for the next one."""
         if any(self.path.rglob("stage-*")):
             self.release()
         else:
             self.remove()
 
     def release(self) -> None:
-        """Let others take the folder over."""
+        """Let other processes take over the folder."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
 
 def _examine(entry: Path, identity: Identity) -> FitFolder | str:
-    """Take over an entry of the wanted identity, or tell why not; the empty text is no matter."""
+    """Take over an entry with the wanted identity, or say why not; "" is not worth a warning."""
     if entry.name in (HEADER, LOCK) or _STAGE.fullmatch(entry.name):
         return ""  # inside another fit's folder
     if not (entry / LOCK).is_file():
-        return "no checkpoint of this version of tabimg"
+        return "not a checkpoint of this version of tabimg"
     try:
         handle = _hold(entry)
-    except OSError as error:  # somebody else's
+    except OSError as error:  # another user's
         return f"cannot be opened ({error.strerror})"
     if handle is None:
-        return ""  # somebody works there
+        return ""  # another process works there
     found = _read_header(entry, identity)
     if isinstance(found, int):
         _sweep(entry)
@@ -157,11 +157,11 @@ def _examine(entry: Path, identity: Identity) -> FitFolder | str:
 
 
 def _read_header(entry: Path, identity: Identity) -> int | str:
-    """Read the seed of a fit of the wanted identity, or tell what is wrong."""
+    """Read the seed of a fit with the wanted identity, or say what is wrong."""
     try:
         header = read_directory(entry / HEADER)
         found, seed = dict(header["identity"]), int(header["seed"])
-    except Exception as error:  # whatever lies there may be wrong in any way
+    except Exception as error:  # the content may be wrong in any way
         return f"cannot be read ({str(error)[:200] or type(error).__name__})"
     if found == dict(identity):
         return seed
@@ -173,7 +173,7 @@ def _read_header(entry: Path, identity: Identity) -> int | str:
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Let nobody else begin, take over or remove a fit here meanwhile."""
+    """Keep other processes from starting, taking over or removing a fit here meanwhile."""
     handle = None
     with suppress(OSError):  # a system without locks on folders
         handle = open_locked(directory, wait=True)
@@ -188,7 +188,7 @@ def _hold(folder: Path) -> int | None:
     """Lock a fit's folder until this process ends; None if another one has it."""
     handle = os.open(folder / LOCK, os.O_RDWR)
     try:
-        if sys.platform != "win32":  # where `_alone_in` keeps nobody out either
+        if sys.platform != "win32":  # where `_alone_in` does not lock either
             lock(handle)
     except BlockingIOError:
         os.close(handle)
@@ -199,7 +199,7 @@ def _hold(folder: Path) -> int | None:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove what killed writes left; no live run writes here, as each has its own folder."""
+    """Remove what killed writes left; no live run writes here, since each has its own folder."""
     for entry in list(directory.iterdir()):
         if _SCRATCH.fullmatch(entry.name):
             _remove(entry)
@@ -208,7 +208,7 @@ def _sweep(directory: Path) -> None:
 
 
 def _never_began(folder: Path) -> bool:
-    """Tell whether a fit was killed before its folder held anything."""
+    """Return whether a fit was killed before its folder held anything."""
     if not folder.is_dir() or folder.is_symlink():
         return False
     names = {entry.name for entry in folder.iterdir() if not _SCRATCH.fullmatch(entry.name)}
@@ -233,13 +233,13 @@ def _remove(path: Path) -> None:
 def _say(reasons: list[str], what: str) -> None:
     if reasons:
         more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-        told = f"{what}, and it starts from the beginning ({'; '.join(reasons[:_SHOWN])}{more})"
-        # Names of foreign files may hold what no terminal can write.
-        told = told.encode(errors="backslashreplace").decode()
-        warn(told)
+        shown = f"{'; '.join(reasons[:_SHOWN])}{more}"
+        message = f"{what}, so training starts from the beginning ({shown})"
+        # Names of foreign files may hold characters that no terminal can write.
+        warn(message.encode(errors="backslashreplace").decode())
 
 
-# --- the fit that is under way -----------------------------------------------------------------
+# --- the fit in progress -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ _ACTIVE: ContextVar[_Active | None] = ContextVar("active_fit", default=None)
 
 
 def active_folder() -> FitFolder | None:
-    """Give the folder of the innermost fit under way, if it writes checkpoints."""
+    """Return the folder of the innermost fit in progress, if it writes checkpoints."""
     active = _ACTIVE.get()
     return None if active is None else active.folder
 
@@ -261,19 +261,19 @@ def active_folder() -> FitFolder | None:
 def checkpointed(directory: Any, identity: Callable[[], Identity], seed: int) -> Iterator[int]:
     """Keep the checkpoints of a fit until the outermost fit around it has returned.
 
-    A fit without a directory of its own writes, inside another one, to that one's folder.
+    A fit inside another one, without its own directory, writes to the outer fit's folder.
 
     Parameters
     ----------
     directory : path or None
     identity : callable
-        Gives the fit's identity; see `FitFolder.claim`.
+        Returns the fit's identity; see `FitFolder.claim`.
     seed : int
 
     Yields
     ------
     int
-        The seed to fit with: that of the interrupted fit where there is one to go on with.
+        The seed to fit with: that of the interrupted fit if there is one to resume.
     """
     outer = _ACTIVE.get()
     held = [] if outer is None else outer.held

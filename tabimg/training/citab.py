@@ -1,4 +1,4 @@
-"""CITab: photos and rows of several cohorts are contrasted, and matched by a fused encoder."""
+"""CITab: photos and rows of several cohorts, contrasted and matched by a fused encoder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROWS_WATCHED, BLOCK_WATCHED = 4096, 512
 
 @dataclass(frozen=True)
 class CITab:
-    """The method's parameters; names and meanings of `CITabPretrainer`."""
+    """The method's parameters, named as in `CITabPretrainer`."""
 
     lambda_itc: float
     lambda_itm: float
@@ -37,7 +37,7 @@ class CITab:
     negatives: str
 
     def term_weights(self) -> Mapping[str, float]:
-        """Give the factor of each term."""
+        """Return the factor of each term."""
         return {
             "contrastive": self.lambda_itc,
             "matching": self.lambda_itm,
@@ -45,7 +45,7 @@ class CITab:
         }
 
     def cell_draw(self, table: CohortTable) -> MaskedCells:
-        """Give what masks cells; where nothing restores them, it leaves them as they are."""
+        """Return what masks cells; if nothing restores them, it masks none."""
         return MaskedCells(self.mask_rate if self.lambda_mtr > 0 else 0.0)
 
     def objective(self, net: CITabNet, autocast: torch.dtype | None) -> CITabObjective:
@@ -55,7 +55,7 @@ class CITab:
 
 @dataclass(frozen=True)
 class MaskedCells:
-    """Draws the cells of a batch: some are masked as missing ones are.
+    """Draws the cells of a batch, some of them masked like missing ones.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class MaskedCells:
             "numeric_mask": numeric_mask,
             "code_mask": code_mask,
             "cohorts": clean.cohorts,
-            # Negatives are drawn by the network's own similarities, from this seed.
+            # Negatives are drawn by the network's similarities, from this seed.
             "negative_seed": rng.integers(2**62, size=1),
         }
 
@@ -86,7 +86,7 @@ class MaskedCells:
 
 
 class CITabObjective(nn.Module):
-    """The unweighted loss terms of a batch: contrastive and matching, and masked cells."""
+    """The unweighted loss terms of a batch: contrastive, matching and masked cells."""
 
     def __init__(self, net: CITabNet, method: CITab, autocast: torch.dtype | None) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class CITabObjective(nn.Module):
                 images, table, positives=batch["positives"], weight=weight, excluded=apart
             )
         if self.method.lambda_itm > 0:
-            # A row of weight 0 is as good as absent, and no negative of another.
+            # A row of weight 0 counts as absent, and is not a negative of another row.
             excluded = batch["positives"] | apart | (weight == 0)
             drawn = self._negatives(images, table, excluded, batch)
             terms["matching"] = self._matching_term(tokens, present, photos, weight, *drawn)
@@ -137,7 +137,7 @@ class CITabObjective(nn.Module):
         )
 
     def _not_compared(self, cohorts: Tensor) -> Tensor:
-        """Find pairs that columns or scanner alone would tell apart."""
+        """Find pairs that differ by columns or scanner alone."""
         other = cohorts.unsqueeze(0) != cohorts.unsqueeze(1)
         return other if self.method.negatives == "cohort" else torch.zeros_like(other)
 
@@ -152,8 +152,8 @@ class CITabObjective(nn.Module):
     ) -> Tensor:
         """Match each photo with its own row, a wrong row, and each row with a wrong photo.
 
-        A pair without any wrong one does not count: it would teach that its cohort, alone in the
-        batch, always matches.
+        A pair without any wrong partner does not count: it would teach that its cohort, alone in
+        the batch, always matches.
         """
         itself = torch.arange(len(photos), device=photos.device)
         with_row, with_image = row_of_image >= 0, image_of_row >= 0
@@ -166,7 +166,7 @@ class CITabObjective(nn.Module):
         return self.matching(self.net.matching_logits(fused), matched, weights)
 
     def _masked_term(self, tokens: Tensor, batch: Batch) -> Tensor:
-        """Average over all masked cells, of whichever cohort."""
+        """Average over the masked cells of all cohorts."""
         losses, counts = [], []
         for cohort in batch["cohorts"].unique().tolist():
             rows = torch.nonzero(batch["cohorts"] == cohort).squeeze(1)
@@ -200,12 +200,12 @@ def expert_use(net: CITabNet, table: CohortTable) -> list[dict[str, Any]]:
     net : CITabNet
         On the CPU, in evaluation mode.
     table : CohortTable
-        Training rows; of many, ``ROWS_WATCHED`` evenly spread ones are looked at.
+        Training rows; if there are many, ``ROWS_WATCHED`` evenly spread ones are used.
 
     Returns
     -------
     list of dict
-        One a block: ``relative_entropy``, float, and ``share``, list of float; see
+        One per block: ``relative_entropy``, float, and ``share``, list of float; see
         `tabimg.nn.GateStatistics`. Missing cells and padding do not count.
     """
     n_rows = len(table)

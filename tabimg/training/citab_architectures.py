@@ -56,12 +56,12 @@ class ColumnVectors:
 
 @dataclass(frozen=True)
 class CohortRecipe:
-    """Cell tokens and the transformer on top of them; names and meanings of `CITabPretrainer`.
+    """Cell tokens and the transformer on top of them; parameters as in `CITabPretrainer`.
 
     Parameters
     ----------
     columns : tuple of ColumnVectors
-        One a cohort.
+        One per cohort.
     text_dim : int
         Width of the text vectors.
     dim, n_heads, n_layers, n_experts : int
@@ -88,11 +88,11 @@ class CohortRecipe:
         return CITabNet(CellTokens(self.text_dim, self.dim, self.value_form), transformer, layouts)
 
     def width(self, net: CITabNet) -> int:
-        """Give the width of the embedding."""
+        """Return the width of the embedding."""
         return self.dim
 
     def bound_to(self, columns: ColumnVectors) -> CohortRecipe:
-        """Give the recipe of the same networks for another table."""
+        """Return the recipe of the same networks for another table."""
         return replace(self, columns=(columns,))
 
     def _feed_forward(self) -> Callable[[int], nn.Module]:
@@ -106,7 +106,7 @@ class CohortRecipe:
 
 @dataclass(frozen=True)
 class CITabRecipe:
-    """The whole pre-training network; ``image`` is None where no photos are used."""
+    """The whole pre-training network; ``image`` is None if no photos are used."""
 
     table: CohortRecipe
     image: ImageRecipe | None
@@ -135,7 +135,7 @@ class CITabRecipe:
         )
 
     def without_image(self) -> CITabRecipe:
-        """Give the recipe of what is left once all that sees photos is dropped."""
+        """Return the recipe of what remains without the networks that see photos."""
         return replace(self, image=None)
 
 

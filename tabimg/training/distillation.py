@@ -1,4 +1,4 @@
-"""Photos as teachers of a model that sees the table alone, over pairs that nobody labelled."""
+"""Distillation over unlabelled pairs: photos teach a model that sees only the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tabimg.training.linear import (
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Regression, Task
 
-# With few labels many columns drown the photos: a part of the teacher sees the photos alone.
+# With few labels many columns drown out the photos: one part of the teacher sees only photos.
 TEACHER_BLOCKS = ((PHOTOS,), (COLUMNS, PHOTOS))
 STUDENT_BLOCKS = (COLUMNS, EMBEDDING)
 # Soft targets are smooth; small leaves would only follow their noise.
@@ -30,12 +30,12 @@ STUDENT_TREES: dict[str, Any] = {"min_samples_leaf": 3, "max_features": 0.5}
 
 @dataclass(frozen=True)
 class DistilledCandidate:
-    """Students of the table, taught by a teacher that sees photos as well.
+    """Students that see the table, taught by a teacher that sees photos as well.
 
-    The teacher, a blend of penalised linear models of the photos, with and without the columns,
-    learns from labelled rows and predicts the unlabelled pairs. The students, which see the table
-    alone, learn from these predictions and from the labels: a linear model of columns and
-    embedding, and a forest of the columns.
+    The teacher, a blend of penalised linear models on the photos, with and without the columns,
+    learns from labelled rows and predicts the unlabelled pairs. The students, which see only the
+    table, learn from these predictions and from the labels: a linear model on columns and
+    embedding, and a forest on the columns.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class DistilledCandidate:
 
     Notes
     -----
-    Generalised distillation (Lopez-Paz et al., arXiv 1511.03643) over unlabelled pairs, the photos
-    being the privileged information. A held-out row never teaches its own students, not even by
-    its photo: prediction has no photo either.
+    Generalised distillation (Lopez-Paz et al., arXiv 1511.03643) over unlabelled pairs, with photos
+    as the privileged information. A held-out row never teaches the students that predict it, not
+    even by its photo: prediction has no photo either.
     """
 
     pairs: Blocks
@@ -71,7 +71,7 @@ class DistilledCandidate:
         if rows.blocks.has_photo().any():  # without one the teacher knows nothing
             lessons = [*lessons, self.pairs]
             soft = np.concatenate([soft, teacher.soft(rows, task)])
-            # A pair that nobody labelled counts as much as a row of average weight.
+            # An unlabelled pair counts as much as a row of average weight.
             weight = np.concatenate([weight, np.full(len(self.pairs), weight.mean())])
 
         def matrix(names: Sequence[str]) -> np.ndarray:
@@ -91,7 +91,7 @@ class DistilledCandidate:
 
 @dataclass(frozen=True)
 class _Teacher:
-    """Predicts pairs after learning from labelled rows with photos: linear models, mixed."""
+    """Learns from labelled rows with photos and predicts pairs: a mix of linear models."""
 
     parts: list[_TeacherPart]
     shares: np.ndarray
@@ -120,7 +120,7 @@ class _Teacher:
 
 @dataclass(frozen=True)
 class _TeacherPart:
-    """A linear model of some blocks of the pairs."""
+    """A linear model on some blocks of the pairs."""
 
     names: tuple[str, ...]
     features: np.ndarray

@@ -1,4 +1,4 @@
-"""Training that diverges is begun again at a lower learning rate, and said."""
+"""Training that diverges restarts at a lower learning rate, with a warning."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tabimg.messages import warn
 from tabimg.training.callbacks import DivergenceError, State, copy_state
 from tabimg.training.optimise import History
 
-# The learning rate of each attempt as a share of the one that was asked for.
+# The learning rate of each attempt as a share of the requested one.
 LR_FACTORS = (1.0, 0.1, 0.01)
-# How many times the loss of a constant prediction is no longer a matter of chance.
+# From this multiple of a constant prediction's loss on, a loss is no longer due to chance.
 CLEARLY_WORSE = 3.0
 
 
@@ -24,27 +24,27 @@ def train_without_diverging(
     loss_of_net: Callable[[], float],
     constant_loss: float,
 ) -> History:
-    """Train a network; where that diverges, again from its start at a lower rate.
+    """Train a network; if training diverges, restart it at a lower learning rate.
 
-    Clipping the gradient does not keep AdamW from diverging, whose steps have the size of the
-    learning rate whatever the gradient's norm is.
+    Clipping the gradient does not keep AdamW from diverging: its steps have the size of the
+    learning rate, whatever the gradient's norm.
 
     Parameters
     ----------
     net : nn.Module
-        Changed in place. If no attempt goes well it ends with the weights that it came with.
+        Changed in place. If all attempts diverge, it keeps its initial weights.
     train : callable
-        Trains the net at that share of the learning rate.
+        Trains the net at the given share of the learning rate.
     loss_of_net : callable
-        Mean loss of the net as it stands, without dropout, on the rows whose loss ends the history.
+        Mean loss of the current net, without dropout, on the rows whose loss ends the history.
     constant_loss : float
-        What the same prediction for every row loses there.
+        Loss of a constant prediction on these rows.
 
     Returns
     -------
     history : list of dict
-        Of the last attempt that ended with finite losses, which may be none; from the second
-        attempt on each entry has ``lr_factor``, the share of the learning rate.
+        Of the last attempt that ended with finite losses, if any; from the second attempt on, each
+        entry has ``lr_factor``, the share of the learning rate.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def train_without_diverging(
         net.load_state_dict(start)
         if cause is not None and lower is None and not math.isfinite(loss_of_net()):
             raise cause
-        what = "the weights stay as they were" if lower is None else f"again at {lower:g} * lr"
+        what = "the weights are left unchanged" if lower is None else f"retrying at {lower:g} * lr"
         warn(f"fine-tuning diverged: {failure}; {what}")
     return history
 
@@ -85,19 +85,19 @@ def _failure(
     loss_of_net: Callable[[], float],
     constant_loss: float,
 ) -> str | None:
-    """Tell how a finished run diverged, or None if it did not."""
+    """Say how a finished run diverged; None if it did not."""
     if not history:
         return None
     name = "valid_loss" if "valid_loss" in history[-1] else "train_loss"
     loss = history[-1][name]
     if name == "valid_loss" and not _equal(net.state_dict(), start):
-        return None  # some epoch was better than the start, and is kept
+        return None  # the weights of some epoch were better than the start
     if name == "train_loss" and loss > CLEARLY_WORSE * constant_loss:
-        # Dropout makes the loss of a large head on few rows bad; it has no part in predictions.
+        # Dropout makes the loss of a large head on few rows bad, but does not affect predictions.
         name, loss = "the loss", loss_of_net()
     if math.isfinite(loss) and loss <= CLEARLY_WORSE * constant_loss:
         return None
-    return f"{name} ended at {loss:.3g}, where a constant prediction has {constant_loss:.3g}"
+    return f"{name} ended at {loss:.3g}, that of a constant prediction is {constant_loss:.3g}"
 
 
 def _equal(state: State, other: State) -> bool:

@@ -23,11 +23,11 @@ from tabimg.training.skorch_net import Batch, Terms
 from tabimg.training.splits import Split, grouped_folds, validation_split
 from tabimg.training.tasks import Task
 
-# Share of the schedule after which the whole encoder takes part in gradual fine-tuning.
+# Share of the schedule after which gradual fine-tuning trains the whole encoder.
 GRADUAL_END = 0.5
 # Folds that choose the penalty of a linear head.
 N_FOLDS = 3
-# A time limit that has passed leaves one batch to an attempt at a lower rate.
+# Once the time limit has passed, an attempt at a lower rate still gets one batch.
 MIN_SECONDS = 1e-3
 CPU = torch.device("cpu")
 
@@ -41,9 +41,9 @@ class FinetuningOptions:
     encoder_lr_ratio : float
         The encoder's learning rate as a share of the head's.
     patience : int
-        Epochs without a lower validation loss after which the training ends.
+        Epochs without a lower validation loss after which training stops.
     autocast : torch.dtype or None
-        What training is autocast to; None is float32.
+        The dtype that training is autocast to; None is float32.
     run : RunOptions
     """
 
@@ -53,14 +53,14 @@ class FinetuningOptions:
     run: RunOptions
 
     def within(self, share: float) -> FinetuningOptions:
-        """Give the same options under a share of the time limit."""
+        """Return the same options with a share of the time limit."""
         if self.run.time_limit is None:
             return self
         return replace(self, run=replace(self.run, time_limit=self.run.time_limit * share))
 
 
 def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions) -> History:
-    """Fit the head alone: a penalised linear model on the encoder's fixed features."""
+    """Fit only the head: a penalised linear model on the encoder's fixed features."""
     device = options.run.device
     extract = net.to(device).eval().raw_features
     features = apply_to_table(extract, rows.table, rows.columns, device=device)
@@ -81,9 +81,9 @@ def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: Finetuning
 def fit_full(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions) -> History:
     """Fit the head, then head and encoder together, the encoder at its own learning rate.
 
-    Starting from a fitted head keeps the first gradients from tearing up what pre-training built
+    Starting from a fitted head keeps the first gradients from distorting the pre-trained features
     (Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv 2202.10054). The weights
-    kept are those with the lowest validation loss, the start included.
+    kept are those with the lowest validation loss, including the initial ones.
     """
     split = _fit_head(net, rows, task, options)
     return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
@@ -92,7 +92,7 @@ def fit_full(net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOp
 def fit_gradual(
     net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
 ) -> History:
-    """As `fit_full`, but the encoder's parts join one after the other, the last part first.
+    """As `fit_full`, but the encoder is unfrozen part by part, the last part first.
 
     Gradual unfreezing (Howard and Ruder, "ULMFiT", arXiv 1801.06146, section 3.3).
     """
@@ -110,7 +110,7 @@ FIT_MODES: dict[str, Callable[[TaskNet, LabelledRows, Task, FinetuningOptions], 
 def continue_training(
     net: TaskNet, rows: LabelledRows, task: Task, options: FinetuningOptions
 ) -> History:
-    """Go on training a fitted network as it stands."""
+    """Continue training a fitted network from its weights."""
     split = _validation_split(rows, task, options)
     return _optimise(net, rows, task, options, split, _groups_at_once(net, options))
 
@@ -151,7 +151,7 @@ def _groups_one_by_one(net: TaskNet, options: FinetuningOptions) -> list[dict[st
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:
-    """Cut a module into its children, sequences and lists into theirs, in order."""
+    """Split a module into its children, and sequences and lists into theirs, in order."""
     parts: list[nn.Module] = []
     direct = list(module.parameters(recurse=False))
     if direct:
@@ -181,7 +181,7 @@ class _TaskObjective(nn.Module):
 
 
 class _TaskBatches:
-    """Batches of labelled rows of nearly equal size, shuffled anew each epoch."""
+    """Batches of labelled rows of nearly equal size, reshuffled each epoch."""
 
     def __init__(
         self, rows: LabelledRows, batch_size: int, seed: int, device: torch.device
@@ -233,7 +233,7 @@ def _optimise(
 ) -> History:
     train, valid = split if split is not None else (np.arange(len(rows)), None)
     if len(train) < 2:
-        return []  # batch statistics need two rows; the fitted head stands
+        return []  # batch statistics need two rows; the fitted head is kept
     judged = rows.take(train if valid is None else valid)
     began = time.monotonic()
     attempt = partial(_attempt, net, rows, task, options, (train, valid), groups, began)
@@ -253,7 +253,7 @@ def _mean_loss(outputs: Tensor, rows: LabelledRows, task: Task) -> float:
 
 
 def _in_time_left(run: RunOptions, spent: float) -> RunOptions:
-    """Take off the time limit what earlier attempts took; a moment is always left."""
+    """Subtract the time of earlier attempts from the limit; a moment always remains."""
     if run.time_limit is None:
         return run
     return replace(run, time_limit=max(run.time_limit - spent, MIN_SECONDS))
@@ -269,7 +269,7 @@ def _attempt(
     began: float,
     factor: float,
 ) -> History:
-    """Train at a share of the learning rate, in what is left of the time."""
+    """Train at a share of the learning rate, in the remaining time."""
     train, valid = split
     groups = [{**group, "max_lr": factor * group["max_lr"]} for group in groups]
     run = _in_time_left(options.run, time.monotonic() - began if factor < 1.0 else 0.0)

@@ -37,8 +37,8 @@ class FittedModule(Generic[R, M]):
 
     Notes
     -----
-    A live module in an estimator's state breaks joblib's hashing and skops; so the live module is
-    only a cache here, rebuilt where it is missing.
+    A live module in an estimator's state breaks joblib's hashing and skops, so the live module is
+    only a cache here, rebuilt when it is missing.
     """
 
     def __init__(self, recipe: R, arrays: Mapping[str, np.ndarray]) -> None:
@@ -57,14 +57,14 @@ class FittedModule(Generic[R, M]):
 
     def build(self) -> M:
         """Build a new module with these weights, on the CPU, in evaluation mode."""
-        # The weights drawn here are overwritten at once; the global stream must not notice.
+        # The weights drawn here are overwritten at once; the global stream must not change.
         with isolated(0):
             module = self.recipe.build()
         module.load_state_dict({name: torch.tensor(a) for name, a in self.arrays.items()})
         return module.eval()
 
     def on(self, device: torch.device) -> M:
-        """Give the shared live module on a device, for inference only."""
+        """Return the shared live module, moved to a device; for inference only."""
         if self._live is None:
             self._live = self.build()
         return self._live.to(device)

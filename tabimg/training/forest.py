@@ -21,7 +21,7 @@ from tabimg.training.tasks import Task
 N_TREES = 100
 TREES_AT_ONCE = 25
 MAX_ROWS_A_TREE = 10_000
-# Of a tree that was read from a file; one that was fitted has a leaf for each row at the most.
+# Of a tree that was read from a file; a fitted one has at most one leaf per row.
 MAX_DEPTH = 2 * MAX_ROWS_A_TREE
 
 
@@ -29,8 +29,8 @@ MAX_DEPTH = 2 * MAX_ROWS_A_TREE
 class ForestModel:
     """Trees on the encoded columns.
 
-    Nodes of all trees stand below each other. An inner node sends a row to ``left`` where its
-    ``feature`` is at most ``threshold``, else to ``right``; a leaf has feature -1.
+    The nodes of all trees are stacked. An inner node sends a row to ``left`` if its ``feature`` is
+    at most ``threshold``, else to ``right``; a leaf has feature -1.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ForestModel:
     pointers: np.ndarray
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
-        """Average the trees' leaves, on the CPU; see `Member`."""
+        """Average the trees' leaves, on the CPU; see `Model`."""
         leaves = self._leaves(blocks[COLUMNS])
         n_rows, n_trees = leaves.shape
         shape = (len(self.feature), task.n_outputs)
@@ -78,7 +78,7 @@ class ForestModel:
 
 
 def check_forest(forest: ForestModel) -> None:
-    """Raise a ValueError for arrays that are no forest: prediction would fail, or never end."""
+    """Raise a ValueError for arrays that are not a forest: prediction would fail or never end."""
     n_nodes = len(forest.feature) if isinstance(forest.feature, np.ndarray) else 0
     check_stored("feature", forest.feature, "int32", (n_nodes,))
     check_stored("threshold", forest.threshold, "float64", (n_nodes,), finite=False)
@@ -91,24 +91,24 @@ def check_forest(forest: ForestModel) -> None:
     check_stored("pointers", forest.pointers, ("int32", "int64"), (n_nodes + 1,))
     pointers = forest.pointers
     if pointers[0] != 0 or pointers[-1] != n_values or (np.diff(pointers) < 0).any():
-        raise ValueError("pointers do not part the values by node")
+        raise ValueError("pointers do not split the values by node")
     if n_values and forest.indices.min() < 0:
         raise ValueError("an index is negative")
     if len(forest.roots) == 0 or np.isnan(forest.threshold).any():
-        raise ValueError("a forest without trees, or without a threshold")
+        raise ValueError("a forest without trees, or with a NaN threshold")
     _check_descent(forest, n_nodes)
 
 
 def _check_descent(forest: ForestModel, n_nodes: int) -> None:
-    """Check that every path leads down to a leaf: children stand below their parent."""
+    """Check that every path leads down to a leaf: children come after their parent."""
     inner = np.flatnonzero(forest.feature >= 0)
     children = np.concatenate([forest.left[inner], forest.right[inner]])
     below = (children > np.tile(inner, 2)) & (children < n_nodes)
     roots = forest.roots
     if not below.all() or roots.min() < 0 or roots.max() >= n_nodes:
-        raise ValueError("a node leads to no node below it")
+        raise ValueError("a node leads to no later node")
     if len(np.unique(np.concatenate([roots, children]))) < len(roots) + len(children):
-        raise ValueError("two nodes lead to one")
+        raise ValueError("two nodes lead to the same one")
     level = roots
     for _ in range(MAX_DEPTH):
         level = level[forest.feature[level] >= 0]
@@ -130,7 +130,7 @@ def fit_forest(
     seed: int,
     **settings: Any,
 ) -> ForestModel:
-    """Fit a scikit-learn forest and take it apart, by the public attributes of its trees.
+    """Fit a scikit-learn forest and convert it, using the public attributes of its trees.
 
     Parameters
     ----------
@@ -146,12 +146,12 @@ def fit_forest(
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]  # scikit-learn warns of a single column
     trees, values = [], []
-    # A tree of scikit-learn holds a dense row of outputs a node: a few trees at a time.
+    # A tree of scikit-learn holds a dense row of outputs per node: a few trees at a time.
     for first in range(0, N_TREES, TREES_AT_ONCE):
         forest = _new_forest(kind, len(features), task, derive_seed(seed, first))
         forest.set_params(**settings)
         with own_warning_filters():
-            # The estimator's own check has said so already.
+            # The estimator's own check has already warned of it.
             warnings.filterwarnings("ignore", message="The number of unique classes is greater")
             forest.fit(features, target, sample_weight=weight)
         for estimator in forest.estimators_:
@@ -162,7 +162,7 @@ def fit_forest(
 
 
 def _new_forest(kind: str, n_rows: int, task: Task, seed: int) -> Any:
-    # Beyond so many rows deeper trees cost memory and hardly gain.
+    # With more rows deeper trees cost memory and hardly improve.
     draws = {"bootstrap": True, "max_samples": MAX_ROWS_A_TREE} if n_rows > MAX_ROWS_A_TREE else {}
     return task.forests[kind](n_estimators=TREES_AT_ONCE, random_state=seed % 2**31, **draws)
 

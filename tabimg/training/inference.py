@@ -1,4 +1,4 @@
-"""Inference whose result for a row does not depend on the rows beside it."""
+"""Inference whose result for a row does not depend on the other rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tabimg.nn.rowwise import NarrowLayersRowwise
 from tabimg.table import EncodedTable
 from tabimg.training.runtime import single_thread
 
-# Matrix products of another height may sum in another order; one fixed height cannot, and narrow
-# ones, which can even so, are computed row by row.
+# Matrix products of different heights may sum in different orders, so the height is fixed; narrow
+# products, whose order may differ even so, are computed row by row.
 BLOCK_ROWS = 64
 
 
@@ -31,7 +31,7 @@ def apply_in_blocks(
 
     Returns
     -------
-    array of shape (n_rows, d), of the dtype that the function gives
+    array of shape (n_rows, d), of the function's dtype
     """
     n_rows = len(arrays[0])
     outputs = []
@@ -54,7 +54,7 @@ def apply_to_table(
 
 
 def _padded(block: np.ndarray) -> np.ndarray:
-    """Fill a last, shorter block up with copies of its first row."""
+    """Pad a last, shorter block with copies of its first row."""
     missing = BLOCK_ROWS - len(block)
     if missing == 0:
         return np.ascontiguousarray(block)

@@ -1,4 +1,4 @@
-"""Penalised linear models, the penalty chosen by folds: heads of networks, members of a blend."""
+"""Penalised linear models, with penalties chosen by folds: heads of networks, members of blends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tabimg.training.tasks import Head, Task
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
-    """A linear map of standardised blocks.
+    """A linear model on standardised blocks.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class LinearModel:
     bias: np.ndarray
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
-        """Predict on the CPU, in float64; see `Member`."""
+        """Predict on the CPU, in float64; see `Model`."""
         weight = torch.from_numpy(self.weight)
         bias = torch.from_numpy(self.bias)
 
@@ -49,7 +49,7 @@ class LinearModel:
 
 
 def check_linear(model: LinearModel) -> None:
-    """Raise a ValueError for arrays that are no linear model of blocks."""
+    """Raise a ValueError for arrays that are not a linear model on blocks."""
     check_items("names", model.names, tuple, str)
     if not model.names or not set(model.names) <= set(BLOCKS):
         raise ValueError(f"unknown blocks: {model.names}")
@@ -88,16 +88,16 @@ def choose_penalty(
         Standardised.
     target, weight : arrays of n_rows rows
     folds : sequence of (train, valid)
-        May be empty: the task's middle penalty serves then.
+        May be empty: the task's middle penalty is then used.
     task : Task
 
     Returns
     -------
     held_out : float64 array of shape (n_rows, n_outputs)
-        Predictions for each row by the model, of the chosen penalty, that did not see it; NaN
-        for rows that no fold holds out.
+        Predictions for each row by the model with the chosen penalty that did not see it; NaN for
+        rows that no fold holds out.
     number : int
-        Of the chosen penalty, among the task's.
+        Index of the chosen penalty among the task's.
     """
     n_penalties = len(task.penalties)
     predictions = np.full((n_penalties, len(target), task.n_outputs), np.nan)
@@ -115,13 +115,13 @@ def choose_penalty(
 def fit_head(
     features: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: int, task: Task
 ) -> Head:
-    """Fit a linear model under the task's penalty of that number."""
+    """Fit a linear model with the task's penalty of this index."""
     return task.linear_path(features, target, weight, penalty + 1)[-1]
 
 
 @dataclass(frozen=True)
 class LinearCandidate:
-    """A penalised linear model of some blocks.
+    """A penalised linear model on some blocks.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Modules that were read from a file: checked against their arrays as they are built."""
+"""Modules that were read from a file, checked against their arrays as they are built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from tabimg.serialization.checks import check_type
 
-# A recipe's numbers are widths and counts, which its arrays bound; some say nothing of any array.
+# A recipe's numbers are widths and counts, bounded by its arrays; a few appear in no array.
 MAX_FREE_NUMBER = 8192
 # Parameters may be set twice, as lazy layers do.
 _SLACK = 3
@@ -32,7 +32,7 @@ _PLAIN_TYPES: dict[str, tuple[type, ...]] = {
 def check_fitted(fitted: Any) -> None:
     """Raise an error unless a `FittedModule`'s recipe builds a module that its arrays fit.
 
-    The building stops at the first parameter that the arrays do not fill, before that is touched:
+    Building stops at the first parameter that the arrays cannot fill, before its memory is touched:
     neither absurd widths nor absurd counts take more time or memory than the file justifies.
     """
     if vars(fitted).keys() != {"recipe", "arrays", "_live"}:
@@ -50,9 +50,9 @@ def check_fitted(fitted: Any) -> None:
 
 
 def check_recipe(recipe: Any) -> None:
-    """Raise a ValueError for a recipe whose plain fields are of other types than declared.
+    """Raise a ValueError for a recipe whose plain fields do not have the declared types.
 
-    What else a recipe holds shows when it is built.
+    Its other fields are checked when it is built.
     """
     for field in dataclasses.fields(recipe):
         types = _PLAIN_TYPES.get(str(field.type))
@@ -78,7 +78,7 @@ def _check_numbers(recipe: Any, most: int) -> None:
 
 @contextmanager
 def _no_larger_than(arrays: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """Stop this thread from building a module of more parameters than arrays fill."""
+    """Stop this thread from building a module with more parameters than the arrays fill."""
     n_left = _SLACK * (len(arrays) + 10)
     size_left = _SLACK * (sum(array.size for array in arrays.values()) + 10_000)
     thread = threading.get_ident()

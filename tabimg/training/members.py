@@ -1,4 +1,4 @@
-"""The members that an estimator predicts with: fitted, trained further, and described."""
+"""The members that an estimator predicts with: fitted, continued and described."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tabimg.training.tasks import Task
 def fit_members(
     candidates: Candidates, finetune: str, rows: LabelledRows, pairs: Blocks | None, task: Task
 ) -> tuple[list[Member], dict[str, float]]:
-    """Fit networks alone, or all that is blended.
+    """Fit networks only, or everything that is blended.
 
     Parameters
     ----------
     candidates : Candidates
-        Their time limit is that of all networks together.
+        Their time limit is for all networks together.
     finetune : {"auto", "full", "frozen", "gradual"}
     rows : LabelledRows
     pairs : Blocks or None
-        Unlabeled rows with photos, to distil from under "auto".
+        Unlabeled rows with photos, to distil from with "auto".
     task : Task
 
     Returns
@@ -53,32 +53,32 @@ def continue_members(
     rows: LabelledRows,
     task: Task,
 ) -> list[Member]:
-    """Train the networks of an earlier fit further.
+    """Continue training the networks of an earlier fit.
 
     Parameters
     ----------
     members : sequence of Member
     recipe : TaskRecipe
-        As the parameters describe it now.
+        As the parameters currently describe it.
     options : FinetuningOptions
-        Their time limit is that of all networks together.
+        Their time limit is for all networks together.
     rows : LabelledRows
     task : Task
 
     Raises
     ------
     ValueError
-        If a member is no network, or one of another architecture.
+        If a member is not a network, or has another architecture.
     """
     if not all(isinstance(member.model, NetworkModel) for member in members):
         raise ValueError(
-            "warm_start goes on with networks, and the last fit made a blend "
-            "(finetune='auto'): set warm_start=False"
+            "warm_start continues networks, but the last fit made a blend (finetune='auto'): set "
+            "warm_start=False"
         )
     if any(recipe != member.model.module.recipe for member in members):
         raise ValueError(
-            "warm_start goes on with the networks of the last fit, but head, dropout or the "
-            "encoder's parameters have changed since: set them back, or set warm_start=False"
+            "warm_start continues the networks of the last fit, but head, dropout or the encoder's "
+            "parameters have changed since: set them back, or set warm_start=False"
         )
     seen, options = seen_rows(rows, recipe), options.within(1.0 / len(members))
     continued = []
@@ -92,7 +92,7 @@ def continue_members(
 
 
 def shares_of(members: Sequence[Member]) -> dict[str, float]:
-    """Sum the shares in the prediction by name."""
+    """Sum the weights in the prediction by name."""
     shares: dict[str, float] = {}
     for member in members:
         shares[member.name] = shares.get(member.name, 0.0) + member.weight

@@ -19,7 +19,7 @@ from tabimg.training.skorch_net import Batch, Terms
 
 @dataclass(frozen=True)
 class MTCMTM:
-    """The method's parameters; names and meanings of `MultiModalPretrainer`."""
+    """The method's parameters, named as in `MultiModalPretrainer`."""
 
     lambda_c: float
     lambda_m: float
@@ -29,11 +29,11 @@ class MTCMTM:
     corruption: str = "marginal"
 
     def term_weights(self) -> Mapping[str, float]:
-        """Give the factor of each term."""
+        """Return the factor of each term."""
         return {"contrastive": self.lambda_c, "masked": self.lambda_m}
 
     def cell_draw(self, table: EncodedTable) -> CorruptedCells:
-        """Learn from training rows what takes the place of corrupted cells."""
+        """Learn from training rows what replaces corrupted cells."""
         return CorruptedCells(CORRUPTIONS[self.corruption](table, self.mask_rate))
 
     def objective(self, net: MultiModalNet, autocast: torch.dtype | None) -> MTCMTMObjective:
@@ -43,12 +43,12 @@ class MTCMTM:
 
 @dataclass(frozen=True)
 class CorruptedCells:
-    """Draws the cells of a batch: original and corrupted ones, with the mask."""
+    """Draws the cells of a batch: originals, corrupted cells and the mask."""
 
     corruption: Corruption
 
     def __call__(self, clean: EncodedTable, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Corrupt some rows."""
+        """Corrupt some cells of the rows."""
         corrupted = self.corruption.draw(clean, rng)
         return {
             "numeric": corrupted.table.numeric,
@@ -63,8 +63,8 @@ class CorruptedCells:
 class MTCMTMObjective(nn.Module):
     """The unweighted loss terms of a batch.
 
-    The contrastive term compares each photo with its *corrupted* row, as the masked term does;
-    it is left out of batches without photos.
+    The contrastive term compares each photo with its *corrupted* row, which the masked term also
+    sees; it is left out of batches without photos.
     """
 
     def __init__(self, net: MultiModalNet, method: MTCMTM, autocast: torch.dtype | None) -> None:
@@ -82,7 +82,7 @@ class MTCMTMObjective(nn.Module):
         if self.lambda_c > 0 and "pixels" in batch:
             terms["contrastive"] = self._contrastive_term(embedding, batch)
         if self.lambda_m > 0 or not terms:
-            # A batch always has a term, so that it has a gradient; its weight may be zero.
+            # A batch always needs a term, for its gradient; the term's weight may be zero.
             terms["masked"] = self._masked_term(embedding, batch)
         return terms
 

@@ -1,4 +1,4 @@
-"""Fine-tuned networks as members of a blend: one for each fold, averaged."""
+"""Fine-tuned networks as members of a blend: one per fold, averaged."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class NetworkModel:
     ----------
     module : FittedModule
     history : list of dict
-        One entry an epoch of its training.
+        One entry per epoch of its training.
     """
 
     module: FittedModule[TaskRecipe, TaskNet]
     history: History
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
-        """Predict in blocks of one size; see `Member`."""
+        """Predict in blocks of one size; see `Model`."""
         net = self.module.on(device)
         columns = blocks[COLUMNS][:, : self.module.recipe.n_columns]
 
@@ -48,7 +48,7 @@ class NetworkModel:
 
 
 def check_network(model: NetworkModel) -> None:
-    """Raise a ValueError for what is no fine-tuned network."""
+    """Raise a ValueError for anything but a fine-tuned network."""
     check_type("module", model.module, FittedModule)
     check_type("recipe", model.module.recipe, TaskRecipe)
     check_items("history", model.history, list, dict)
@@ -59,7 +59,7 @@ register(NetworkModel, check=check_network)
 
 @dataclass(frozen=True)
 class NetworkCandidate:
-    """A way to fine-tune: a mode, and where its network starts.
+    """A way to fine-tune: a mode and an initial network.
 
     Parameters
     ----------
@@ -67,10 +67,10 @@ class NetworkCandidate:
         A key of ``FIT_MODES``.
     recipe : TaskRecipe
     start : callable
-        From a seed to a new network to fit; with the pre-trained or with a random encoder.
+        Maps a seed to a new network to fit, with the pre-trained or a random encoder.
     options : FinetuningOptions
     n_members : int
-        Networks from different seeds; in a blend, for each fold.
+        Networks from different seeds; in a blend, per fold.
     """
 
     mode: str
@@ -95,7 +95,7 @@ class NetworkCandidate:
     ) -> tuple[np.ndarray, list[NetworkModel]]:
         """Fit networks on each fold and keep them all, so that none is trained in vain.
 
-        Where there is but one fold, or none, networks are fitted on all rows. See
+        With only one fold, or none, networks are fitted on all rows. See
         `tabimg.training.blending.Candidate`.
         """
         held_out = np.full((len(rows), task.n_outputs), np.nan)
@@ -119,5 +119,5 @@ def seen_rows(rows: LabelledRows, recipe: TaskRecipe) -> LabelledRows:
 
 
 def reseeded(options: FinetuningOptions, seed: int) -> FinetuningOptions:
-    """Give the same options under another seed."""
+    """Return the same options with another seed."""
     return replace(options, run=replace(options.run, seed=seed))

@@ -32,14 +32,14 @@ _NOT_OURS = {"batches", "train_loss_best", "valid_loss_best"}
 
 
 class EpochBatches(Batches, Protocol):
-    """Training batches whose random stream belongs to the number of the epoch."""
+    """Training batches whose random stream depends on the number of the epoch."""
 
     epoch: int
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every run has: names and meanings of the estimators' parameters."""
+    """The options of every run, named as the estimators' parameters."""
 
     max_epochs: int
     batch_size: int
@@ -54,7 +54,7 @@ class RunOptions:
     verbose: int = 0
 
     def identity(self) -> tuple[Any, ...]:
-        """Give the options that shape the result; a checkpoint is valid for equal ones only."""
+        """Return the options that shape the result; a checkpoint is only valid for equal ones."""
         shaping = (self.max_epochs, self.batch_size, self.lr, self.weight_decay)
         return (*shaping, self.validation_fraction, self.seed)
 
@@ -71,7 +71,7 @@ def optimise(
     identity: tuple[Any, ...],
     patience: int | None = None,
 ) -> History:
-    """Train an objective in place; it ends with the weights of the lowest validation loss.
+    """Train an objective in place; it ends with the weights with the lowest validation loss.
 
     Without validation batches it ends with the last weights.
 
@@ -80,7 +80,7 @@ def optimise(
     objective : nn.Module
         Maps a batch to its unweighted loss terms; on the run's device.
     stage : str
-        What error messages and the progress bar call the run.
+        Name of the run in error messages and the progress bar.
     weights : mapping of str to float
         The factor of each term.
     parameter_groups : list of dict
@@ -89,14 +89,14 @@ def optimise(
     options : RunOptions
     identity : tuple of values that joblib can hash
         The run's data and parameters beyond ``options``, so that a checkpoint is only resumed by
-        the very run that wrote it.
+        the same run.
     patience : int, optional
-        Stop after that many epochs without a lower validation loss.
+        Stop after this many epochs without a lower validation loss.
 
     Returns
     -------
     history : list of dict
-        One entry an epoch.
+        One entry per epoch.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def optimise(
         callbacks.append(EarlyStop(best, patience))
     if options.verbose:
         callbacks.append(Progress(stage))
-    # A callback has state; those that the user handed in stay as they are.
+    # Callbacks have state; the user's own objects stay unchanged.
     own = copies(options.callbacks)
     callbacks += own
     checkpoint = None
@@ -158,7 +158,7 @@ def _train(trainer: ObjectiveNet, batches: EpochBatches, checkpoint: Checkpoint 
 
 
 def _fingerprint(objective: nn.Module, options: RunOptions, identity: tuple[Any, ...]) -> str:
-    # What is fixed of the columns, such as their headers, are buffers that no state holds.
+    # Fixed properties of columns, such as headers, are buffers outside the state dict.
     tensors = {**dict(objective.named_buffers()), **objective.state_dict()}
     weights = {name: t.detach().cpu().numpy() for name, t in tensors.items()}
     # The printed structure holds what the weights do not, such as the rate of dropout.

@@ -1,4 +1,4 @@
-"""Rows with their photos, and the batches of pre-training drawn from them by index array."""
+"""Rows with their photos, and pre-training batches drawn from them by index array."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tabimg.objectives import positives_from_ids
 from tabimg.training.runtime import derive_seed
 from tabimg.training.skorch_net import Batch
 
-# So many rows of a cohort stand side by side where there are several: a row that is alone with its
-# cohort has nothing to be told apart from.
+# With several cohorts, this many rows of one cohort are kept together: a row that is alone of its
+# cohort has nothing to be contrasted with.
 ROWS_TOGETHER = 16
 # Streams of one seed.
 _TRAINING, _VALIDATION, _AUGMENTATION = 1, 2, 3
@@ -30,13 +30,13 @@ class RowTable(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, index: np.ndarray) -> Any:
-        """Give the rows of an index array."""
+        """Return the rows of an index array."""
 
     def arrays(self) -> Sequence[np.ndarray]:
-        """Give everything that is in it, for a fingerprint."""
+        """Return all of its arrays, for a fingerprint."""
 
 
-# From some encoded rows to the arrays of a batch.
+# Maps encoded rows to the arrays of a batch.
 CellDraw = Callable[[Any, np.random.Generator], dict[str, np.ndarray]]
 
 
@@ -48,11 +48,11 @@ class PairedRows:
     ----------
     table : RowTable of n_rows rows
     images : RowImages of n_rows rows, or None
-        None where no photo is used at all.
+        None if no photos are used at all.
     cache : ImageCache or None
-        The decoded photos; None where the image cells are embedding vectors.
+        The decoded photos; None if the image cells are embedding vectors.
     row_ids, group_ids : int64 arrays of shape (n_rows,)
-        Equal ids: identical rows, rows of one declared group. -1 means no group.
+        Equal ids mark identical rows, and rows of one declared group. -1 means no group.
     weight : float32 array of shape (n_rows,)
         Factor of each row in the losses.
     """
@@ -69,7 +69,7 @@ class PairedRows:
 
     @property
     def cohorts(self) -> np.ndarray | None:
-        """Number of each row's cohort, int64 (n_rows,); None where rows have none."""
+        """Number of each row's cohort, int64 (n_rows,); None if rows have none."""
         return getattr(self.table, "cohorts", None)
 
     @property
@@ -88,7 +88,7 @@ class PairedRows:
         return ids
 
     def listed_images(self) -> coo_array:
-        """Which row lists which photo, as a sparse (n_rows, n_photos) of ones."""
+        """Which row lists which photo, as a sparse (n_rows, n_photos) matrix of ones."""
         if self.images is None:
             return coo_array((len(self), 0), dtype=np.int64)
         rows = np.repeat(np.arange(len(self)), self.images.counts)
@@ -112,13 +112,13 @@ class PairedRows:
 
 
 class BatchBuilder:
-    """Makes one batch from row numbers: gathers rows and photos, and marks the positives.
+    """Makes one batch from row numbers: gathers rows and photos, and marks positives.
 
     Parameters
     ----------
     rows : PairedRows
     draw_cells : callable
-        Makes the cells of a batch of encoded rows; a method corrupts or masks there.
+        Makes the cells of a batch from encoded rows; this is where a method corrupts or masks.
     image_size : int
     device : torch.device
     """
@@ -144,13 +144,13 @@ class BatchBuilder:
         return {"size": len(index), **tensors}
 
     def image_part(self, index: np.ndarray, image_ids: np.ndarray) -> Batch:
-        """Positives among the rows that have a photo, and where these rows stand in the batch.
+        """Positives among the rows with a photo, and the positions of these rows in the batch.
 
         ``image_ids`` has an entry for each row of the batch, -1 for no photo. Two rows that share
-        any of their photos are positives, whichever was drawn.
+        any photo are positives, whichever was drawn.
         """
         standing = np.flatnonzero(image_ids >= 0)
-        if len(standing) < 2:  # no negative to tell apart, and no batch statistics
+        if len(standing) < 2:  # no negatives, and no batch statistics
             return {}
         with_image = index[standing]
         ids = (self.rows.row_ids[with_image], self.rows.group_ids[with_image])
@@ -166,9 +166,9 @@ class BatchBuilder:
 class TrainingBatches:
     """One epoch of training batches per iteration, each epoch with its own random stream.
 
-    Batches have nearly equal sizes, so that no batch is too small for batch statistics, and share
-    out the rows that have a photo evenly. A stream belongs to (seed, epoch): a resumed run draws
-    what the uninterrupted one would have drawn.
+    Batches have nearly equal sizes, so that none is too small for batch statistics, and nearly
+    equal numbers of photos. A stream depends on (seed, epoch): a resumed run draws what the
+    uninterrupted one would have drawn.
     """
 
     def __init__(
@@ -199,17 +199,17 @@ class TrainingBatches:
             yield self._build(index, rng, generator)
 
     def _deal(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Share the rows out to the batches, those with a photo apart from the others."""
+        """Distribute the rows over the batches, those with a photo separately from the others."""
         has_image = self.builder.rows.has_image[self.index]
         paired = rng.permutation(self.index[has_image])
         if self.builder.rows.cohorts is not None:
             paired = paired[side_by_side(self.builder.rows.cohorts[paired], rng)]
         alone = rng.permutation(self.index[~has_image])
-        # Two photos are the least that can be contrasted.
+        # Contrasting takes at least two photos.
         n_paired = max(1, min(self.n_batches, len(paired) // 2))
         parts = np.array_split(paired, n_paired)
         parts += [paired[:0]] * (self.n_batches - n_paired)
-        # Batches with the fewest photos take the most rows without.
+        # Batches with the fewest photos take the most rows without one.
         sizes = [len(part) for part in np.array_split(self.index, self.n_batches)]
         bounds = np.cumsum([max(0, s - len(p)) for s, p in zip(sizes, parts, strict=True)])
         rest = np.split(alone, np.minimum(bounds[:-1], len(alone)))
@@ -280,7 +280,7 @@ class ValidationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch, image_ids in self._batches:
-            # Photos are gathered anew each time: kept, they would cost their memory twice.
+            # Photos are gathered each time: keeping them would take their memory twice.
             yield batch | self._pixels(batch, image_ids)
 
     def _pixels(self, batch: Batch, image_ids: np.ndarray) -> Batch:

@@ -1,4 +1,4 @@
-"""Photos embedded: alone, together with their rows, and as features for a teacher."""
+"""Embeddings of photos: alone, together with their rows, and as features for a teacher."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tabimg.training.inference import apply_in_blocks
 
 # Bounds the memory of embedding many photos.
 PHOTOS_AT_ONCE = 1024
-# Enough for a teacher that often has a dozen labels.
+# Enough for a teacher that often has only a dozen labels.
 N_FEATURES = 32
-# With fewer a teacher has nothing to learn from, and nobody to teach.
+# With fewer, a teacher has too little to learn from, or to teach with.
 MIN_LABELLED, MIN_PAIRS = 4, 10
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -29,7 +29,7 @@ Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class PhotoEmbedder:
-    """The first photo of each row under a fixed image encoder.
+    """Embeds the first photo of each row with a fixed image encoder.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class PhotoEmbedder:
     device: torch.device
 
     def under(self, on_bad_image: str) -> PhotoEmbedder:
-        """Give the same embedder with another policy for photos that cannot be read."""
+        """Return the same embedder with another policy for photos that cannot be read."""
         return replace(self, options=replace(self.options, on_bad_image=on_bad_image))
 
     def embed(self, images: RowImages) -> np.ndarray:
@@ -64,7 +64,7 @@ class PhotoEmbedder:
     def embed_pairs(
         self, encoded: EncodedTable, columns: ColumnVectors, images: RowImages
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Embed rows together with their photo; the network is one of CITab.
+        """Embed rows together with their photos, with a network of CITab.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class PhotoEmbedder:
     def features(self, parts: list[RowImages]) -> list[np.ndarray]:
         """Embed photos, and keep the principal components of all embeddings.
 
-        Cells that are vectors already are taken as they are.
+        Cells that are already vectors are used as they are.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class PhotoEmbedder:
         Returns
         -------
         list of float32 arrays of shape (n_rows, n_features)
-            One for each part; NaN in rows without a photo.
+            One per part; NaN for rows without a photo.
         """
         embeddings = self._embed_unless_embedded(RowImages.concat(parts))
         known = ~np.isnan(embeddings[:, 0])
@@ -119,7 +119,7 @@ class PhotoEmbedder:
         return np.split(features, np.cumsum([len(part) for part in parts])[:-1])
 
     def why_no_pairs(self, images: RowImages) -> str | None:
-        """Say what is lacking to embed rows with their photos."""
+        """Say what is missing for embedding rows with their photos; None if nothing is."""
         recipe = self.network.recipe.image
         if recipe is None:
             return (
@@ -131,28 +131,28 @@ class PhotoEmbedder:
         if (images.vectors is not None) != (recipe.vector_width is not None):
             wanted = "photos" if recipe.vector_width is None else "embedding vectors"
             return (
-                f"the pretrainer was fitted on {wanted}, and these image cells are something else"
+                f"the pretrainer was fitted on {wanted}, but these image cells are something else"
             )
         return None
 
     def why_no_teacher(self, labelled: RowImages, pairs: RowImages) -> str | None:
-        """Say what is lacking for a teacher of photos: enough of them, or a way to embed them."""
+        """Say what a teacher lacks: enough photos, or a way to embed them; None if nothing."""
         n_labelled, n_pairs = int(labelled.has_image.sum()), int(pairs.has_image.sum())
         if n_labelled < MIN_LABELLED or n_pairs < MIN_PAIRS:
             return (
-                f"{n_labelled} labelled and {n_pairs} unlabeled rows have a photo, and it takes "
-                f"{MIN_LABELLED} and {MIN_PAIRS}"
+                f"{n_labelled} labelled and {n_pairs} unlabeled rows have a photo, but at least "
+                f"{MIN_LABELLED} and {MIN_PAIRS} are needed"
             )
         are_vectors = labelled.vectors is not None and pairs.vectors is not None
         if not are_vectors and self.network.recipe.image is None:
             return (
                 "the pretrainer has no image encoder: fit it with keep_image_encoder=True, or give "
-                "what its transform_images made of the photos in their place"
+                "the output of its transform_images in place of the photos"
             )
         return None
 
     def _embed_unless_embedded(self, images: RowImages) -> np.ndarray:
-        """Embed photos; vectors that no encoder of vectors awaits are embeddings already."""
+        """Embed photos; vectors are already embeddings, unless the encoder was fitted on them."""
         recipe = self.network.recipe.image
         if images.vectors is not None and (recipe is None or recipe.vector_width is None):
             embeddings = np.full((len(images), images.vectors.shape[1]), np.nan, dtype=np.float32)
@@ -170,7 +170,7 @@ class PhotoEmbedder:
         width : int
             Of an embedding.
         embed : callable
-            From row numbers (k,) and their photos, float32 (k, 3, S, S) or vectors (k, d), to an
+            Maps row numbers (k,) and their photos, float32 (k, 3, S, S) or vectors (k, d), to an
             array (k, width).
 
         Returns

@@ -1,4 +1,4 @@
-"""Pre-training over paired rows, whatever the method: split, batches, weights to keep."""
+"""Pre-training on paired rows, whatever the method: split, batches, weights to keep."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tabimg.training.splits import related_rows, validation_split
 
 
 class Method(Protocol):
-    """What a method brings to the run; its attributes are its parameters."""
+    """What a method contributes to the run; its attributes are its parameters."""
 
     def term_weights(self) -> Mapping[str, float]:
-        """Give the factor of each term of the objective."""
+        """Return the factor of each term of the objective."""
 
     def cell_draw(self, table: Any) -> CellDraw:
-        """Learn from training rows how batches are made of rows."""
+        """Learn from training rows how to make batches from rows."""
 
     def objective(self, net: Any, autocast: torch.dtype | None) -> nn.Module:
         """Make the module that maps a batch to its unweighted terms."""
@@ -39,7 +39,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class PretrainingOptions:
-    """Everything that shapes one pre-training run; names and meanings of the pretrainers."""
+    """Everything that shapes one pre-training run, named as in the pretrainers."""
 
     method: Method
     augmentation: Augmentation
@@ -52,8 +52,8 @@ class PretrainingOptions:
 def pretrain(net: Any, rows: PairedRows, options: PretrainingOptions) -> History:
     """Train a network in place on paired rows; it ends with the weights to keep.
 
-    Those are the weights with the lowest total validation loss, or the last ones where the
-    validation split would hold fewer than two batches.
+    Those are the weights with the lowest total validation loss, or the last ones if the validation
+    split would hold fewer than two batches.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def pretrain(net: Any, rows: PairedRows, options: PretrainingOptions) -> History
     Returns
     -------
     history : list of dict
-        One entry an epoch: the loss terms, unweighted and weighted, for training and validation,
+        One entry per epoch: the loss terms, unweighted and weighted, for training and validation,
         the gradient norm and the learning rate.
 
     Raises
@@ -73,7 +73,7 @@ def pretrain(net: Any, rows: PairedRows, options: PretrainingOptions) -> History
     DivergenceError
         If a loss or gradient stops being finite; names epoch and term.
     """
-    # The photo network profits from all threads, the table network alone loses by them.
+    # The photo network gains from all threads; the table network alone is slower with them.
     threads = contextlib.nullcontext() if rows.images is not None else single_thread()
     with threads:
         history = _optimise(net, rows, options)
@@ -82,7 +82,7 @@ def pretrain(net: Any, rows: PairedRows, options: PretrainingOptions) -> History
 
 
 def autocast_photos(network: Any, pixels: Tensor, autocast: torch.dtype | None) -> Tensor:
-    """Apply an image network in the chosen precision; float32 comes out."""
+    """Apply an image network in the chosen precision; returns float32."""
     if pixels.ndim == 4:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
     with torch.autocast(pixels.device.type, dtype=autocast, enabled=autocast is not None):
@@ -132,14 +132,14 @@ def _objective(net: Any, options: PretrainingOptions) -> nn.Module:
 
 
 def _compile(image_encoder: Any) -> None:
-    """Compile what is called of an image encoder: the whole, or what stands before its mean."""
+    """Compile the parts of an image encoder that are called: all of it, and its feature map."""
     image_encoder.compile()
     if hasattr(image_encoder, "feature_map"):
         image_encoder.feature_map = torch.compile(image_encoder.feature_map)
 
 
 def _identity(rows: PairedRows, options: PretrainingOptions) -> tuple[Any, ...]:
-    """Data and parameters of this run; names of photos stand for their pixels."""
+    """Data and parameters of this run; photos are represented by a fingerprint."""
     shaping = {k: v for k, v in vars(options).items() if k not in ("run", "compile")}
     photos = "" if rows.images is None else image_fingerprint(rows.images)
     return (shaping, photos, rows.table.arrays(), rows.weight, *_positive_ids(rows))

@@ -1,4 +1,4 @@
-"""Where and how tensors are computed: device, precision, threads; and the seeds of their uses."""
+"""Where and how tensors are computed: device, precision, threads; and derived seeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 from tabimg.messages import bounded_errors, shorten
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-# Held by whoever changes, and then puts back, what belongs to the whole process.
+# Held while state of the whole process is changed and then restored.
 PROCESS_STATE = threading.RLock()
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn ``"auto"`` into the best device that is there, and check any other.
+    """Turn ``"auto"`` into the best available device, and check any other.
 
     Raises
     ------
@@ -39,8 +39,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
 def resolve_autocast(precision: str, device: torch.device) -> torch.dtype | None:
     """Choose the dtype that the image encoder is autocast to, or None for float32.
 
-    ``"auto"`` takes bfloat16 where the hardware multiplies it natively; elsewhere it is emulated
-    and slower than float32.
+    ``"auto"`` uses bfloat16 if the hardware supports it natively; otherwise it is emulated and
+    slower than float32.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {PRECISIONS}, got {shorten(precision)}")
@@ -62,16 +62,16 @@ def _has_native_bfloat16(device: torch.device) -> bool:
 
 
 def _may_use_bfloat16() -> bool:
-    """Tell whether oneDNN uses the units: ``ONEDNN_MAX_CPU_ISA`` keeps it from newer ones."""
+    """Return whether oneDNN uses the units: ``ONEDNN_MAX_CPU_ISA`` may forbid newer ones."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _ThreadLimit:
     """Limit torch to one thread; nested and concurrent users restore the right number.
 
-    OpenMP keeps the number for each Python thread, so each Python thread limits and restores
-    itself. torch lets a new one start with the number that was set last: the number to restore is
-    therefore the one from before the first user, not the one that a later user finds.
+    OpenMP keeps one number per Python thread, so each Python thread limits and restores itself. In
+    torch a new thread starts with the number that was set last: the number to restore is therefore
+    the one before the first user, not the one that a later user finds.
     """
 
     def __init__(self) -> None:
@@ -98,22 +98,22 @@ class _ThreadLimit:
                     torch.set_num_threads(self._before)
 
 
-# Small networks lose on more than one thread, badly so on a busy machine.
+# Small networks are slower on several threads, especially on a busy machine.
 single_thread = _ThreadLimit()
 
 
 @contextmanager
 def own_warning_filters() -> Iterator[None]:
-    """Change the filters of warnings as in ``warnings.catch_warnings``, one thread at a time.
+    """Change warning filters as in ``warnings.catch_warnings``, one thread at a time.
 
-    Two threads that put the filters back in the wrong order would leave them changed for good.
-    scikit-learn's forests do so by themselves: they are fitted inside, too.
+    Two threads that restore the filters in the wrong order would leave them changed for good.
+    scikit-learn's forests change them themselves, so they are also fitted inside.
     """
     with PROCESS_STATE, warnings.catch_warnings():
         yield
 
 
 def derive_seed(seed: int, *keys: int) -> int:
-    """Derive an independent seed for a named use, e.g. an epoch, of one run's seed."""
+    """Derive an independent seed for one use, such as an epoch, from a run's seed."""
     with bounded_errors():
         return int(np.random.SeedSequence(seed, spawn_key=keys).generate_state(1)[0])

@@ -33,7 +33,7 @@ def one_cycle(progress: float, max_lr: float) -> tuple[float, float]:
     Parameters
     ----------
     progress : float in [0, 1]
-        The share of the schedule that lies behind.
+        The share of the schedule that is done.
     max_lr : float
 
     Returns
@@ -44,9 +44,9 @@ def one_cycle(progress: float, max_lr: float) -> tuple[float, float]:
     -----
     Smith and Topin, "Super-Convergence", arXiv 1708.07120, in the cosine form of
     ``torch.optim.lr_scheduler.OneCycleLR`` with its default constants. With n steps and progress
-    step / (n - 1) it equals torch's for ``pct_start=(0.3 * (n - 1) + 1) / n``: the peak stands at
-    0.3 of the way, torch's default puts it up to one step earlier. Torch's class fixes the number
-    of steps beforehand, which a time limit cannot know.
+    step / (n - 1) it equals torch's for ``pct_start=(0.3 * (n - 1) + 1) / n``: the peak is at 0.3
+    of the way, while torch's default puts it up to one step earlier. Torch's class needs the number
+    of steps in advance, which is unknown under a time limit.
     """
     low_beta, high_beta = BETA_RANGE
     start, end = max_lr / START_DIVISOR, max_lr / START_DIVISOR / FINAL_DIVISOR
@@ -65,7 +65,7 @@ class OneCycle(Callback):
     """Set the learning rate before every batch; stop when steps or time have run out.
 
     Every parameter group follows the cycle up to its own ``max_lr``; a group with ``unfreeze_at``
-    stays at zero until that share of the schedule lies behind.
+    stays at zero until that share of the schedule is done.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class OneCycle(Callback):
         Number of batches already done, when a run is resumed.
     time_limit : float, optional
         Seconds after which the cycle ends. Progress is then the larger of the share of the steps
-        and the share of the time, so that the learning rate still comes down in full.
+        and the share of the time, so that the learning rate still decreases fully.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class OneCycle(Callback):
 
     @property
     def progress(self) -> float:
-        """The share of the schedule that lies behind, in [0, 1]."""
+        """The share of the schedule that is done, in [0, 1]."""
         by_steps = self.step_ / max(1, self.total_steps - 1)
         return min(1.0, max(by_steps, self._share_of_time()))
 

@@ -1,4 +1,4 @@
-"""The skorch net behind every estimator: it optimises an objective over batches of our own."""
+"""The skorch net behind every estimator: it optimises an objective over tabimg's batches."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class ObjectiveNet(NeuralNet):
     parameter_groups : list of dict
         AdamW parameter groups, each with ``params`` and ``max_lr``.
     train_batches, valid_batches
-        Their iteration gives one epoch each; ``valid_batches`` may be None.
+        Each iteration over them is one epoch; ``valid_batches`` may be None.
     schedule : OneCycle
-        Sets the learning rates; asked after each epoch whether the time is up.
+        Sets the learning rates; checked after each epoch for whether the time is up.
 
     Notes
     -----
-    skorch gives callbacks, history and the optimisation step. What is replaced here: the data
-    loader (batches are drawn by index arrays, without per-sample collation), the per-batch history
-    (a device would wait for every entry), and the swallowing of Ctrl-C, which a caller of ``fit``
-    wants to see.
+    skorch provides callbacks, history and the optimisation step. Replaced here are the data loader
+    (batches are drawn by index arrays, without per-sample collation), the per-batch history (the
+    device would be synchronised for every entry), and the swallowing of Ctrl-C, which the caller of
+    ``fit`` should see.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ObjectiveNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> ObjectiveNet:
         groups = [{**group, "lr": group["max_lr"]} for group in self.parameter_groups]
         device = torch.device(self.device)
-        # The fused step is five times faster; it exists for CPU and CUDA.
+        # The fused step is five times faster; it exists only for CPU and CUDA.
         self.optimizer_ = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
         return self
 
@@ -86,8 +86,8 @@ class ObjectiveNet(NeuralNet):
     ) -> ObjectiveNet:
         """Run the epochs from ``first_epoch`` to ``max_epochs``; a callback may stop earlier.
 
-        ``after_epoch`` is called after each epoch that did not stop the training. What it does may
-        take long: unlike in a callback, Ctrl-C there is not mistaken for a wish to stop early.
+        ``after_epoch`` is called after each epoch that did not stop the training. It may take long:
+        unlike in a callback, Ctrl-C there is not mistaken for early stopping.
         """
         self.notify("on_train_begin", X=None, y=None)
         for _ in range(first_epoch, self.max_epochs):
@@ -99,7 +99,7 @@ class ObjectiveNet(NeuralNet):
         return self
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        """Notify the callbacks; what fails inside one of skorch's names it."""
+        """Notify the callbacks; an error inside one of skorch's names it."""
         getattr(self, method_name)(self, **kwargs)
         for name, callback in self.callbacks_:
             try:
@@ -115,7 +115,7 @@ class ObjectiveNet(NeuralNet):
                 ) from error
 
     def _run_epoch(self) -> bool:
-        """Run one epoch; tell whether it is the last."""
+        """Run one epoch; return whether it is the last."""
         # skorch's callbacks may ask for these names.
         data = {"dataset_train": self.train_batches, "dataset_valid": self.valid_batches}
         self.notify("on_epoch_begin", **data)
@@ -129,7 +129,7 @@ class ObjectiveNet(NeuralNet):
         try:
             self.notify("on_epoch_end", **data)
         except KeyboardInterrupt:
-            # The way in which skorch's callbacks, EarlyStopping among them, end the training.
+            # This is how skorch's callbacks, such as EarlyStopping, end the training.
             return True
         return self.schedule.exhausted
 
@@ -159,7 +159,7 @@ class ObjectiveNet(NeuralNet):
             self._record_term(prefix, name, float(total) / rows[name])
 
     def _record_whether_best(self) -> None:
-        """Record what skorch's Checkpoint and PrintLog look for: is the loss the lowest so far?"""
+        """Record whether a loss is the lowest so far, for skorch's Checkpoint and PrintLog."""
         for name in ("train_loss", "valid_loss"):
             if name in self.history[-1]:
                 losses = self.history[:, name]

@@ -1,4 +1,4 @@
-"""Who is trained on, who is held out and whose label is used; related rows stay together."""
+"""Which rows are trained on, held out, and used with their label; related rows stay together."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def validation_split(
         Share of the groups; None means no split.
     seed : int
     classes : int array of shape (n_rows,), optional
-        Keeps the classes in proportion, a group counting for its most frequent class. Each class
-        stays in training too, so one with a single group stays there alone.
+        Keeps the classes in proportion, a group counting as its most frequent class. Each class
+        stays in training, so one with a single group is only there.
 
     Returns
     -------
     (train, valid) : int arrays of row numbers, sorted, or None
-        None where a split is not wanted or not possible: with fewer than two groups to part, or
-        where validation would end up with more rows than training.
+        None if a split is not wanted or not possible: with fewer than two groups, or if validation
+        would get more rows than training.
     """
     if fraction is None:
         return None
@@ -96,14 +96,14 @@ def validation_split(
 def grouped_folds(
     groups: np.ndarray, n_folds: int, seed: int, classes: np.ndarray | None = None
 ) -> list[Split]:
-    """Folds that keep groups together and, where given, classes in proportion.
+    """Folds that keep groups together and, if given, classes in proportion.
 
     A class with a single row is in the training rows of every fold.
 
     Returns
     -------
     list of (train, valid)
-        Empty where there are fewer than two groups to part.
+        Empty if there are fewer than two groups.
     """
     rows = np.arange(len(groups))
     if classes is not None:
@@ -118,7 +118,7 @@ def grouped_folds(
     else:
         folds = _stratified_group_folds(classes[rows], groups[rows], n_folds, random_state)
     valid_rows = [rows[valid] for _, valid in folds]
-    # A single row of a class shares the side of its group.
+    # The only row of a class stays on the side of its group.
     splits = [(np.flatnonzero(~np.isin(groups, groups[v])), v) for v in valid_rows]
     return [(train, valid) for train, valid in splits if len(train) and len(valid)]
 
@@ -126,7 +126,7 @@ def grouped_folds(
 def dealt_folds(
     target: np.ndarray, groups: np.ndarray, n_folds: int, seed: int, n_classes: int
 ) -> list[Split]:
-    """Folds of few rows: groups are sorted by their target and dealt out in turn.
+    """Folds for few rows: groups are sorted by target and dealt out in turn.
 
     Parameters
     ----------
@@ -141,14 +141,14 @@ def dealt_folds(
     Returns
     -------
     list of (train, valid)
-        At most ``n_folds``; empty where no row can be held out.
+        At most ``n_folds``; empty if no row can be held out.
 
     Notes
     -----
-    Groups are sorted by their most frequent class, or by blocks of the mean target. Other than
-    `grouped_folds` this also makes five folds of two rows a class, so that few labels are tuned on
-    with four fifths of them instead of one half. A class whose rows are all in one group is never
-    held out: nothing could have learned it.
+    Groups are sorted by their most frequent class, or by blocks of the mean target. Unlike
+    `grouped_folds` this also makes five folds of two rows per class, so that tuning on few labels
+    trains on four fifths of them instead of half. A class whose rows are all in one group is never
+    held out: no model could have learned it.
     """
     if n_classes:
         stratum = _strata_of_classes(groups, target)
@@ -160,7 +160,7 @@ def dealt_folds(
     fold_of_group[order] = np.arange(len(order)) % n_folds
     fold = fold_of_group[groups]
     splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
-    # One class, or no row at all, is nothing to learn from.
+    # A single class, or no row at all, is nothing to learn from.
     enough = 2 if n_classes else 1
     return [(t, v) for t, v in splits if len(v) and len(np.unique(target[t])) >= enough]
 
@@ -185,8 +185,8 @@ def labelled_rows(
     Returns
     -------
     int array
-        Row positions, sorted. Where groups have several rows it may hold up to one group more
-        than asked for.
+        Row positions, sorted. If groups have several rows, it may hold up to one group more than
+        requested.
     """
     names, group = np.unique(groups[train], return_inverse=True)
     label = np.zeros(len(train), dtype=np.int64) if classes is None else classes[train]
@@ -195,7 +195,7 @@ def labelled_rows(
     rows = np.argsort(place[group], kind="stable")
     is_first = _count_before(label[rows]) < MIN_LABELS_PER_CLASS
     indispensable = np.isin(np.arange(len(names)), group[rows[is_first]])
-    # Along this order any beginning holds these, then the classes in proportion.
+    # Every prefix of this order holds these first, then the classes in proportion.
     order = np.lexsort([place, ~indispensable])
     urgency = _urgency(_strata(group, label)[order])
     urgency[indispensable[order]] = -1.0
@@ -212,12 +212,12 @@ def _stratified_group_folds(
     classes: np.ndarray, groups: np.ndarray, n_folds: int, random_state: int
 ) -> list[Split]:
     distinct = len(np.unique(groups)) == len(groups)
-    # The grouped splitter is slow where every row is a group of its own.
+    # The grouped splitter is slow if every row is its own group.
     splitter = (StratifiedKFold if distinct else StratifiedGroupKFold)(
         n_folds, shuffle=True, random_state=random_state
     )
     with own_warning_filters():
-        # Classes with fewer rows than folds are missing from some; that is as good as it gets.
+        # Classes with fewer rows than folds are missing from some, which cannot be avoided.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         try:
             return list(splitter.split(classes, classes, None if distinct else groups))
@@ -239,7 +239,7 @@ def _draw_groups(stratum: np.ndarray, fraction: float, rng: np.random.Generator)
     sorted_strata = stratum[order]
     is_last = np.append(sorted_strata[1:] != sorted_strata[:-1], True)
     drawable = order[~is_last]
-    # Ties are broken at random, so that with few places not the first strata take them all.
+    # Ties are broken at random, so that the first strata do not take all of a few places.
     urgency = _urgency(sorted_strata)[~is_last]
     return drawable[np.lexsort([rng.random(len(drawable)), urgency])[:n_wanted]]
 
@@ -247,7 +247,7 @@ def _draw_groups(stratum: np.ndarray, fraction: float, rng: np.random.Generator)
 def _give_back_lost_classes(
     in_valid: np.ndarray, group: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """Return a group to training for each class that training would be without."""
+    """Return a group to training for each class that training would lack."""
     in_valid = in_valid.copy()
     for lost in np.setdiff1d(classes, classes[~in_valid]):
         if not np.isin(lost, classes[~in_valid]):
@@ -256,7 +256,7 @@ def _give_back_lost_classes(
 
 
 def _strata(group: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-    """Number the most frequent class of each group, the first of equals; groups count from 0."""
+    """Return each group's most frequent class, the first among equals; groups count from 0."""
     if classes is None:
         classes = np.zeros(len(group), dtype=np.int64)
     names, label = np.unique(classes, return_inverse=True)
@@ -267,7 +267,7 @@ def _strata(group: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
 
 
 def _strata_of_classes(group: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Give `_strata`, and -1 for a group that holds all rows of a class."""
+    """Return `_strata`, and -1 for a group that holds all rows of a class."""
     stratum = _strata(group, classes)
     holders = pd.Series(group).groupby(classes).agg(["first", "nunique"])
     stratum[holders["first"][holders["nunique"] == 1]] = -1
@@ -275,27 +275,27 @@ def _strata_of_classes(group: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def _strata_of_numbers(group: np.ndarray, numbers: np.ndarray, size: int) -> np.ndarray:
-    """Number blocks of so many groups by the groups' mean; -1 where there is one group only."""
-    # Plain sums round otherwise than pandas', and could deal groups out anew under kept results.
+    """Number blocks of ``size`` groups by the groups' mean; -1 if there is only one group."""
+    # Plain sums round differently from pandas', and could change the folds of stored results.
     means = pd.Series(numbers).groupby(group).mean().to_numpy()
     rank = np.argsort(np.argsort(means, kind="stable"))
     return rank // size if len(means) > 1 else np.array([-1])
 
 
 def _by_stratum(stratum: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Order places by stratum, at random within each."""
+    """Order positions by stratum, at random within each."""
     order = rng.permutation(len(stratum))
     return order[np.argsort(stratum[order], kind="stable")]
 
 
 def _urgency(stratum: np.ndarray) -> np.ndarray:
-    """Say what share of its stratum stands before each place.
+    """Return the share of its stratum that comes before each position.
 
-    Taken the smallest first, any beginning holds the strata in proportion.
+    Sorted by it, every prefix holds the strata in proportion.
     """
     return (_count_before(stratum) + 0.5) / np.bincount(stratum)[stratum]
 
 
 def _count_before(values: np.ndarray) -> np.ndarray:
-    """Count, at each place, the equal values before it."""
+    """Count, at each position, the equal values before it."""
     return pd.Series(values).groupby(values).cumcount().to_numpy()

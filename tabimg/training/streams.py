@@ -1,4 +1,4 @@
-"""What the layers of a network draw from while it trains: dropout's masks and the like."""
+"""Random streams for the layers of a network in training: for dropout masks and the like."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _DRAWING_LAYERS = (
 
 
 class LayerStreams:
-    """The random streams of one training, seeded anew for each epoch.
+    """The random streams of one training run, reseeded for each epoch.
 
-    Our own layers draw from a generator that nobody else has. What other layers draw from belongs
-    to the whole process: the training of a network with such layers, or with classes that are
-    neither torch's nor ours and may draw, keeps all other such trainings waiting, and puts torch's,
-    numpy's and Python's streams back when it ends.
+    tabimg's layers draw from their own generator. Other layers draw from streams of the whole
+    process: training a network with such layers, or with classes from outside torch and tabimg,
+    which may draw, makes all other such runs wait, and restores the streams of torch, numpy and
+    Python when it ends.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class LayerStreams:
                     layer.generator = None
 
     def start_epoch(self, epoch: int) -> None:
-        """Seed the streams with the number of an epoch: a resumed training goes on alike."""
+        """Seed the streams with the number of an epoch: a resumed run draws the same."""
         seed = derive_seed(self._seed, _MASKS, epoch)
         self._generator.manual_seed(seed)
         if self._needs_process:
@@ -81,7 +81,7 @@ def _may_draw_from_process(layer: nn.Module) -> bool:
 
 @contextmanager
 def _process_streams(device: torch.device) -> Iterator[None]:
-    """Have the streams of the process to oneself, and put them back."""
+    """Hold the streams of the process exclusively, and restore them."""
     with PROCESS_STATE, torch.random.fork_rng([device] if device.type == "cuda" else []):
         states = random.getstate(), np.random.get_state()
         try:
@@ -92,7 +92,7 @@ def _process_streams(device: torch.device) -> Iterator[None]:
 
 
 def _seed_process(seed: int, device: torch.device) -> None:
-    # torch.manual_seed would also seed the devices that are not put back.
+    # torch.manual_seed would also seed devices whose streams are not restored.
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):

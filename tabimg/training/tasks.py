@@ -1,4 +1,4 @@
-"""What classification and regression ask of fine-tuning: losses, predictions, simple models."""
+"""What differs between classification and regression: losses, predictions, simple models."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ REGRESSION_LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 # Weight (n_outputs, n_features) and bias (n_outputs,).
 Head = tuple[np.ndarray, np.ndarray]
-# Probabilities below it are as good as zero.
+# Smaller probabilities count as zero.
 MIN_PROBABILITY = 1e-7
-# Soft labels keep the classes that hold at least this share.
+# Soft labels keep the classes with at least this share.
 MIN_SHARE = 0.02
 
 
@@ -42,7 +42,7 @@ class Task(Protocol):
     n_outputs : int
         Number of classes, or of target columns.
     penalties : ndarray
-        What linear models choose from, the strongest first.
+        The penalties that linear models choose from, the strongest first.
     forests : mapping of str to class
         The scikit-learn forests for this target.
     """
@@ -56,7 +56,7 @@ class Task(Protocol):
         ...
 
     def predictions(self, outputs: Tensor) -> Tensor:
-        """Turn a network's outputs into class probabilities, or leave them, (B, n_outputs)."""
+        """Turn a network's outputs into class probabilities or numbers, (B, n_outputs)."""
         ...
 
     def losses(self, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class Task(Protocol):
         ...
 
     def mixing_slope(self, parts: np.ndarray, mixed: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Derivative of each row's loss by the weight of each of the parts mixed.
+        """Derivative of each row's loss with respect to the weight of each mixed part.
 
         Parameters
         ----------
@@ -79,21 +79,21 @@ class Task(Protocol):
         ...
 
     def classes(self, target: np.ndarray) -> np.ndarray | None:
-        """Give the labels to stratify by, or None."""
+        """Return the labels to stratify by, or None."""
         ...
 
     def linear_path(
         self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
     ) -> list[Head]:
-        """Fit a linear model under each of the first penalties."""
+        """Fit a linear model with each of the first penalties."""
         ...
 
     def soft(self, target: np.ndarray) -> np.ndarray:
-        """Write a target as predictions that are certain, float64 (n_rows, n_outputs)."""
+        """Return a target as certain predictions, float64 (n_rows, n_outputs)."""
         ...
 
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
-        """Fit a linear model to predictions that somebody else made."""
+        """Fit a linear model to the predictions of another model."""
         ...
 
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
@@ -101,14 +101,14 @@ class Task(Protocol):
         ...
 
     def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
-        """Take away the certainty that a forest's votes only seem to have."""
+        """Reduce the overconfidence of a forest's votes."""
         ...
 
 
 class Classification:
     """Cross-entropy over ``n_outputs`` classes; the target holds class numbers."""
 
-    # Inverse strengths, as scikit-learn counts: C.
+    # Inverse strengths, as scikit-learn's C.
     penalties = np.logspace(-4, 1, 6)
     forests: Mapping[str, type] = {
         "random_forest": RandomForestClassifier,
@@ -137,7 +137,7 @@ class Classification:
     def linear_path(
         self, features: np.ndarray, target: np.ndarray, weight: np.ndarray, n_penalties: int
     ) -> list[Head]:
-        """Multinomial logistic regression, each fit warm-started by the one before."""
+        """Multinomial logistic regression, each fit warm-started from the previous one."""
         if len(np.unique(target)) < 2:
             return [self._constant_head(features.shape[1], target)] * n_penalties
         model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
@@ -151,7 +151,7 @@ class Classification:
         return np.eye(self.n_outputs)[target]
 
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
-        """Logistic regression; a row counts once for each class, by the class's share."""
+        """Logistic regression; a row counts once per class, weighted by the class's share."""
         rows, labels = np.nonzero(soft >= MIN_SHARE)
         if len(np.unique(labels)) < 2:
             return self._constant_head(features.shape[1], labels)
@@ -166,7 +166,7 @@ class Classification:
         return values
 
     def smoothed(self, predictions: np.ndarray, n_trees: int) -> np.ndarray:
-        """Add one vote that is split evenly over the classes."""
+        """Add one vote, split evenly over the classes."""
         return (predictions * n_trees + 1.0 / self.n_outputs) / (n_trees + 1.0)
 
     def _constant_head(self, n_features: int, target: np.ndarray) -> Head:
@@ -175,7 +175,7 @@ class Classification:
         return np.zeros((self.n_outputs, n_features)), bias
 
     def _spread(self, coef: np.ndarray, intercept: np.ndarray, classes: np.ndarray) -> Head:
-        """Lay the model's classes out over all classes, as one logit each."""
+        """Extend the model's classes to all classes, with one logit each."""
         if len(classes) == 2 and len(coef) == 1:
             coef, intercept = np.vstack([-coef, coef]) / 2, np.r_[-intercept, intercept] / 2
         weight = np.zeros((self.n_outputs, coef.shape[1]))
@@ -187,7 +187,7 @@ class Classification:
 class Regression:
     """A standardised target of ``n_outputs`` columns under one of three losses."""
 
-    # Strengths, as scikit-learn counts: alpha.
+    # Strengths, as scikit-learn's alpha.
     penalties = np.logspace(5, -1, 13)
     forests: Mapping[str, type] = {
         "random_forest": RandomForestRegressor,
@@ -240,10 +240,10 @@ class Regression:
 def _ridge_path(
     features: np.ndarray, target: np.ndarray, weight: np.ndarray, alphas: np.ndarray
 ) -> list[Head]:
-    """Fit ridge regressions by one decomposition for all penalties.
+    """Fit ridge regressions, with one decomposition for all penalties.
 
     Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2nd edition, equation
-    3.47, with weighted rows. scikit-learn decomposes anew for each penalty.
+    3.47, with weighted rows. scikit-learn would repeat the decomposition for each penalty.
     """
     centre, level = np.average(features, 0, weight), np.average(target, 0, weight)
     root = np.sqrt(weight.astype(np.float64))[:, None]
@@ -254,7 +254,7 @@ def _ridge_path(
 
 
 def _picked(predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Give each row's probability of its own class."""
+    """Return each row's probability of its own class."""
     return predictions[np.arange(len(target)), target]
 
 
@@ -262,8 +262,8 @@ def _fit_quietly(
     model: LogisticRegression, features: np.ndarray, target: np.ndarray, weight: np.ndarray
 ) -> None:
     with own_warning_filters():
-        # A start for fine-tuning and a strongly penalised model need no last digit.
+        # A start for fine-tuning, or a strongly penalised model, need not be exact.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # The estimator's own check has said so already.
+        # The estimator's own check has already warned of it.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         model.fit(features, target, sample_weight=weight)

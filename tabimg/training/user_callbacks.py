@@ -1,4 +1,4 @@
-"""Callbacks that a user hands in: which of skorch's work here, and the copies a run works on."""
+"""Callbacks given by a user: which of skorch's work here, and copies for each run."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from skorch.callbacks import (
 from tabimg.messages import shorten
 
 _LOSSES = (
-    "the losses of every epoch are in the history already ('train_loss', 'valid_loss' and each "
+    "the losses of every epoch are already in the history ('train_loss', 'valid_loss' and each "
     "term): monitor these, or score the fitted estimator"
 )
 _RATE = (
     "the learning rate follows a one-cycle schedule that sets it before every batch: set lr, "
     "max_epochs or time_limit"
 )
-# What would fail inside skorch, or be without effect, and what to use instead.
+# Callbacks that would fail inside skorch or have no effect, and what to use instead.
 REFUSED: dict[type, str] = {
-    EpochScoring: f"it scores skorch's data sets, of which there are none; {_LOSSES}",
-    BatchScoring: f"it scores skorch's data sets, of which there are none; {_LOSSES}",
-    PassthroughScoring: f"no losses of single batches are kept to be averaged; {_LOSSES}",
+    EpochScoring: f"it scores skorch data sets, and there are none; {_LOSSES}",
+    BatchScoring: f"it scores skorch data sets, and there are none; {_LOSSES}",
+    PassthroughScoring: f"losses of single batches are not kept; {_LOSSES}",
     LRScheduler: _RATE,
     WarmRestartLR: _RATE,
-    LoadInitState: "an interrupted fit goes on by checkpoint_dir=, a finished one by warm_start=",
+    LoadInitState: "checkpoint_dir= resumes an interrupted fit, warm_start= a finished one",
     InputShapeSetter: "networks get their shapes from the table",
 }
-# What these write to is the user's, and never copied.
+# They write to objects of the user, which are never copied.
 _LOGGERS = (MlflowLogger, NeptuneLogger, SacredLogger, TensorBoard, WandbLogger)
 
 
@@ -61,9 +61,9 @@ def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
     Raises
     ------
     TypeError
-        For something else than a list of callbacks.
+        For anything but a list of callbacks.
     ValueError
-        For a callback of skorch that cannot work here, or a name given twice; names it.
+        For a skorch callback that cannot work here, or a name given twice; names it.
     """
     if callbacks is not None and not isinstance(callbacks, (list, tuple)):
         raise TypeError(
@@ -78,7 +78,7 @@ def check_callbacks(callbacks: Any) -> tuple[Any, ...]:
 
 
 def copies(callbacks: Sequence[Any]) -> list[Any]:
-    """Copy checked callbacks for one run: they have state, and the user's stay as they are."""
+    """Copy checked callbacks for one run: they have state, and the user's stay unchanged."""
     return [
         (item[0], _copy(item[1])) if isinstance(item, tuple) else _copy(item) for item in callbacks
     ]
@@ -95,8 +95,8 @@ def _check_one(item: Any) -> Any:
             raise ValueError(f"callbacks: {kind.__name__} does not work in tabimg: {reason}")
     if getattr(item, "log_on_batch_end", False):
         raise ValueError(
-            f"callbacks: {kind.__name__} does not work in tabimg with log_on_batch_end=True: no "
-            f"losses of single batches are kept; {_LOSSES}"
+            f"callbacks: {kind.__name__} does not work in tabimg with log_on_batch_end=True: "
+            f"losses of single batches are not kept; {_LOSSES}"
         )
     if not issubclass(kind, Callback):
         raise TypeError(
@@ -117,5 +117,5 @@ def _copy(callback: Any) -> Any:
     try:
         return copy.deepcopy(callback)
     except TypeError:
-        # It holds what exists but once, such as a writer with a lock.
+        # It holds something that cannot be copied, such as a writer with a lock.
         return copy.copy(callback)

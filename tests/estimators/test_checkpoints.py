@@ -383,7 +383,7 @@ def test_checkpoint_under_the_name_of_another_run_is_not_gone_on_from(
     shutil.rmtree(name)
     shutil.copytree(stage_of(folder), name)
     model = make.regressor(**other, checkpoint_dir=tmp_path)
-    with pytest.warns(UserWarning, match="it is of another run"):
+    with pytest.warns(UserWarning, match="it is from another run"):
         assert len(watched(model, table, target)) == 3
     fresh = make.regressor(**other).fit(table, target)
     np.testing.assert_array_equal(model.predict(table), fresh.predict(table))
@@ -394,7 +394,7 @@ def test_foreign_file_in_the_directory_is_said_and_stays(
 ) -> None:
     _, table, target = interrupted
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.warns(UserWarning, match=r"notes.txt: no checkpoint of this version"):
+    with pytest.warns(UserWarning, match=r"notes.txt: not a checkpoint of this version"):
         make.regressor(**FULL, checkpoint_dir=tmp_path).fit(table, target)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -1,4 +1,4 @@
-"""Fine-tuning that diverges begins again at a lower rate, and says so."""
+"""Fine-tuning that diverges restarts at a lower rate, with a warning."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_diverged_training_begins_again_from_its_start(
     net: nn.Module, first: tuple[float, bool]
 ) -> None:
     train = Script(net, first, (0.5, True))
-    with pytest.warns(UserWarning, match=r"diverged: .*; again at 0\.1 \* lr"):
+    with pytest.warns(UserWarning, match=r"diverged: .*; retrying at 0\.1 \* lr"):
         history = train_without_diverging(net, train, train.loss_of_net, 1.0)
     assert history == [{"epoch": 1, "valid_loss": 0.5, "lr_factor": 0.1}]
     assert (train.factors, train.starts) == ([1.0, 0.1], [0.25, 0.25])
@@ -91,8 +91,8 @@ def test_training_that_always_diverges_keeps_its_start(net: nn.Module) -> None:
         history = train_without_diverging(net, train, train.loss_of_net, 1.0)
     said = [str(warning.message) for warning in caught]
     assert said[-1] == (
-        "fine-tuning diverged: the loss ended at 9, where a constant prediction has 1; the "
-        "weights stay as they were"
+        "fine-tuning diverged: the loss ended at 9, that of a constant prediction is 1; the "
+        "weights are left unchanged"
     )
     assert len(said) == 3
     assert train.factors == [1.0, 0.1, 0.01] and net.weight.item() == 0.25
@@ -104,9 +104,9 @@ def test_training_that_is_never_finite_keeps_its_start(net: nn.Module) -> None:
     with pytest.warns(UserWarning) as caught:
         assert train_without_diverging(net, train, train.loss_of_net, 1.0) == []
     assert [str(warning.message) for warning in caught] == [
-        "fine-tuning diverged: train_task is nan in epoch 1; again at 0.1 * lr",
-        "fine-tuning diverged: train_task is nan in epoch 1; again at 0.01 * lr",
-        "fine-tuning diverged: train_task is nan in epoch 1; the weights stay as they were",
+        "fine-tuning diverged: train_task is nan in epoch 1; retrying at 0.1 * lr",
+        "fine-tuning diverged: train_task is nan in epoch 1; retrying at 0.01 * lr",
+        "fine-tuning diverged: train_task is nan in epoch 1; the weights are left unchanged",
     ]
     assert net.weight.item() == 0.25
 
@@ -115,7 +115,7 @@ def test_net_that_was_never_finite_is_an_error(net: nn.Module) -> None:
     nn.init.constant_(net.weight, np.nan)
     train = Script(net, *[(np.nan, True)] * 3)
     with (
-        pytest.warns(UserWarning, match=r"again at 0\.01"),
+        pytest.warns(UserWarning, match=r"retrying at 0\.01"),
         pytest.raises(DivergenceError, match="diverged"),
     ):
         train_without_diverging(net, train, train.loss_of_net, 1.0)
