@@ -1,4 +1,4 @@
-"""Digests of settings and data, by which finished work is found again."""
+"""Digests of settings and data, by which finished work is recognised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from tabimg.evaluation.foundation import CIRCUMSTANCES
 
-# To be raised when a change of the protocol gives cells another meaning.
+# To be increased when a change of the protocol changes the meaning of cells.
 PROTOCOL = 2
-# Where classes stood when results were first kept: a cell is known by these names.
+# The names of classes when results were first stored: fingerprints use these.
 _NAMES_IN_RESULTS = {
     "tabimg.estimators.mtcmtm_classifier.MTCMTMClassifier": (
         "tabimg.estimators.classifier.MTCMTMClassifier"
@@ -47,8 +47,8 @@ def fingerprint(*parts: Any) -> str:
 def describe(value: Any) -> Any:
     """Describe parameters in plain values; functions and classes by name, arrays by digest.
 
-    Estimators are described by their class and parameters, without those that only say where or
-    how fast to compute.
+    Estimators are described by their class and parameters, except those that only say where or how
+    fast to compute.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
@@ -78,7 +78,7 @@ def describe(value: Any) -> Any:
 
 def _describe_array(array: np.ndarray) -> str:
     if array.dtype.kind == "f":
-        # One bit pattern a value: NaN has many, zero has two.
+        # One bit pattern per value: NaN has many, zero has two.
         array = np.where(np.isnan(array), np.nan, array + 0.0).astype("<f8")
     elif array.dtype.kind in "biu":
         array = array.astype("<i8")

@@ -1,4 +1,4 @@
-"""What evaluation takes from inside the rooms below: the one place that knows their files."""
+"""What evaluation imports from inside the packages below it: only this file knows their files."""
 
 from __future__ import annotations
 

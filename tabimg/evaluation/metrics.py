@@ -1,4 +1,4 @@
-"""What predictions are scored by, one rule for every method."""
+"""Metrics that score predictions, with the same rules for every method."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Metric:
 
     @property
     def gain_unit(self) -> str:
-        """What one hundredth of a gain is called."""
+        """The name of one hundredth of a gain."""
         return "points" if self.greater_is_better else "%"
 
     def gain(self, score: Any, reference: Any) -> Any:
-        """Give how much better a score is than a reference; scalars or arrays.
+        """Return how much better a score is than a reference; scalars or arrays.
 
-        For scores the difference, for losses the share of the reference's loss that is saved.
+        For scores the difference, for losses the reduction as a share of the reference's loss.
         Positive is better for both.
         """
         if self.greater_is_better:
@@ -75,7 +75,7 @@ DEFAULT_METRICS = {"classification": "accuracy", "regression": "relative_mse"}
 
 
 def metric_names(task: str) -> list[str]:
-    """Give the names of a task's metrics, in the order of `METRICS`."""
+    """Return the names of a task's metrics, in the order of `METRICS`."""
     check_task(task)
     return [metric.name for metric in METRICS.values() if metric.task == task]
 
@@ -87,12 +87,12 @@ def check_task(task: Any) -> None:
 
 
 def check_metric(metric: str | None, task: str) -> str:
-    """Give the name of a task's metric; None is the first choice.
+    """Return the name of a task's metric; None is the default.
 
     Raises
     ------
     ValueError
-        For an unknown metric, or one of the other task.
+        For an unknown metric, or one for the other task.
     """
     if metric is None:
         return DEFAULT_METRICS[task]
@@ -102,7 +102,7 @@ def check_metric(metric: str | None, task: str) -> str:
     near = difflib.get_close_matches(str(metric)[:80].lower(), names, n=1)
     hint = f", did you mean {shorten(near[0])}?" if near else ""
     if isinstance(metric, str) and metric in METRICS:
-        hint = f", which is for {METRICS[metric].task}: if the task was told wrongly, say task="
+        hint = f", which is for {METRICS[metric].task}: if the task is wrong, set task="
     raise ValueError(f"metric must be one of {names} in {task}, got {shorten(metric)}{hint}")
 
 
@@ -130,7 +130,7 @@ def score_predictions(
     Returns
     -------
     dict of str to float
-        One value a metric, in the order of `METRICS`.
+        One value per metric, in the order of `METRICS`.
 
     Raises
     ------
@@ -140,14 +140,14 @@ def score_predictions(
 
     Notes
     -----
-    Small test folds and few labels leave classes out. A class that the model does not know has
-    probability 0: its rows are wrong, the log loss takes sklearn's floor for them, and the class
-    counts in the AUC with 0.5, as it is not ranked at all. Balanced accuracy and AUC are means
-    over the classes that the test rows hold. The AUC of test rows of one single class is NaN.
+    Small test folds and few labels may lack classes. A class that the model does not know has
+    probability 0: its rows are wrong, the log loss uses sklearn's floor for them, and the class
+    counts in the AUC as 0.5, since it is not ranked at all. Balanced accuracy and AUC are means
+    over the classes in the test rows. The AUC of test rows of a single class is NaN.
 
     ``relative_mse`` is the sum of squared errors over the sum of squares about the mean of the
-    test rows; 1 is what predicting that mean would reach, and R² is one minus it. Both are NaN
-    where the test rows do not vary.
+    test rows; predicting that mean scores 1, and R² is one minus it. Both are NaN if the test rows
+    do not vary.
 
     Examples
     --------
@@ -160,20 +160,20 @@ def score_predictions(
     truth, predicted = np.asarray(y_true), np.asarray(prediction)
     if truth.ndim != 1 or truth.shape != predicted.shape or len(truth) == 0:
         raise ValueError(
-            "y_true and prediction must be one-dimensional, of one length and not empty; got "
+            "y_true and prediction must be one-dimensional, of equal length and not empty; got "
             f"shapes {truth.shape} and {predicted.shape}"
         )
     if task == "regression":
         return _regression_scores(truth, predicted)
     if probabilities is None or classes is None:
-        raise ValueError("classification is scored by probabilities too: give them, and classes")
+        raise ValueError("classification also needs probabilities and classes: give both")
     return _classification_scores(truth, predicted, np.asarray(probabilities), np.asarray(classes))
 
 
 def spread_probabilities(
     probabilities: np.ndarray, classes: np.ndarray, all_classes: np.ndarray
 ) -> np.ndarray:
-    """Lay probabilities out over more classes; those that the model does not know get 0.
+    """Extend probabilities to more classes; those that the model does not know get 0.
 
     Parameters
     ----------
@@ -198,8 +198,8 @@ def _classification_scores(
     expected = (len(truth), len(classes))
     if probabilities.shape != expected:
         raise ValueError(
-            f"probabilities must have the shape {expected}: one row a prediction and one column a "
-            f"class; got {probabilities.shape}"
+            f"probabilities must have the shape {expected}: one row per prediction and one column "
+            f"per class; got {probabilities.shape}"
         )
     if not np.isfinite(probabilities).all():
         row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])

@@ -1,4 +1,4 @@
-"""Where the modules of evaluation stood before it had folders; imports and pickles know them so."""
+"""Old locations of the modules of evaluation, before it had folders, for imports and pickles."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {"Encoder": "PretrainedEncoder", "Method": "StudyMethod", "Unit": "WorkU
 
 
 class MovedModule(ModuleType):
-    """A module's old place: gives what has moved from it, and says where it is now."""
+    """A module's old location: returns what has moved from it, and warns where it is now."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("__"):
@@ -49,7 +49,7 @@ class MovedModule(ModuleType):
 
 
 def keep_old_places() -> None:
-    """Put old modules where Python looks first, and where it looks for attributes."""
+    """Make old modules importable, and attributes of the package."""
     for name in MODULES:
         module = MovedModule(f"tabimg.evaluation.{name}")
         sys.modules[module.__name__] = module

@@ -1,4 +1,4 @@
-"""How sure a difference between methods is: over the folds of a set, and over several sets."""
+"""The uncertainty of differences between methods: over the folds of a set, and over sets."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ N_RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how far it can be trusted.
+    """A mean and its uncertainty.
 
     Parameters
     ----------
     mean : float
     low, high : float
-        Ends of the confidence interval; NaN where there is too little to tell.
+        Ends of the confidence interval; NaN if there are too few values.
     p_value : float
-        Two-sided, of the hypothesis that the mean is zero.
+        Two-sided, for the hypothesis that the mean is zero.
     n : int
-        Number of folds, or of sets, that it rests on.
+        Number of folds, or of sets, that it is based on.
     """
 
     mean: float
@@ -37,15 +37,15 @@ class Interval:
 
 
 def corrected_interval(values: Any, test_share: float, confidence: float = 0.95) -> Interval:
-    """Give the mean over resampled folds with the corrected resampled t interval.
+    """Return the mean over resampled folds with the corrected resampled t interval.
 
     Parameters
     ----------
     values : array of shape (n_folds,)
-        One value a fold, such as the difference of two methods' scores; draws of labels within
-        a fold are averaged before. NaN entries are left out.
+        One value per fold, such as the difference of two methods' scores; draws of labels within a
+        fold must be averaged first. NaN entries are left out.
     test_share : float
-        Test rows over training rows of a fold.
+        Number of test rows over that of training rows in a fold.
     confidence : float in (0, 1), default=0.95
 
     Returns
@@ -101,9 +101,9 @@ def pooled_difference(
     Returns
     -------
     Interval
-        The mean of the sets' means, every set counting alike, with the percentile interval. The
-        p-value is twice the smaller share of resampled means on one side of zero; it is never
-        smaller than 2 / (n_resamples + 1). `n` is the number of sets.
+        The mean of the sets' means, with equal weights, and the percentile interval. The p-value is
+        twice the smaller share of resampled means on one side of zero; it is never smaller than
+        2 / (n_resamples + 1). `n` is the number of sets.
 
     Raises
     ------
@@ -112,10 +112,10 @@ def pooled_difference(
 
     Notes
     -----
-    A resample draws sets with replacement, and within each of them folds with replacement. Sets
-    say most about how a difference carries over to another set; with a handful of them the
-    interval is a rough one. Of a single set only the folds are drawn, whose training rows
-    overlap: the interval is then too narrow, and `corrected_interval` is the better one.
+    A resample draws sets with replacement, and within each of them folds with replacement. Sets say
+    most about how a difference carries over to another set; with a handful of them the interval is
+    rough. With a single set only folds are drawn, whose training rows overlap: the interval is then
+    too narrow, and `corrected_interval` is better.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def check_confidence(confidence: float) -> None:
 
 
 def _t_p_value(mean: float, error: float, n: int) -> float:
-    if error == 0.0:  # all folds agree to the last digit
+    if error == 0.0:  # all folds agree exactly
         return 1.0 if mean == 0.0 else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, n - 1))
 

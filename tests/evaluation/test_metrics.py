@@ -104,11 +104,11 @@ def test_constant_target_has_no_relative_score() -> None:
     ("arguments", "message"),
     [
         (("ranking", [1.0], [1.0]), "task must be one of"),
-        (("regression", [1.0, 2.0], [1.0]), "of one length"),
+        (("regression", [1.0, 2.0], [1.0]), "of equal length"),
         (("regression", [], []), "not empty"),
         (("regression", [1.0, 2.0], [1.0, np.nan]), "not finite, first in row 1"),
-        (("classification", ["a"], ["a"]), "give them, and classes"),
-        (("classification", ["a"], ["a"], np.ones((1, 3)), ["a", "b"]), "one column a class"),
+        (("classification", ["a"], ["a"]), "also needs probabilities and classes"),
+        (("classification", ["a"], ["a"], np.ones((1, 3)), ["a", "b"]), "one column per class"),
         (("classification", ["a"], ["a"], np.array([[np.nan, 1]]), ["a", "b"]), "first in row 0"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What else would have been used: models of raw tables, lightly tuned, under one face."""
+"""The alternatives to tabimg: models on raw tables, lightly tuned, with one interface."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ FEW_ROWS = 10
 
 
 class PlainView:
-    """A plain frame of the raw cells, for models that scale and encode by themselves.
+    """A plain frame of the raw cells, for models that scale and encode them.
 
     Numbers keep their unit; a missing one becomes the training rows' median, with an indicator
-    column beside it. Discrete cells are categories, of which a missing cell is one.
+    column. Discrete cells are categories, and a missing cell is a category too.
     """
 
     def __init__(self, table: Any) -> None:
@@ -57,7 +57,7 @@ class PlainView:
         return pd.DataFrame(cells)
 
     def _observed(self, columns: list[RawColumn]) -> Iterator[tuple[int, RawColumn]]:
-        """The columns of which training rows have shown a cell, with their positions."""
+        """The columns that have a cell in the training rows, with their positions."""
         for position, column in enumerate(columns):
             if self.schema.kinds[position] != "empty":
                 yield position, column
@@ -70,15 +70,15 @@ class Rival:
     Parameters
     ----------
     title : str
-        What its classes begin with.
+        The prefix of its class names.
     n_members : int
-        At most so many inner folds are fitted, and averaged in prediction.
+        Maximum number of inner folds that are fitted, and averaged in prediction.
     max_bagged_rows : float
-        With more rows to fit there is one member only.
+        With more rows to fit there is only one member.
     settings : dict
-        What differs from its defaults.
+        Differences from its defaults.
     settings_of_few_rows : dict
-        What differs further with fewer than `FEW_ROWS` rows to fit.
+        Further differences with fewer than `FEW_ROWS` rows to fit.
     """
 
     title: str
@@ -88,10 +88,10 @@ class Rival:
     settings_of_few_rows: Settings = field(default_factory=dict)
 
     def fit(self, problem: Problem) -> BaggedModel:
-        """Fit one member for each of the first inner folds, which stops it early."""
+        """Fit one member per inner fold, with early stopping on that fold, up to ``n_members``."""
         view = PlainView(problem.table)
         every_row = np.arange(len(problem.target))
-        # Where nothing can be held out, the rows themselves have to tell when to stop.
+        # If nothing can be held out, the training rows themselves decide when to stop.
         n_members = self.n_members if len(every_row) <= self.max_bagged_rows else 1
         folds = problem.folds[:n_members] or [(every_row, every_row)]
         members, losses = [], []
@@ -121,7 +121,7 @@ class Rival:
 
 @dataclass(frozen=True, eq=False)
 class BaggedModel:
-    """Members that each were fitted without one inner fold; predictions are their mean."""
+    """Members that were each fitted without one inner fold; predictions are their mean."""
 
     members: list[Any]
     view: PlainView
@@ -130,11 +130,11 @@ class BaggedModel:
 
     @property
     def settings(self) -> Settings:
-        """How many members there are; nothing else is chosen."""
+        """The number of members; nothing else is chosen."""
         return {"n_members": len(self.members)}
 
     def predict(self, table: Any) -> np.ndarray:
-        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
+        """Return probabilities (n_rows, n_classes), or numbers (n_rows,)."""
         frame = self.view(table)
         with outside_library():
             outputs = [predict_all_classes(m, frame, self.n_classes) for m in self.members]
@@ -143,10 +143,10 @@ class BaggedModel:
 
 @contextlib.contextmanager
 def outside_library() -> Iterator[None]:
-    """Keep what the library prints and warns of quiet, and put back the state it changes.
+    """Silence the library's output and warnings, and restore the state that it changes.
 
-    It seeds all global random streams, and sets the number of threads without a way back when a
-    fit fails. Interrupted, it leaves the process as if all were well: that is put right too.
+    It seeds all global random streams, and does not restore the number of threads when a fit fails.
+    When interrupted, it ends the process as if it had succeeded: this is corrected too.
     """
     n_threads = torch.get_num_threads()
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -163,10 +163,10 @@ def outside_library() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except SystemExit as stop:
-        if stop.code == 1:  # Lightning's answer to Ctrl-C, which it then ignores for good
+        if stop.code == 1:  # Lightning's reaction to Ctrl-C, which it ignores from then on
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from stop
-        # Its answer to the signal to end would end the process with success.
+        # Its reaction to SIGTERM would end the process with exit status 0.
         raise SystemExit(128 + signal.SIGTERM) from stop
     finally:
         logger.setLevel(level)
@@ -176,7 +176,7 @@ def outside_library() -> Iterator[None]:
 
 
 def _make_dummy(n_classes: int) -> Any:
-    """The best guess where no cell or no target varies; the library would fail instead."""
+    """A constant prediction if no column or no target varies; the library would fail."""
     return DummyClassifier(strategy="prior") if n_classes else DummyRegressor()
 
 
@@ -185,13 +185,12 @@ def _model_class(title: str, n_classes: int) -> Any:
         import pytabkit
 
         if title.startswith("CatBoost"):
-            import catboost  # noqa: F401  pytabkit would miss it in the middle of the fit
+            import catboost  # noqa: F401  pytabkit would only miss it during the fit
     return getattr(pytabkit, f"{title}_{'Classifier' if n_classes else 'Regressor'}")
 
 
-# Three members keep the cost of many small fits in bounds. TabM is an ensemble in itself, and a
-# fit of it to many rows takes minutes. CatBoost is a different algorithm on graphics cards, and
-# fails where it draws no row.
+# Three members limit the cost of many small fits. TabM is itself an ensemble, and fitting it to
+# many rows takes minutes. CatBoost is a different algorithm on GPUs, and fails if it draws no row.
 EXTRA_MODELS = {
     "realmlp": Rival("RealMLP_TD", n_members=3),
     "tabm": Rival("TabM_D", n_members=3, max_bagged_rows=500),

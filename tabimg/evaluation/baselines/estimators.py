@@ -36,7 +36,7 @@ MANY_CLASSES = "The number of unique classes is greater than 50%"
 def make_baseline(
     name: str, task: str, random_state: Any = 0, n_threads: int = 1
 ) -> BaselineClassifier | BaselineRegressor:
-    """Make an unfitted baseline by its name.
+    """Make an unfitted baseline by name.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def make_baseline(
     random_state : int, RandomState or None, default=0
         Seeds the inner folds and the model.
     n_threads : int, default=1
-        Threads that fit and predict use at most.
+        Maximum number of threads in `fit` and `predict`.
 
     Returns
     -------
@@ -61,21 +61,21 @@ def make_baseline(
 
     Notes
     -----
-    All are tuned on the same inner folds of the rows they are fitted on, five at most, and so
-    their ``validation_loss_`` compares.
+    All are tuned on the same inner folds (at most five) of the rows they are fitted on, so their
+    ``validation_loss_`` can be compared.
 
-    - "linear" chooses its penalty out of seven; it sees the columns as the networks' heads do.
-    - "random_forest" (200 trees) chooses the rows of a leaf, 1 or 3, and the columns that a split
-      looks at: the square root of their number, or 0.7 of them, at most 30.
-    - "boosting" chooses the rows of a leaf, 5 or 20, and the number of rounds. Like CatBoost it
-      grows a tree for each class and round, which takes its time with a hundred classes.
+    - "linear" chooses one of seven penalties; it sees the columns as the networks' heads do.
+    - "random_forest" (200 trees) chooses the minimum rows per leaf, 1 or 3, and the number of
+      columns tried per split: the square root of all columns, or 0.7 of them, at most 30.
+    - "boosting" chooses the minimum rows per leaf, 5 or 20, and the number of rounds. Like CatBoost
+      it grows one tree per class and round, which is slow with a hundred classes.
     - "realmlp" is RealMLP-TD and "catboost" CatBoost-TD, with the tuned defaults of Holzmüller et
       al. ("Better by default", NeurIPS 2024), "tabm" is TabM-D (Gorishniy et al., ICLR 2025), all
-      from the pytabkit package. Nothing of them is reduced or chosen. Each member is fitted
-      without one inner fold, which stops it early, and three members are averaged; one only for
-      TabM with more than 500 rows, since it is an ensemble in itself and a fit takes minutes.
-      ``validation_loss_`` is that of the folds held out so: fewer rows than for the others.
-      The library wants complete numbers: missing ones become the median, with an indicator.
+      from the pytabkit package, neither reduced nor tuned. Each member is fitted without one inner
+      fold, which is used for early stopping, and three members are averaged; only one for TabM with
+      more than 500 rows, since it is itself an ensemble and a fit takes minutes.
+      ``validation_loss_`` is the loss on these held-out folds: fewer rows than for the others. The
+      library needs complete numbers: missing ones become the median, with an indicator.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def make_baseline(
 
 
 class _Baseline(BaseEstimator):
-    """What both faces share: draw the folds, fit, predict."""
+    """What both classes share: draw the folds, fit, predict."""
 
     def __init__(self, name: str = "linear", random_state: Any = 0, n_threads: int = 1) -> None:
         self.name = name
@@ -108,7 +108,7 @@ class _Baseline(BaseEstimator):
         folds = inner_folds(target, groups, seed, n_classes)
         problem = Problem(X, target, n_classes, folds, seed, self.n_threads)
         with threadpool_limits(self.n_threads), own_warning_filters():
-            # The task is known; that there are few rows a class is the caller's protocol.
+            # The task is known; few rows per class are the caller's choice.
             warnings.filterwarnings("ignore", MANY_CLASSES, UserWarning)
             self.fitted_ = _model_fitter(self.name)(problem)
         self.settings_ = self.fitted_.settings
@@ -137,10 +137,10 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     validation_loss_ : float
-        Mean log loss of the rows held out by the inner folds; NaN where none could be. The folds
-        depend on rows, groups and seed alone, so the losses of different baselines compare.
+        Mean log loss of the rows held out by the inner folds; NaN if none could be. The folds
+        depend only on rows, groups and seed, so losses of different baselines can be compared.
     settings_ : dict
-        What was chosen on the inner folds.
+        The settings chosen on the inner folds.
     """
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> BaselineClassifier:
@@ -180,7 +180,7 @@ class BaselineClassifier(ClassifierMixin, _Baseline):
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the label of each row; array (n_rows,) of the labels' dtype."""
-        # The probabilities come first: they check that the baseline is fitted.
+        # Probabilities first: this checks that the baseline is fitted.
         best = np.argmax(self.predict_proba(X), axis=1)
         return self.classes_[best]
 
@@ -200,10 +200,10 @@ class BaselineRegressor(RegressorMixin, _Baseline):
     Attributes
     ----------
     validation_loss_ : float
-        Mean squared error of the rows held out by the inner folds; NaN where none could be. The
-        folds depend on rows, groups and seed alone, so the losses of different baselines compare.
+        Mean squared error of the rows held out by the inner folds; NaN if none could be. The folds
+        depend only on rows, groups and seed, so losses of different baselines can be compared.
     settings_ : dict
-        What was chosen on the inner folds.
+        The settings chosen on the inner folds.
     """
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> BaselineRegressor:
@@ -237,5 +237,5 @@ class BaselineRegressor(RegressorMixin, _Baseline):
 
 
 def _model_fitter(name: str) -> Callable[[Problem], FittedModel]:
-    """Give the function that fits a baseline."""
+    """Return the function that fits a baseline."""
     return (CORE_MODELS[name] if name in CORE_MODELS else EXTRA_MODELS[name]).fit

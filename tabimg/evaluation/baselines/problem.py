@@ -1,4 +1,4 @@
-"""What every baseline is given, and what it gives back."""
+"""What every baseline is fitted on, and what it returns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Problem:
     Parameters
     ----------
     table : DataFrame or array of shape (n_rows, n_columns)
-        As the caller gave it.
+        As given by the caller.
     target : int64 or float64 array of shape (n_rows,)
         Class numbers from 0, or numbers.
     n_classes : int
@@ -44,7 +44,7 @@ class Problem:
         return _safe_indexing(self.table, numbers)
 
     def losses(self, outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Give each row's log loss or squared error; float64 array."""
+        """Return each row's log loss or squared error; float64 array."""
         if not self.n_classes:
             return (outputs - self.target[rows]) ** 2
         likelihood = outputs[np.arange(len(rows)), self.target[rows]]
@@ -52,27 +52,28 @@ class Problem:
 
 
 class FittedModel(Protocol):
-    """A fitted baseline: what was chosen, and how good it was on held-out rows."""
+    """A fitted baseline: the chosen settings, and their loss on held-out rows."""
 
     @property
     def settings(self) -> Settings:
-        """What was chosen on the inner folds."""
+        """The settings chosen on the inner folds."""
         ...
 
     @property
     def validation_loss(self) -> float:
-        """Mean loss of the held-out rows; NaN where none could be held out."""
+        """Mean loss of the held-out rows; NaN if none could be held out."""
         ...
 
     def predict(self, table: Any) -> np.ndarray:
-        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
+        """Return probabilities (n_rows, n_classes), or numbers (n_rows,)."""
         ...
 
 
 def inner_folds(target: np.ndarray, groups: Any, seed: int, n_classes: int) -> list[Split]:
-    """Give the folds on which baselines are tuned and compared; see `dealt_folds`.
+    """Return the folds on which baselines are tuned and compared; see `dealt_folds`.
 
-    ``groups`` may be of any values. A missing one, or None for all, makes a row one of its own.
+    ``groups`` may hold any values. A row with a missing group, or any row if ``groups`` is None, is
+    its own group.
     """
     if groups is None:
         group = np.arange(len(target))
@@ -89,7 +90,7 @@ def predict_all_classes(model: Any, matrix: Any, n_classes: int) -> np.ndarray:
     ----------
     model : fitted estimator
     matrix : array or DataFrame
-        As the model reads it.
+        In the model's input format.
     n_classes : int
         0 for regression.
 
@@ -103,7 +104,7 @@ def predict_all_classes(model: Any, matrix: Any, n_classes: int) -> np.ndarray:
 
 
 def over_all_classes(model: Any, outputs: np.ndarray, n_classes: int) -> np.ndarray:
-    """Lay a model's probabilities out over all classes; numbers stay as they are."""
+    """Extend a model's probabilities to all classes; numbers stay unchanged."""
     if not n_classes:
         return outputs
     return spread_probabilities(outputs, model.classes_, np.arange(n_classes))

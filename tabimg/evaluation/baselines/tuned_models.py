@@ -1,4 +1,4 @@
-"""The core baselines: families of scikit-learn models, one setting chosen on inner folds."""
+"""The core baselines: families of scikit-learn models, with settings chosen on inner folds."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from tabimg.table import TableCodec
 
 STRENGTHS = [1.0, 0.001, 0.01, 0.1, 10.0, 100.0, 1000.0]
 N_TREES = 200
-# A split of a tree looks at 0.7 of the columns, or at so many where there are more.
+# A split of a tree tries 0.7 of the columns, but at most this many.
 WIDE_COLUMNS = 30
 STAGES = (10, 20, 40, 70, 100, 200, 300)
-# Histogram boosting has no more bins; a column of more categories is read as ordered codes.
+# Histogram boosting has no more bins; a column with more categories is read as ordered codes.
 MAX_CODES = 255
 
 
 class DenseView:
-    """The encoded columns that the networks' heads see too: scaled numbers and one-hot codes."""
+    """The encoded columns, as the networks' heads see them: scaled numbers and one-hot codes."""
 
     def __init__(self, table: Any) -> None:
         self.codec = TableCodec().fit(table)
@@ -68,14 +68,14 @@ View = DenseView | OrdinalView
 
 
 class SmoothedForest(RandomForestClassifier):
-    """A forest with one more tree that votes for all classes alike.
+    """A forest with one more tree, which votes for all classes equally.
 
-    Without it a class that no tree votes for has probability 0, and a single such row decides
-    the log loss.
+    Without it a class that no tree votes for has probability 0, and a single such row dominates the
+    log loss.
     """
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict the mean vote, the even one included; (n_rows, n_classes)."""
+        """Predict the mean vote, including the even one; (n_rows, n_classes)."""
         votes = super().predict_proba(X)
         return Classification(votes.shape[1]).smoothed(votes, len(self.estimators_))
 
@@ -113,12 +113,12 @@ def make_boosting(problem: Problem, view: View, **settings: Any) -> Any:
 
 
 def final_outputs(model: Any, matrix: np.ndarray) -> Iterator[tuple[Settings, np.ndarray]]:
-    """Give the model's predictions, nothing about it to be changed."""
+    """Yield the model's predictions, without changes of its settings."""
     yield {}, model.predict_proba(matrix) if hasattr(model, "classes_") else model.predict(matrix)
 
 
 def staged_outputs(model: Any, matrix: np.ndarray) -> Iterator[tuple[Settings, np.ndarray]]:
-    """Give what shorter boosting would have predicted: one fit tries every length."""
+    """Yield the predictions after fewer rounds of boosting: one fit tries every length."""
     classifies = hasattr(model, "classes_")
     stages = model.staged_predict_proba(matrix) if classifies else model.staged_predict(matrix)
     for n_rounds, outputs in enumerate(stages, start=1):
@@ -133,14 +133,14 @@ class Family:
     Parameters
     ----------
     make : callable
-        ``make(problem, view, **settings)`` gives an unfitted estimator.
+        ``make(problem, view, **settings)`` returns an unfitted estimator.
     view : type of View
         How the model reads tables.
     grid : list of dict
-        Settings to try. The first is taken where nothing can be held out.
+        Settings to try. The first one is used if nothing can be held out.
     outputs : callable
-        ``outputs(model, matrix)`` yields changes of the settings, and what the model thus changed
-        predicts.
+        ``outputs(model, matrix)`` yields changes of the settings, each with the predictions of the
+        model thus changed.
     """
 
     make: Callable[..., Any]
@@ -175,14 +175,14 @@ class Family:
     ) -> Any:
         model = self.make(problem, view, **settings)
         with own_warning_filters():
-            # A weakly penalised logistic regression need not converge to be tried.
+            # A weakly penalised logistic regression is tried even if it does not converge.
             warnings.simplefilter("ignore", ConvergenceWarning)
             return model.fit(matrix, y)
 
 
 @dataclass(frozen=True)
 class TunedModel:
-    """A family's model with the settings that inner folds have chosen."""
+    """A family's model with the settings chosen on inner folds."""
 
     model: Any
     view: View
@@ -191,13 +191,13 @@ class TunedModel:
     validation_loss: float
 
     def predict(self, table: Any) -> np.ndarray:
-        """Give probabilities (n_rows, n_classes), or numbers (n_rows,)."""
+        """Return probabilities (n_rows, n_classes), or numbers (n_rows,)."""
         return predict_all_classes(self.model, self.view(table), self.n_classes)
 
 
 def _quiet_view(view: Callable[[Any], View], table: Any) -> View:
     with own_warning_filters():
-        # What there is to say about the columns is said when all rows are read.
+        # Warnings about the columns are given when all rows are read.
         warnings.simplefilter("ignore", UserWarning)
         return view(table)
 

@@ -1,4 +1,4 @@
-"""What a study is made on: rows and their target, folds and label budgets, photos as numbers."""
+"""The data of a study: rows and their target, folds and label budgets, photos as numbers."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Fold:
     repeat, number : int
         Both count from 0.
     train, test : int arrays
-        Row positions, sorted. Rows of one group stand on one side.
+        Row positions, sorted. Rows of one group are on one side.
     """
 
     repeat: int
@@ -37,11 +37,11 @@ class Budget:
     Parameters
     ----------
     fraction : float in (0, 1]
-        Share of the training rows; the smallest of those that come to the same rows.
+        Share of the training rows; the smallest of those that select the same rows.
     text : str
-        "5 %", or "5 % = 10 %" where both fractions come to the same rows.
+        "5 %", or "5 % = 10 %" if both fractions select the same rows.
     n_draws : int
-        How many times the rows are drawn.
+        How many times rows are drawn.
     """
 
     fraction: float
@@ -56,15 +56,15 @@ def outer_folds(
     n_repeats: int,
     random_state: int,
 ) -> list[Fold]:
-    """Split rows into folds, several times over.
+    """Split rows into folds, several times.
 
     Parameters
     ----------
     groups : int array of shape (n_rows,)
         Rows of one group never cross a split.
     classes : int array of shape (n_rows,), or None
-        Keeps classes in proportion. A class with a single row is trained on in every fold and
-        tested in none.
+        Keeps classes in proportion. A class with a single row is in the training rows of every
+        fold and in no test rows.
     n_folds : int, at least 2
     n_repeats : int, at least 1
     random_state : int
@@ -107,9 +107,9 @@ def plan_budgets(
     n_draws: int | Mapping[float, int],
     random_state: int,
 ) -> list[Budget]:
-    """Turn label fractions into budgets; those that come to the same rows everywhere are merged.
+    """Turn label fractions into budgets; those that select the same rows everywhere are merged.
 
-    With few rows or many classes, two labels a class may be more than several fractions ask for.
+    With few rows or many classes, two labels per class may be more than several fractions ask for.
     A budget of all rows has one draw.
 
     Parameters
@@ -119,7 +119,7 @@ def plan_budgets(
     classes : int array of shape (n_rows,), or None
     fractions : sequence of float in (0, 1]
     n_draws : int, or mapping of fraction to int
-        Merged budgets have the largest number.
+        Merged budgets get the largest number.
     random_state : int
 
     Returns
@@ -154,7 +154,7 @@ def plan_budgets(
 
 
 def draw_seeds(random_state: int, fold: Fold, n_draws: int) -> list[int]:
-    """Give the seeds of the draws in a fold; the same for all methods and budgets."""
+    """Return the seeds of the draws in a fold; the same for all methods and budgets."""
     keys = (fold.repeat, fold.number)
     return [derive_seed(random_state, *keys, draw) % 2**31 for draw in range(n_draws)]
 

@@ -47,7 +47,7 @@ class StudyData:
     image_columns : list of column labels
     group_column : column label or None
     groups : int array of shape (n_rows,)
-        A row without a group is one of its own.
+        A row without a group is its own group.
     """
 
     pairs: pd.DataFrame
@@ -62,7 +62,7 @@ class StudyData:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """What methods see of a test row: neither photo nor group."""
+        """What methods see of test rows: neither photo nor group."""
         return take_apart(self.pairs, self.image_columns, self.group_column).table
 
     @cached_property
@@ -83,12 +83,12 @@ class StudyData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of everything, the target included."""
+        """Digest of everything, including the target."""
         target = self.target if self.task == "regression" else self.target.astype(str)
         return fingerprint(self.pairs_fingerprint, self.task, target)
 
     def with_shuffled_photos(self, rows: np.ndarray, seed: int) -> pd.DataFrame:
-        """Copy the pairs; the photos of ``rows`` are dealt out among these rows at random."""
+        """Copy the pairs, with the photos of ``rows`` shuffled among these rows."""
         shuffled = self.pairs.copy()
         dealt = np.random.default_rng(seed).permutation(rows)
         for name in self.image_columns:
@@ -98,13 +98,13 @@ class StudyData:
         return shuffled
 
     def with_photo_vectors(self, rows: np.ndarray, vectors: np.ndarray | None) -> pd.DataFrame:
-        """Copy the pairs with the photos of ``rows`` as vectors, and without any other photo.
+        """Copy the pairs with the photos of ``rows`` as vectors, and no other photos.
 
         Parameters
         ----------
         rows : int array of shape (n,)
         vectors : array of shape (n, d), or None
-            They go into the first photo column; rows of NaN have no photo. None gives no row one.
+            They go into the first photo column; rows of NaN have no photo. With None no row has.
         """
         seen = self.pairs.copy()
         for name in self.image_columns:
@@ -118,12 +118,12 @@ class StudyData:
 
 
 def require_photo_files(data: StudyData, image_root: Any, on_bad_image: str) -> None:
-    """Check that the photos of all rows are there, before anything is computed.
+    """Check that the photos of all rows exist, before anything is computed.
 
     Raises
     ------
     MissingImagesError
-        As :func:`~tabimg.image.missing.look_for_files`, by the position in the user's table.
+        As :func:`~tabimg.image.missing.look_for_files`; names positions in the user's table.
     """
     cells = [data.pairs[name].tolist() for name in data.image_columns]
     images = RowImages.from_cells(cells, image_root, RowNames.of(len(data), "X"))
@@ -146,14 +146,14 @@ def read_data(
     group_column: Hashable | None,
     task: str,
 ) -> StudyData:
-    """Check what a study is given.
+    """Check the input of a study.
 
     Parameters
     ----------
     X : DataFrame
         Frames of other libraries than pandas are converted.
     y : array-like of shape (n_rows,)
-        As `read_target` takes it.
+        As in `read_target`.
     image_column : column label or list of labels
     group_column : column label or None
     task : {"auto", "classification", "regression"}
@@ -161,8 +161,8 @@ def read_data(
     Raises
     ------
     TypeError, ValueError
-        For input that is no frame, columns that it lacks, that stand there twice or whose cells
-        are no scalars, a target of another length, or what `read_target` refuses.
+        For input that is not a frame, columns that are missing, duplicated or hold cells that are
+        not scalars, a target of another length, or what `read_target` refuses.
     """
     pairs = _as_pandas(X)
     _reject_repeated_columns(pairs)
@@ -187,7 +187,7 @@ def read_data(
 
 
 def _as_pandas(X: Any) -> pd.DataFrame:
-    """Give the frame as one of pandas."""
+    """Return the frame as a pandas frame."""
     if isinstance(X, pd.DataFrame):
         return X
     frame = nw.from_native(as_container(X), pass_through=True, eager_only=True)
@@ -205,10 +205,10 @@ def _reject_repeated_columns(pairs: pd.DataFrame) -> None:
 def _with_plain_objects(
     pairs: pd.DataFrame, names: Sequence[Hashable], columns: Sequence[RawColumn]
 ) -> pd.DataFrame:
-    """Give columns of Python objects one type, which any part of their rows shows too.
+    """Convert each column of Python objects to one type, so that any part of its rows shows it.
 
-    A column of numbers and texts is one of categories as a whole; the rows of a fold may hold
-    nothing but its numbers.
+    A column of numbers and texts is categorical as a whole, but the rows of a fold may hold only
+    its numbers.
     """
     typed = {}
     for name, column in zip(names, columns, strict=True):
@@ -239,20 +239,20 @@ def _reject_target_among_features(
 
 
 def _warn_of_shared_photos(columns: list[Sequence[Any]], groups: np.ndarray) -> None:
-    """Warn where a photo that is listed by several groups could stand on both sides of a split."""
+    """Warn if a photo listed by several groups could be on both sides of a split."""
     images = RowImages.from_cells(columns)
     listed = pd.DataFrame({"image": images.ids, "group": np.repeat(groups, images.counts)})
     n_shared = int((listed.groupby("image")["group"].nunique() > 1).sum())
     if n_shared:
         warn(
-            f"{n_shared} photos are listed by several rows and may stand on both sides of a split; "
+            f"{n_shared} photos are listed by several rows and may be on both sides of a split; "
             "tabimg.evaluation.image_groups(X, image_column) gives a group_column that keeps them "
             "together"
         )
 
 
 def _describe_cell(cell: Any) -> Any:
-    """Name what an image cell holds: a path, a digest of an image, or a vector."""
+    """Describe an image cell: a path, a digest of an image, or a vector."""
     if isinstance(cell, (list, tuple)):
         return [_describe_cell(item) for item in cell]
     if isinstance(cell, (bytes, bytearray, Image.Image)):
@@ -265,7 +265,7 @@ def _describe_cell(cell: Any) -> Any:
 
 
 def _without_common_folder(names: Any) -> Any:
-    """Cut the folder off that all absolute paths have in common: moved photos are the same."""
+    """Remove the common folder of all absolute paths: moved photos count as the same."""
     folders = {os.path.dirname(name) for name in _strings_in(names) if os.path.isabs(name)}
     if not folders:
         return names

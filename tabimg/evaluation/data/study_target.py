@@ -1,4 +1,4 @@
-"""The target of a study: classes or numbers, told by what it holds and not by how it is stored."""
+"""The target of a study: classes or numbers, judged by its values, not by how they are stored."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tabimg.evaluation.metrics import TASKS
 from tabimg.messages import shorten
 from tabimg.table import ColumnKind, RawColumn, read_columns
 
-# More distinct whole numbers than this may be classes or quantities: the user has to say.
+# More distinct whole numbers than this may be classes or quantities: the user must say which.
 MAX_OBVIOUS_CLASSES = 20
 SAY_WHICH = "task='classification' or task='regression'"
 
 
 def read_target(y: Any, task: str) -> tuple[np.ndarray, str]:
-    """Read the target of a study, and tell its task where the user does not say it.
+    """Read the target of a study, and infer its task if the user does not say it.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ def read_target(y: Any, task: str) -> tuple[np.ndarray, str]:
         decimals and other objects.
     task : {"auto", "classification", "regression"}
         "auto" takes text, bools, categories, and up to `MAX_OBVIOUS_CLASSES` different whole
-        numbers for classes, other numbers for quantities.
+        numbers as classes, other numbers as quantities.
 
     Returns
     -------
     target : ndarray of shape (n_rows,)
-        float64 for regression. Labels of a plain dtype otherwise: whole numbers, bools or text;
-        objects of other types, such as intervals, are written out as text.
+        float64 for regression, otherwise labels of a plain dtype: whole numbers, bools or text;
+        objects of other types, such as intervals, become text.
     task : {"classification", "regression"}
 
     Raises
     ------
     TypeError, ValueError
-        For an unknown task, missing or infinite values, cells that are no scalars, dates and
+        For an unknown task, missing or infinite values, cells that are not scalars, dates and
         durations, numbers that are not whole as classes, text as quantities, or a target that may
         be either.
     """
@@ -88,7 +88,7 @@ def _reject_missing(values: np.ndarray) -> None:
 
 
 def _read(values: np.ndarray) -> RawColumn:
-    """Read the target as a column of a table is read."""
+    """Read the target like a column of a table."""
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         raise ValueError(f"y is infinite in row {np.flatnonzero(~np.isfinite(values))[0]}")
     if values.dtype.kind in "mM":
@@ -146,7 +146,7 @@ def _as_labels(column: RawColumn, values: np.ndarray) -> np.ndarray:
         labels = plain_target(values)
         refuse_large_labels(labels)
         is_decimal = values.dtype == object and labels.dtype.kind == "f"
-        # Labels of a plain dtype stay what they are.
+        # Labels of a plain dtype stay unchanged.
         return labels.astype(np.int64) if is_decimal else labels
     if values.dtype.kind in "bU":
         return values

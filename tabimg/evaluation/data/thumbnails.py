@@ -1,4 +1,4 @@
-"""Photos as plain numbers, without any network: thumbnails and their spectra."""
+"""Photos as plain numbers, without a network: thumbnails and their spectra."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sklearn.decomposition import PCA
 from tabimg.evaluation.foundation import ImageLoader, RowNames, look_for_files
 from tabimg.image import MAX_PIXELS, RowImages, build_image_cache
 
-# Of amplitudes, pixels being in [0, 1]: far below the noise of a photo.
+# For amplitudes of pixels in [0, 1]: far below the noise of a photo.
 AMPLITUDE_FLOOR = 1e-2
-# A spread that only rounding makes.
+# A smaller spread is due to rounding.
 NO_SPREAD = 1e-6
 
 
@@ -33,8 +33,8 @@ def photo_numbers(
     Parameters
     ----------
     cells : sequence of image columns
-        Cells as in `MultiModalPretrainer`. The first photo of a cell counts; those of several
-        columns stand side by side.
+        Cells as in `MultiModalPretrainer`. The first photo of a cell is used; those of several
+        columns are put side by side.
     size : int
         Height and width of the thumbnails in pixels.
     root, loader, max_pixels, on_bad_image, n_jobs
@@ -44,7 +44,7 @@ def photo_numbers(
     Returns
     -------
     numbers : float32 array of shape (n_rows, n_numbers)
-        Centred; zeros where a row has no photo of a column.
+        Centred; zeros if a row has no photo in a column.
     has_photo : bool array of shape (n_rows,)
 
     Raises
@@ -56,11 +56,11 @@ def photo_numbers(
 
     Notes
     -----
-    Pixels tell where something bright or red is, and say little of textures: those move from photo
-    to photo. The amplitudes of the grey thumbnail's Fourier transform do not move; principal
-    components of such spectra tell scenes and textures apart (Torralba and Oliva, "Statistics of
-    natural image categories", Network 14, 2003). Both halves have the same variance in total.
-    Cells that are embedding vectors are taken as they are.
+    Pixels show where something bright or red is, but little about textures, which shift from photo
+    to photo. The amplitudes of the grey thumbnail's Fourier transform do not shift; principal
+    components of such spectra distinguish scenes and textures (Torralba and Oliva, "Statistics of
+    natural image categories", Network 14, 2003). Both halves have the same total variance.
+    Cells that are embedding vectors are used as they are.
     """
     names = RowNames.of(len(cells[0]), "X")
     if loader is None:
@@ -90,14 +90,14 @@ def photo_numbers(
 
 
 def components(numbers: np.ndarray, train: np.ndarray, n_components: int, seed: int) -> np.ndarray:
-    """Give the principal components of all rows, learned from the training rows.
+    """Return the principal components of all rows, learned from the training rows.
 
     Parameters
     ----------
     numbers : float32 array of shape (n_rows, n_numbers)
     train : int array of at least two row positions
     n_components : int
-        At most; fewer where there are fewer rows or numbers.
+        At most; fewer if there are fewer rows or numbers.
     seed : int
 
     Returns
@@ -110,7 +110,7 @@ def components(numbers: np.ndarray, train: np.ndarray, n_components: int, seed: 
 
 
 def _describe(pixels: np.ndarray) -> list[np.ndarray]:
-    """Give pixels and log amplitudes, each (n_images, n_numbers)."""
+    """Return pixels and log amplitudes, each (n_images, n_numbers)."""
     grey = pixels.mean(axis=3) / 255.0
     amplitudes = np.abs(np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True)))
     spectra = np.log(amplitudes + AMPLITUDE_FLOOR)
@@ -118,7 +118,7 @@ def _describe(pixels: np.ndarray) -> list[np.ndarray]:
 
 
 def _in_rows(numbers: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
-    """Lay numbers out by row: centred, with a total variance of 1, and zeros elsewhere."""
+    """Arrange numbers by row: centred, with a total variance of 1, and zeros elsewhere."""
     numbers = numbers - numbers.mean(axis=0)
     spread = np.sqrt((numbers**2).sum(axis=1).mean())
     laid_out = np.zeros((n_rows, numbers.shape[1]), dtype=np.float32)

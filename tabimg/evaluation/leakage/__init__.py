@@ -1,4 +1,4 @@
-"""Rows and photos that a split could part: exact doubles on demand, near ones as a warning."""
+"""Rows and photos that a split could separate: duplicates on request, near ones as a warning."""
 
 from __future__ import annotations
 

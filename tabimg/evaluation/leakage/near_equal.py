@@ -1,7 +1,7 @@
-"""Rows and photos that are nearly the same, and the column that tells which belong together.
+"""Near-duplicate rows and photos, and the column that identifies which belong together.
 
-They are looked for where a split could part them: scores are too good where a test row has a
-double among the training rows.
+They are looked for across groups, which a split could separate: scores are too good if a test row
+has a near duplicate among the training rows.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tabimg.table import ColumnKind, RawColumn
 
 # Cells of numeric columns count as equal within this share of the standard deviation.
 TOLERANCE = 0.01
-# Two of the rows chosen at random have the same cell in at most this share of the cases: only
-# columns of so many values tell that rows are doubles.
+# Two random rows have the same cell with at most this probability: only columns with that many
+# values show that rows are duplicates.
 FINE = 0.1
-# So many times more doubles than chance explains, and so large a share of the rows.
+# A warning takes this many times more duplicates than chance explains, and these shares of rows.
 BEYOND_CHANCE = 10.0
 SHARE_OF_ROWS = 0.02
 SHARE_OF_PHOTOS = 0.05
@@ -30,17 +30,17 @@ MOST_ROWS = 20_000
 MOST_PHOTOS = 2_000
 MOST_COLUMNS = 100
 BLOCK = 500
-# A column ties rows that belong together where it is equal in this share of them.
+# A column ties related rows together if it is equal in this share of their pairs.
 TIED = 0.75
-# Rows of one value have one target in this share of the values, and not by chance.
+# All rows with a value have the same target for this share of the values, and not by chance.
 PURE = 0.95
 CERTAIN = 1e-6
-CELLS = "equal, in all columns or all but one, or nearly so, the cells"
+CELLS = "have cells that equal or nearly equal, in all columns but at most one, those"
 LOOKS = "have photos that look nearly like those"
 
 
 def near_equal_rows(columns: Sequence[RawColumn], groups: np.ndarray) -> np.ndarray | None:
-    """Find rows of different groups that are equal, or nearly, in all columns or all but one.
+    """Find rows of different groups that are equal, or nearly so, in all columns but at most one.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def near_equal_rows(columns: Sequence[RawColumn], groups: np.ndarray) -> np.ndar
     Returns
     -------
     int array of shape (n_rows,), or None
-        One number for rows that are doubles, directly or through others, -1 for the others. None
-        where there are no more of them than the columns' few values make by chance.
+        One number for rows that are duplicates, directly or through others, -1 for other rows. None
+        if there are no more of them than the columns' few values produce by chance.
     """
     if not columns or len(columns[0]) > MOST_ROWS:
         return None
@@ -74,7 +74,7 @@ def near_equal_photos(numbers: np.ndarray, groups: np.ndarray) -> np.ndarray | N
     Parameters
     ----------
     numbers : float32 array of shape (n_rows, n_numbers)
-        As from `photo_numbers`; zeros where a row has no photo.
+        As from `photo_numbers`; zeros if a row has no photo.
     groups : int array of shape (n_rows,)
 
     Returns
@@ -94,7 +94,7 @@ def near_equal_photos(numbers: np.ndarray, groups: np.ndarray) -> np.ndarray | N
         distance[group[block, None] == group] = np.inf
         nearest[block] = distance.argmin(axis=1)
         near[block] = distance.min(axis=1) <= 2 * NEAR_PHOTOS * squares.mean()
-    # Only nearest ones are linked: long chains would join what is not alike.
+    # Only nearest neighbours are linked: long chains would join dissimilar photos.
     links = np.where(near, nearest, np.arange(len(rows)))
     things = _joined(len(rows), np.arange(len(rows)), links)
     ids = np.full(len(numbers), -1)
@@ -104,7 +104,7 @@ def near_equal_photos(numbers: np.ndarray, groups: np.ndarray) -> np.ndarray | N
 
 
 def tying_column(ids: np.ndarray, columns: Sequence[RawColumn]) -> int | None:
-    """Give the position of the column whose values tie just the rows that are doubles.
+    """Return the position of the column whose values tie together just the duplicate rows.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def tying_column(ids: np.ndarray, columns: Sequence[RawColumn]) -> int | None:
     Returns
     -------
     int or None
-        Of names or whole numbers, the one of the most values.
+        Among columns of names or whole numbers, the one with the most values.
     """
     best, best_chance = None, FINE
     doubles = ids >= 0
@@ -133,7 +133,7 @@ def tying_column(ids: np.ndarray, columns: Sequence[RawColumn]) -> int | None:
 def column_of_things(
     columns: Sequence[RawColumn], target: RawColumn, groups: np.ndarray
 ) -> int | None:
-    """Give the position of a column that seems to name the things which several rows show.
+    """Return the position of a column that seems to name things shown by several rows.
 
     Parameters
     ----------
@@ -144,8 +144,8 @@ def column_of_things(
     Returns
     -------
     int or None
-        Of the columns with many values, each in few rows of different groups, whose rows have all
-        the same target although chance would not make it so; the one of the most values.
+        Among columns with many values, each in few rows of different groups, whose rows all have
+        the same target, and not by chance: the one with the most values.
     """
     best, best_chance = None, FINE
     goal = pd.factorize(target.values)[0]
@@ -170,7 +170,7 @@ def column_of_things(
 
 
 def warn_of_doubles(ids: np.ndarray | None, alike: str, columns: Sequence[RawColumn]) -> None:
-    """Warn of rows or photos that a split could part, and name the column that ties them."""
+    """Warn of rows or photos that a split could separate, and name the column that ties them."""
     if ids is None:
         return
     place = tying_column(ids, columns)
@@ -178,10 +178,10 @@ def warn_of_doubles(ids: np.ndarray | None, alike: str, columns: Sequence[RawCol
         remedy = "give a group_column that keeps rows of one thing together"
     else:
         name = columns[place].name
-        remedy = f"column {shorten(name)} ties them: is it group_column={shorten(name)}?"
+        remedy = f"column {shorten(name)} ties them: did you mean group_column={shorten(name)}?"
     warn(
-        f"{(ids >= 0).sum()} of {len(ids)} rows {alike} of other rows, and may stand on both sides "
-        f"of a split, which makes scores too good; {remedy}"
+        f"{(ids >= 0).sum()} of {len(ids)} rows {alike} of other rows, and may be on both sides of "
+        f"a split, which makes scores too good; {remedy}"
     )
 
 
@@ -198,15 +198,15 @@ def warn_of_related_rows(
         name, values = columns[place].name, columns[place].values
         warn(
             f"column {shorten(name)} has {pd.Series(values).nunique()} values in {len(values)} "
-            "rows, and the rows of one value have one target: if they show the same thing, they "
-            f"must not stand on both sides of a split, group_column={shorten(name)}"
+            "rows, and all rows with a value have the same target: if they show the same thing, "
+            f"they must not be on both sides of a split, group_column={shorten(name)}"
         )
 
 
 def _codes(column: RawColumn, grid: float) -> np.ndarray:
-    """Number the cells so that equal, or near-equal, ones mostly have one number; missing is -1.
+    """Number the cells so that equal, or near-equal, ones mostly get one number; missing is -1.
 
-    Two values beside the border of a grid's fields are in one field of the other grid.
+    Two values on both sides of a border in one grid are in one field of the other grid.
     """
     if column.kind.is_discrete:
         return pd.factorize(column.values)[0]
@@ -217,7 +217,7 @@ def _codes(column: RawColumn, grid: float) -> np.ndarray:
 
 
 def _keys(codes: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give a key of the cells of each row: of all columns, then of all but one."""
+    """Yield a key of each row's cells: in all columns, then in all but one."""
     salts = np.random.default_rng(0).integers(1, 2**63, size=len(codes), dtype=np.uint64)
     hashes = [
         _mixed(code.astype(np.uint64) + salt) for code, salt in zip(codes, salts, strict=True)
@@ -238,7 +238,7 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 
 def _crossing(key: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Number the rows whose key stands in several groups; -1 for the others and for key -1."""
+    """Number the rows whose key occurs in several groups; -1 for the others and for key -1."""
     ids = pd.factorize(key)[0]
     pairs = pd.DataFrame({"id": ids, "group": groups}).drop_duplicates()
     n_groups = np.bincount(pairs["id"], minlength=int(ids.max(initial=0)) + 1)
@@ -259,7 +259,7 @@ def _n_pairs(*ids: np.ndarray | pd.Series) -> int:
 
 
 def _chance_of_equal(codes: np.ndarray) -> float:
-    """Probability that two rows chosen at random have the same cell."""
+    """Probability that two random rows have the same cell."""
     return _n_pairs(codes) / max(len(codes) * (len(codes) - 1) / 2, 1)
 
 
@@ -286,7 +286,7 @@ def _may_name_groups(column: RawColumn) -> bool:
 
 
 def _share_of_one_target(ids: np.ndarray, goal: np.ndarray) -> float:
-    """Share of the ids, -1 left out, all of whose rows have the same target."""
+    """Share of the ids, except -1, whose rows all have the same target."""
     known = ids >= 0
     if not known.any():
         return 0.0
@@ -294,7 +294,7 @@ def _share_of_one_target(ids: np.ndarray, goal: np.ndarray) -> float:
 
 
 def _is_followed(column: RawColumn, ids: np.ndarray, goal: np.ndarray) -> bool:
-    """Whether the target follows a quantity, so that neighbouring values have one target too."""
+    """Whether the target follows a quantity, so that adjacent values share a target, too."""
     if column.kind.is_discrete:
         return False
     known = ids >= 0

@@ -1,4 +1,4 @@
-"""Rows and photos that stand on both sides of a split, found by what they hold."""
+"""Rows and photos on both sides of a split, found by their content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tabimg.messages import listing
 from tabimg.table import read_columns
 
 SHOWN = 10
-# What messages call the two frames of a report: its arguments.
+# Names of the two frames in messages: the arguments of a report.
 FRAMES = ("pretraining", "test")
 
 
@@ -45,15 +45,15 @@ class LeakageReport:
     Attributes
     ----------
     rows : DataFrame
-        One line for each test row whose cells all equal those of a pre-training row:
+        One line per test row whose cells all equal those of a pre-training row:
         ``test_row``, ``pretraining_row`` (the first of them) and ``n_pretraining_rows``.
     images : DataFrame
-        One line for each image of a test row that a pre-training row also lists: ``test_row``,
+        One line per image of a test row that a pre-training row also lists: ``test_row``,
         ``test_image``, ``pretraining_row``, ``pretraining_image`` and ``n_pretraining_rows``.
     n_pretraining, n_test : int
         Numbers of rows compared.
     compares_images : bool
-        Whether images were compared: both frames have such a column.
+        Whether images were compared, because both frames have an image column.
 
     Notes
     -----
@@ -107,14 +107,14 @@ def leakage_report(
     pretraining : DataFrame
         The rows that a pretrainer was, or will be, fitted on.
     test : DataFrame
-        Of the same library. Columns that only one of the two frames has, such as a target, are
+        From the same library. Columns that only one of the two frames has, such as a target, are
         not compared.
     image_column : column label, list of labels or None, default=None
-        Photos are compared where both frames have one of the columns; the report says whether.
+        Photos are compared if both frames have one of these columns; the report says whether.
     image_root : str or Path, default=None
         Folder that relative paths start from.
     group_column : column label, default=None
-        Left out of the comparison of rows, as it is left out of the features.
+        Not compared, since it is not a feature.
 
     Returns
     -------
@@ -123,15 +123,15 @@ def leakage_report(
     Raises
     ------
     ValueError
-        If the frames have no column in common, photos included, or are of different libraries, an
-        image or group column is in neither, or an image file cannot be read; names row and file.
-        Files that do not exist are counted before the first is read (``MissingImagesError``, a
-        FileNotFoundError too).
+        If the frames have no column in common, not even photos, or are from different libraries,
+        an image or group column is in neither, or an image file cannot be read; names row and file.
+        Files that do not exist are counted before the first is read (``MissingImagesError``, also a
+        FileNotFoundError).
 
     Notes
     -----
-    Rows are equal if all their cells are; a missing cell equals a missing cell. Images are equal
-    if their files are, byte for byte: a photo that was saved anew, cropped or scaled is not found.
+    Rows are equal if all their cells are; a missing cell equals a missing cell. Images are equal if
+    their files are, byte for byte: a photo that was saved again, cropped or scaled is not found.
     Every file is read once.
 
     Examples
@@ -155,7 +155,7 @@ def leakage_report(
     compares_images = all(part.image_cells for part in parts)
     n_test = len(parts[1])
     if compares_images and not _common_columns(*(part.table for part in parts)):
-        keys = np.arange(n_pretraining + n_test)  # photos alone: no row is like another
+        keys = np.arange(n_pretraining + n_test)  # only photos: no row equals another
     else:
         keys = _row_keys(_common_table(parts[0].table, parts[1].table))
     rows = _shared_rows(keys[:n_pretraining], keys[n_pretraining:])
@@ -171,7 +171,7 @@ def image_groups(
     image_root: str | Path | None = None,
     group_column: Hashable | None = None,
 ) -> np.ndarray:
-    """Number the rows so that rows which belong together get one number.
+    """Number the rows so that related rows get the same number.
 
     Parameters
     ----------
@@ -180,21 +180,21 @@ def image_groups(
     image_root : str or Path, default=None
         Folder that relative paths start from.
     group_column : column label, default=None
-        Rows of one declared group belong together too.
+        Rows of one declared group are related too.
 
     Returns
     -------
     int array of shape (n_rows,)
-        ``groups`` for `sklearn.model_selection.GroupKFold`, or a ``group_column``. Two rows get
-        one number if they list an image of the same content, or have the same cells in all
-        other columns, directly or through further rows.
+        ``groups`` for `sklearn.model_selection.GroupKFold`, or a ``group_column``. Two rows get the
+        same number if they list an image with the same content, or have the same cells in all other
+        columns, directly or through further rows.
 
     Raises
     ------
     ValueError
         If a column is missing, or an image file cannot be read; names row and file. Files that do
-        not exist are counted before the first is read (``MissingImagesError``, a
-        FileNotFoundError too).
+        not exist are counted before the first is read (``MissingImagesError``, also a
+        FileNotFoundError).
 
     Examples
     --------
@@ -211,7 +211,7 @@ def image_groups(
     inputs = _take_apart(X, image_column, group_column, "X")
     n_rows = len(inputs)
     images = _images_of(inputs, image_root)
-    # One item for each row and one for each image that it lists: related items, related rows.
+    # One item per row and one per image that it lists: related items mean related rows.
     row = np.concatenate([np.arange(n_rows), np.repeat(np.arange(n_rows), images.counts)])
     content = np.concatenate([np.full(n_rows, -1), _content_ids(images)])
     has_features = inputs.table.shape[1] > 0
@@ -227,14 +227,14 @@ def _take_apart(X: Any, image_column: Any, group_column: Hashable | None, frame:
 
 
 def _images_of(rows: Rows, root: str | Path | None) -> RowImages:
-    """Collect the images of rows, and look for their files before one is read."""
+    """Collect the images of rows, and look for their files before any is read."""
     images = rows.images(root)
     look_for_files(images, None)
     return images
 
 
 def _require_somewhere(frames: Sequence[Any], columns: Sequence[Hashable], name: str) -> None:
-    """Check that each column is in one of the frames at least."""
+    """Check that each column is in at least one of the frames."""
     for column in columns:
         if not any(column in list(frame.columns) for frame in frames):
             require_columns(frames[0], [column], name, FRAMES[0])
@@ -245,7 +245,7 @@ def _common_columns(first: Any, second: Any) -> list[Hashable]:
 
 
 def _common_table(first: Any, second: Any) -> Any:
-    """Put the columns that both tables have below each other."""
+    """Stack the columns that both tables have."""
     common = _common_columns(first, second)
     if not common:
         raise ValueError(
@@ -257,7 +257,7 @@ def _common_table(first: Any, second: Any) -> Any:
 
 
 def _row_keys(table: Any) -> np.ndarray:
-    """Number the distinct rows of a table, by all cells as they are read; int64 (n_rows,)."""
+    """Number the distinct rows of a table, by all their cells; int64 (n_rows,)."""
     codes = {
         position: pd.factorize(column.values)[0]
         for position, column in enumerate(read_columns(table))
@@ -273,7 +273,7 @@ def _shared_rows(pretraining: np.ndarray, test: np.ndarray) -> pd.DataFrame:
 
 
 def _shared_images(pretraining: RowImages, test: RowImages) -> pd.DataFrame:
-    """List the images of test rows that pre-training rows list too."""
+    """List the images of test rows that pre-training rows also list."""
     tested, seen = (
         pd.DataFrame(
             {
@@ -288,21 +288,21 @@ def _shared_images(pretraining: RowImages, test: RowImages) -> pd.DataFrame:
 
 
 def _shared(tested: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
-    """Join on "key": each line of the first with the first of its partners, and their number."""
+    """Join on "key": each line of the first frame with its first partner, and their number."""
     partners = seen.drop_duplicates("key").set_index("key")
     partners["n_pretraining_rows"] = seen.groupby("key")["pretraining_row"].nunique()
-    # pandas before 2.2 gives the rows of an inner join in the order of the keys.
+    # pandas before 2.2 returns the rows of an inner join in the order of the keys.
     joined = tested.merge(partners, left_on="key", right_index=True).sort_index()
     return joined.drop(columns="key").reset_index(drop=True)
 
 
 def _content_ids(images: RowImages) -> np.ndarray:
-    """Number the images by content, one number for each that a row lists."""
+    """Number the images by content, one number per listed image."""
     return pd.factorize(_content_keys(images))[0]
 
 
 def _content_keys(images: RowImages) -> np.ndarray:
-    """Give a key of the content of each listed image; object array."""
+    """Return a key of the content of each listed image; object array."""
     key_of = np.full(images.n_sources, None, dtype=object)
     for image in np.unique(images.ids).tolist():
         if images.vectors is not None:

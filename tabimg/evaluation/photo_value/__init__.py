@@ -1,4 +1,4 @@
-"""Are photos likely to pay? Asked beforehand, without any pre-training."""
+"""Are photos likely to pay? Estimated beforehand, without pre-training."""
 
 from __future__ import annotations
 

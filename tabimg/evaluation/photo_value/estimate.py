@@ -1,4 +1,4 @@
-"""Are photos likely to pay? Asked beforehand, in a minute and without any pre-training."""
+"""Are photos likely to pay? Estimated beforehand, in a minute and without pre-training."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def photo_value(
 ) -> PhotoValue:
     """Estimate, before any pre-training, whether photos are likely to pay.
 
-    Photos are looked at as thumbnails, and models are linear ones and forests: a thousand rows
-    take about two minutes on one core, and of a large table some thousand rows are enough. Three
+    Photos are used as thumbnails, and models are linear ones and forests: a thousand rows take
+    about two minutes on one core, and of a large table a few thousand rows are enough. Three
     questions are asked on the same cross-validated rows: do columns and photos say something about
-    the target; do the columns tell what the photos show; and, with few labels, how much better does
-    a model of the table alone predict when photos of unlabelled rows have taught it?
+    the target; do the columns predict what the photos show; and, with few labels, how much better
+    does a model of the table alone predict if it was taught by photos of unlabelled rows?
 
     Parameters
     ----------
@@ -73,21 +73,21 @@ def photo_value(
         Labels or numbers.
     image_column : column label or list of labels
         The photos; cells as in `MultiModalPretrainer`. Embedding vectors in their place, from any
-        network, make the answer a sharper one.
+        network, give a sharper answer.
     image_root : str or Path, default=None
         Folder that relative paths start from.
     image_loader : callable, default=None
         Opens what Pillow cannot, as in `MultiModalPretrainer`.
     max_image_pixels : int, default=100_000_000
-        A photo of more pixels is one that cannot be read.
+        A photo with more pixels counts as unreadable.
     on_bad_image : {"raise", "warn", "skip"}, default="raise"
         What to do with a photo that cannot be read.
     group_column : column label, default=None
         Rows of one group stay on one side of each split. It is not a feature.
     task : {"auto", "classification", "regression"}, default="auto"
     metric : str, default=None
-        As in `ablation_study`; None is "accuracy" or "relative_mse". Where one class is by far the
-        most frequent, accuracy hardly moves: take "auc".
+        As in `ablation_study`; None is "accuracy" or "relative_mse". If one class is by far the
+        most frequent, accuracy hardly changes: use "auc".
     label_fractions : sequence of float in (0, 1), default=(0.1, 0.3)
         Share of the training rows that have a label; the others are pairs of row and photo.
     n_folds : int, default=5
@@ -100,8 +100,8 @@ def photo_value(
     n_jobs : int, default=None
         Processes, and threads that decode photos; None is 1, -1 all processors.
     random_state : int, default=0
-        Where all rows have a photo, folds and labelled rows are those of an `ablation_study` with
-        an equal one.
+        If all rows have a photo, folds and labelled rows are those of an `ablation_study` with the
+        same value.
 
     Returns
     -------
@@ -113,15 +113,14 @@ def photo_value(
     ImageReadError
         If a photo cannot be read, with ``on_bad_image="raise"``; names row and file.
     ValueError, TypeError
-        For input that does not fit, no photos, or a label fraction that leaves too few labels or
-        pairs.
+        For invalid input, no photos, or a label fraction that leaves too few labels or pairs.
 
     Notes
     -----
     Rows without a photo are left out, and the report says how many. The models of the table are a
-    penalised linear model and a forest, blended as in ``finetune="auto"``; what photos teach is
-    the distillation that takes part there. No model sees the photo of a test row, except those that
-    tell what photos say. As a control, the photos are dealt out anew among the training rows.
+    penalised linear model and a forest, blended as in ``finetune="auto"``; photos teach by the
+    distillation used there. No model sees the photo of a test row, except those that measure what
+    photos say about the target. As a control, photos are shuffled among the training rows.
 
     Thumbnails show less than a network sees, and a linear teacher understands less, so a "no" is
     weaker than a "yes".
@@ -143,13 +142,13 @@ def photo_value(
     """
     data = read_data(X, y, image_column, group_column, task)
     if data.table.shape[1] == 0:
-        raise ValueError("X has no column beside photos and groups: nothing to predict from")
+        raise ValueError("X has only photo and group columns: there is nothing to predict from")
     metric = check_metric(metric, data.task)
     fractions = _checked_fractions(label_fractions)
     _check_at_least_1("thumbnail_size", thumbnail_size)
     _check_at_least_1("n_components", n_components)
     warn_of_odd_columns(data.table)
-    TableCodec().fit(data.table)  # says now what is wrong with a column
+    TableCodec().fit(data.table)  # an invalid column raises its error now
     numbers, has_photo = photo_numbers(
         take_apart(data.pairs, data.image_columns, None).image_cells or [],
         thumbnail_size,
@@ -185,7 +184,7 @@ def photo_value(
 
 
 def _with_photo(data: StudyData, has_photo: np.ndarray) -> StudyData:
-    """Keep the rows with a photo, and drop the photos themselves: they are numbers by now."""
+    """Keep the rows with a photo, and drop the photos, which are numbers by now."""
     return replace(
         data,
         pairs=data.pairs[has_photo].drop(columns=data.image_columns).reset_index(drop=True),
@@ -199,8 +198,8 @@ def _checked_fractions(fractions: Sequence[float]) -> list[float]:
     fractions = list(fractions)
     if not fractions or not all(0 < fraction < 1 for fraction in fractions):
         raise ValueError(
-            f"label_fractions must be numbers above 0 and below 1, got {fractions}: where every "
-            "row has a label, none is left to be taught by photos"
+            f"label_fractions must be numbers above 0 and below 1, got {fractions}: if every row "
+            "has a label, photos have no unlabelled rows to teach with"
         )
     return fractions
 
@@ -221,7 +220,7 @@ def _check_budgets(
             if n_labelled < MIN_LABELLED or n_pairs < MIN_PAIRS:
                 raise ValueError(
                     f"the label fraction {budget.text} gives {n_labelled} labelled rows and "
-                    f"{n_pairs} others with a photo in fold {fold.number}, and it takes "
-                    f"{MIN_LABELLED} and {MIN_PAIRS} for photos to teach anything: choose other "
+                    f"{n_pairs} others with a photo in fold {fold.number}, but photos need "
+                    f"{MIN_LABELLED} and {MIN_PAIRS} to teach anything: choose other "
                     "label_fractions, or give more rows"
                 )

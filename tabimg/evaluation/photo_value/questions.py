@@ -1,4 +1,4 @@
-"""What columns and photos say, and what photos teach a model of the table: one fold at a time."""
+"""What columns and photos say, and what photos teach a model of the table, in one fold."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def measure_fold(
     n_components: int,
     random_state: int,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Ask of one fold what sources say, what columns carry and what photos teach.
+    """Measure in one fold what sources say, what columns carry and what photos teach.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def measure_fold(
         The photos, as from `photo_numbers`.
     fold : Fold
     budgets : sequence of Budget
-        Each leaves rows without a label.
+        Each leaves some rows without a label.
     n_components : int
         Of the photos.
     random_state : int
@@ -79,14 +79,14 @@ def measure_fold(
     scores : list of dict
         Rows of a table of scores as in `StudyResult`. With all labels the methods are "constant",
         "columns", "photos" and "both"; with a budget's labels, predicting from the columns alone,
-        "columns", "taught" (by photos of the other rows) and "shuffled" (the same, the photos
-        dealt out anew).
+        "columns", "taught" (by photos of the other rows) and "shuffled" (the same with shuffled
+        photos).
     carried : dict
-        R2 of what the columns predict: "photos", the components, and "message", what a model of
-        photos predicts of the target.
+        R2 of what the columns predict: "photos", the components, and "message", the target as
+        predicted by a model of photos.
     """
     with single_thread(), threadpool_limits(1), own_warning_filters():
-        # The table as a whole has been looked at before.
+        # The whole table was checked before.
         warnings.simplefilter("ignore", UserWarning)
         seed = derive_seed(random_state, fold.number, 301)
         rows = _FoldRows.of(data, numbers, fold, n_components, seed)
@@ -112,7 +112,7 @@ def draw_labelled(data: StudyData, fold: Fold, budget: Budget, seed: int) -> np.
 
 @dataclass(frozen=True, eq=False)
 class _Goal:
-    """What models predict: class numbers, or standardised numbers of one or more columns."""
+    """What models predict: class numbers, or one or more columns of standardised numbers."""
 
     task: Task
     values: np.ndarray
@@ -121,7 +121,7 @@ class _Goal:
 
     @classmethod
     def of_target(cls, data: StudyData, labelled: np.ndarray) -> _Goal:
-        """Take the target; only labelled rows decide mean and scale."""
+        """Use the target; only labelled rows determine mean and scale."""
         if data.classes is None:
             return cls.of_numbers(data.target[:, None], labelled)
         return cls(Classification(int(data.classes.max()) + 1), data.classes)
@@ -141,7 +141,7 @@ class _Goal:
 
 @dataclass(frozen=True, eq=False)
 class _FoldRows:
-    """The rows of a fold in numbers; photos as components that its training rows define."""
+    """The rows of a fold as numbers; photos as components that its training rows define."""
 
     data: StudyData
     fold: Fold
@@ -193,7 +193,7 @@ class _FoldRows:
 
 @dataclass
 class _Remembered:
-    """A candidate that is fitted once although several blends of the same rows ask for it."""
+    """A candidate that is fitted only once for several blends of the same rows."""
 
     candidate: Candidate
     fitted: tuple[np.ndarray, Sequence[Model]] | None = None
@@ -218,9 +218,9 @@ def _what_sources_say(
 ) -> tuple[list[dict[str, Any]], tuple[np.ndarray, np.ndarray]]:
     """Score columns, photos and both with all labels.
 
-    The second result is what photos say about the target: the predictions of a model of photos,
-    of training rows when they were held out and of test rows, and the positions of the rows that
-    have such a prediction and may be learned from.
+    The second result is what photos say about the target: the predictions of a model of photos, for
+    test rows and for training rows while held out, and the positions of the training rows with such
+    a prediction, which may be learned from.
     """
     train, test = rows.fold.train, rows.fold.test
     goal = _Goal.of_target(rows.data, train)
@@ -229,7 +229,7 @@ def _what_sources_say(
     scores = [rows.score("constant", constant, train, ALL_LABELS)]
     message = np.full((len(rows.data), goal.task.n_outputs), np.nan)
     for source, names in SOURCES.items():
-        # Forests look at the columns alone, so what is to be looked at takes their place.
+        # Forests only use the columns block, so the source takes its place.
         blocks = rows.blocks.having(columns=rows.blocks.matrix(names))
         candidates = {name: _Remembered(c) for name, c in _table_models(rows.seed).items()}
         members = rows.fit(candidates, blocks, goal, train)

@@ -1,4 +1,4 @@
-"""What was found about photos, as a report with a verdict in plain words."""
+"""The findings about photos, as a report with a verdict in plain words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LABELS = {
 }
 QUESTIONS = {
     "says": "1. What says something about the target?",
-    "carried": "2. At prediction there is no photo. How much do columns tell of photos?",
+    "carried": "2. At prediction there is no photo. How much do columns say about photos?",
     "taught": "3. Predicting from columns, what do photos of unlabelled rows add to few labels?",
 }
 FIGURES = ["score", "low", "high", "gain", "gain_low", "gain_high"]
@@ -58,17 +58,17 @@ class PhotoValue:
     ----------
     scores : DataFrame
         Rows as in `StudyResult`. With all labels of a fold ("100 %") the methods are "constant",
-        "columns", "photos" and "both", which say what is predicted from. With few labels all
-        predict from the columns alone: "columns", "taught" (photos of the unlabelled rows took
-        part) and "shuffled" (the same with photos dealt out anew).
+        "columns", "photos" and "both", named by what they predict from. With few labels all predict
+        from the columns alone: "columns", "taught" (by photos of the unlabelled rows) and
+        "shuffled" (the same with shuffled photos).
     carried : DataFrame
-        One row a fold: fold, n_train, n_test, and the R2 of what the columns predict, "photos"
-        (their components, weighted by variance) and "message" (what a model of photos predicts of
-        the target).
+        One row per fold: fold, n_train, n_test, and the R2 of what the columns predict, "photos"
+        (their components, weighted by variance) and "message" (the target as predicted by a model
+        of photos).
     metric : str
-        What is reported, and decides.
+        The metric that is reported, and decides.
     n_rows, n_without_photo : int
-        Rows that were used, and that were left out.
+        Numbers of rows that were used, and left out.
 
     Notes
     -----
@@ -85,8 +85,8 @@ class PhotoValue:
       label fractions? ``"may_pay"``, else ``"nothing_left"``.
 
     Intervals are 95 % and over folds, as by `corrected_interval`; gains as in `StudyResult`. The
-    thresholds are not calibrated on anything: they keep what is too small to matter from deciding.
-    One fraction out of several is enough, so that chance has several tries.
+    thresholds are not calibrated: they keep effects too small to matter from deciding. One of
+    several fractions is enough, so chance has several tries.
     """
 
     scores: pd.DataFrame
@@ -115,7 +115,7 @@ class PhotoValue:
 
     @cached_property
     def budgets_that_pay(self) -> list[str]:
-        """Names of the label fractions at which photos teach the table something, beyond doubt."""
+        """Names of the label fractions at which photos clearly teach the table something."""
         return [
             budget
             for budget in self.budgets
@@ -130,22 +130,22 @@ class PhotoValue:
 
     @property
     def explanation(self) -> str:
-        """The verdict in a sentence."""
+        """The verdict as a sentence."""
         return VERDICTS[self.verdict].format(
             budgets=" and ".join(self.budgets_that_pay),
             best=max(self._least_gains, key=self._least_gains.__getitem__, default=""),
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all figures of the report.
+        """Return all figures of the report.
 
         Returns
         -------
         DataFrame
-            One row a figure: question ("says", "carried", "taught"), what, budget, n_labels, score,
-            low and high, and gain, gain_low and gain_high. A gain is over "constant" in "says" and
-            over "columns" in "taught", where "content" is that of "taught" over "shuffled". Scores
-            in "carried" are R2.
+            One row per figure: question ("says", "carried", "taught"), what, budget, n_labels,
+            score, low and high, and gain, gain_low and gain_high. Gains are over "constant" in
+            "says" and over "columns" in "taught", where "content" is the gain of "taught" over
+            "shuffled". Scores in "carried" are R2.
         """
         says = _figures(self._study.summary("constant"), "says")
         taught = _figures(self._study.summary("columns"), "taught")
@@ -180,7 +180,7 @@ class PhotoValue:
         return StudyResult(self.scores, self.metric)
 
     def _gains(self, budget: str) -> tuple[Interval, Interval]:
-        """What photos teach, compared to labels alone and to shuffled photos."""
+        """The gains of photos over labels alone and over shuffled photos."""
         return self._gain("taught", "columns", budget), self._gain("taught", "shuffled", budget)
 
     def _gain(self, method: str, reference: str, budget: str) -> Interval:
@@ -205,13 +205,13 @@ class PhotoValue:
 
 
 def _figures(summary: pd.DataFrame, question: str) -> pd.DataFrame:
-    """Rename what a study's summary calls otherwise."""
+    """Rename the columns of a study's summary."""
     frame = summary.rename(columns={"method": "what", "mean": "score"}).assign(question=question)
     return frame[["question", "what", "budget", "n_labels", *FIGURES]]
 
 
 def _line(row: pd.Series) -> str:
-    """Write a figure of the report."""
+    """Format a line of the report."""
     label = f"   {LABELS[row['question'], row['what']]:<35}"
     if row["question"] == "carried":
         return f"{label}{_with_interval(row, 'score', 'low', 'high', '5.0f', ' %')}"
@@ -224,7 +224,7 @@ def _line(row: pd.Series) -> str:
 def _with_interval(
     row: pd.Series, mean: str, low: str, high: str, form: str, unit: str = ""
 ) -> str:
-    """Write hundredths with their interval, where there is one."""
+    """Format hundredths with their interval, if there is one."""
     text = f"{100 * row[mean]:{form}}{unit}"
     if np.isnan(row[low]):
         return text

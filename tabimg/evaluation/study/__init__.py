@@ -1,4 +1,4 @@
-"""The papers' comparisons: planned, computed in parts that are kept, and summed up."""
+"""The papers' comparisons: planned, computed in parts that are stored, and summarised."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The store of finished cells: what was computed is never computed again, nor mixed up.
+"""The store of finished cells, so that none is computed twice or confused with another.
 
-A cell is one method, fitted on one draw of labels and scored on one fold. Its fingerprint stands
-for everything that its scores depend on, and is its name in the store.
+A cell is one method, fitted on one draw of labels and scored on one fold. Its fingerprint covers
+everything that its scores depend on, and is its name in the store.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class CellStore:
     ----------
     folder : str, Path or None
         Created when the first cell is written. Cells are read from its ``cells`` folder, one JSON
-        file a cell, and from ``scores.csv``; either is enough. None reads and keeps nothing.
+        file per cell, and from ``scores.csv``; either is enough. None reads and keeps nothing.
 
     Raises
     ------
@@ -45,14 +45,14 @@ class CellStore:
             self._cells |= _read_cells(self.folder / CELLS_FOLDER)
 
     def find(self, fingerprint: str, columns: list[str]) -> Cell | None:
-        """Give the stored values of a cell, or None where it is not there with all of them."""
+        """Return the stored values of a cell, or None unless all of them are stored."""
         cell = self._cells.get(fingerprint)
         if cell is None or not set(columns) <= set(cell):
             return None
         return {name: cell[name] for name in columns}
 
     def take_over(self, scores: str | Path) -> None:
-        """Keep the cells of a table of scores that lies elsewhere, such as a committed one."""
+        """Keep the cells of a table of scores stored elsewhere, such as a committed one."""
         if self.folder is None:
             raise ValueError("a store without a folder keeps no cells")
         for fingerprint, cell in _read_scores(Path(scores)).items():
@@ -61,7 +61,7 @@ class CellStore:
                 self._cells[fingerprint] = cell
 
     def write_scores(self, scores: pd.DataFrame) -> None:
-        """Write ``scores.csv``; cells of an earlier one that it leaves out stay in ``cells``."""
+        """Write ``scores.csv``; other cells of an earlier one are kept in ``cells``."""
         if self.folder is None:
             return
         earlier = _read_scores(self.folder / SCORES_FILE)
@@ -72,7 +72,7 @@ class CellStore:
 
 
 def keep_cell(folder: Path, cell: Cell) -> None:
-    """Write a finished cell, in one step: a process killed on the way leaves no half file."""
+    """Write a finished cell atomically: a killed process leaves no partial file."""
     # JSON has no NaN.
     plain = {name: None if value != value else value for name, value in cell.items()}
     path = folder / CELLS_FOLDER / f"{cell['fingerprint']}.json"
@@ -80,7 +80,7 @@ def keep_cell(folder: Path, cell: Cell) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; its folder is created."""
+    """Write a file completely or not at all; its folder is created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
@@ -101,7 +101,7 @@ def _read_cells(folder: Path) -> dict[str, Cell]:
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{path} is no finished cell ({error!r}): delete it, and it is computed anew"
+                f"{path} is not a finished cell ({error!r}): delete it, and it is computed again"
             ) from error
     return cells
 
@@ -109,7 +109,7 @@ def _read_cells(folder: Path) -> dict[str, Cell]:
 def _read_scores(path: Path) -> dict[str, Cell]:
     if not path.exists():
         return {}
-    # Not through pandas: how exactly it reads decimals depends on its version.
+    # Not with pandas: how exactly it reads decimals depends on its version.
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not all(row.get("fingerprint") for row in rows) or not rows:

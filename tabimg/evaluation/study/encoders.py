@@ -1,4 +1,4 @@
-"""Pre-train once a fold; keep the encoder and what it saw in the photos for all that follows."""
+"""Pre-train once per fold; keep the encoder and the photos' embeddings for all that follows."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ ENCODERS_FOLDER = "encoders"
 
 @dataclass(frozen=True, eq=False)
 class PretrainedEncoder:
-    """A fitted pretrainer and what else its pre-training left.
+    """A fitted pretrainer and the other results of its pre-training.
 
     Parameters
     ----------
     pretrainer : PhotoPretrainer
-        Fitted, without its image encoder: nothing but the table is needed from here on.
+        Fitted, without its image encoder: only the table is needed from here on.
     photos : float32 array of shape (n_train, d'), or None
-        The embedding of each training row's first photo, NaN for rows without one. None where
-        pre-training looked at no photo.
+        The embedding of each training row's first photo, NaN for rows without one. None if
+        pre-training used no photos.
     seconds : float
-        What pre-training and embedding the photos took.
+        Time for pre-training and for embedding the photos.
     """
 
     pretrainer: PhotoPretrainer
@@ -66,9 +66,9 @@ def obtain_encoder(
         Of the prototype and the training rows.
     folder : Path or None
         Of the study; encoders are kept in its ``encoders`` folder, each as `tabimg.save` writes
-        it, with the photos' embeddings (.npy) and a note (.json) beside it. None keeps nothing.
+        it, next to the photos' embeddings (.npy) and a note (.json). None keeps nothing.
     further : Unlabeled, optional
-        Pairs that are pre-trained on as well.
+        Further pairs for pre-training.
     """
     place = _place(fingerprint, folder)
     if place is not None and is_kept(fingerprint, folder):
@@ -78,7 +78,7 @@ def obtain_encoder(
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.recipe.image is not None
     photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
-    # The image encoder is most of the size, and embeddings are all that is needed of it.
+    # The image encoder is most of the size, and only its embeddings are needed.
     fitted.set_params(keep_image_encoder=False)
     fitted._keep(fitted.network_.build(), fitted.network_.recipe)
     encoder = PretrainedEncoder(fitted, photos, time.perf_counter() - started)
@@ -88,7 +88,7 @@ def obtain_encoder(
 
 
 def is_kept(fingerprint: str, folder: Path | None) -> bool:
-    """Say whether a folder holds the finished encoder of this fingerprint."""
+    """Return whether a folder holds the finished encoder of this fingerprint."""
     place = _place(fingerprint, folder)
     return place is not None and _note(place).exists() and place.exists()
 
@@ -128,7 +128,7 @@ def _photos(place: Path) -> Path:
 
 
 def _code_of(value: Any) -> Iterator[tuple[str, Any]]:
-    """Name the functions and foreign objects among parameters, as a saved encoder asks for them."""
+    """Yield the functions and foreign objects among parameters, by the names in a saved encoder."""
     if isinstance(value, PhotoPretrainer):
         value = list(value.get_params(deep=False).values())
     if isinstance(value, functools.partial):

@@ -1,7 +1,7 @@
-"""The run of a study: leave out the cells that are finished, compute the others in parallel.
+"""The run of a study: skip the cells that are finished, compute the others in parallel.
 
 A unit of work is computed by one process on one thread, so that scores do not depend on how many
-run side by side.
+run in parallel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tabimg.evaluation.study.methods import StudyMethod, check_names
 from tabimg.evaluation.study.plan import PlannedCell, Protocol, WorkUnit, describe_unit, plan_units
 from tabimg.table import read_columns
 
-# Of the photos that are compared before a study; a double still looks like one.
+# Of the photos that are compared before a study; duplicates are still recognisable.
 THUMBNAIL_SIZE = 16
 MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds")
 
@@ -50,19 +50,19 @@ def run_study(
     Returns
     -------
     DataFrame
-        One row a cell, in the order of the plan.
+        One row per cell, in the order of the plan.
 
     Raises
     ------
     CellError
-        If a method fails. Cells that were finished before stay finished.
+        If a method fails. Cells that were finished before are kept.
     """
     check_names(methods)
     started = time.perf_counter()
     units = plan_units(data, methods, protocol)
     planned = [cell for unit in units for cell in unit.cells]
     columns = [*metric_names(data.task), *MEASURED]
-    # Absolute: processes that are found waiting may have another working directory.
+    # Absolute: reused worker processes may have another working directory.
     store = CellStore(None if results_dir is None else Path(results_dir).absolute())
     stored = {cell.fingerprint: store.find(cell.fingerprint, columns) for cell in planned}
     done = {name: measured for name, measured in stored.items() if measured is not None}
@@ -70,9 +70,9 @@ def run_study(
     _look_at_photos(open_units, data, store.folder)
     if verbose:
         print(f"{len(stored)} cells, {len(done)} of them finished earlier", flush=True)
-    # Workers keep their cells at once; this process only gathers them.
+    # Workers store their cells at once; this process only collects them.
     with parallel_config(backend="loky", inner_max_num_threads=1), own_warning_filters():
-        # A worker that has grown is replaced between two units, which nobody needs to hear of.
+        # A worker whose memory has grown is replaced between units, which needs no warning.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
         run = Parallel(n_jobs=n_jobs, return_as="generator")
         results = run(delayed(run_unit)(unit, data, store.folder) for unit in open_units)
@@ -88,9 +88,9 @@ def run_study(
 
 
 def run_unit(unit: WorkUnit, data: StudyData, folder: Path | None) -> list[dict[str, Any]]:
-    """Pre-train, or load the encoder, then compute the unit's cells and keep each at once."""
+    """Pre-train, or load the encoder, then compute the unit's cells and store each at once."""
     with single_thread(), threadpool_limits(1), own_warning_filters():
-        # With few labels of many classes scikit-learn asks at each fit whether these are numbers.
+        # With few labels of many classes scikit-learn suspects numbers, and warns in each fit.
         warnings.filterwarnings("ignore", message="The number of unique classes is greater")
         try:
             encoder = _prepare(unit, data, folder)
@@ -109,7 +109,7 @@ def run_unit(unit: WorkUnit, data: StudyData, folder: Path | None) -> list[dict[
 
 
 def _prepare(unit: WorkUnit, data: StudyData, folder: Path | None) -> PretrainedEncoder | None:
-    """Give the encoder of a unit, pre-trained on the photos that the unit pairs the rows with."""
+    """Return the encoder of a unit, pre-trained on its pairs of rows and photos."""
     if unit.pretrainer is None:
         return None
     pairs, train = data.pairs, unit.fold.train
@@ -146,7 +146,7 @@ def _row(cell: PlannedCell, measured: Mapping[str, Any], columns: list[str]) -> 
 
 
 def _look_at_photos(units: Sequence[WorkUnit], data: StudyData, folder: Path | None) -> None:
-    """Check that photos are there for the pre-trainings to come, and warn of near-equal ones."""
+    """Check that the photos for pending pre-training exist, and warn of near-equal ones."""
     ahead = [
         unit.pretrainer
         for unit in units
@@ -178,12 +178,12 @@ def _warn_of_near_photos(data: StudyData, pretrainer: PhotoPretrainer) -> None:
 
 
 def _without(units: Sequence[WorkUnit], done: Mapping[str, Any]) -> list[WorkUnit]:
-    """Keep what is to be computed: each open cell once, and the units that have such cells."""
+    """Keep what is left to compute: each open cell once, and the units with such cells."""
     reduced, known = [], set(done)
     for unit in units:
         open_cells = []
         for cell in unit.cells:
-            # Two points of a grid may be the same setting.
+            # Two grid points may be the same setting.
             if cell.fingerprint not in known:
                 known.add(cell.fingerprint)
                 open_cells.append(cell)

@@ -1,4 +1,4 @@
-"""Drawings of a study's results; matplotlib is imported when something is drawn."""
+"""Plots of a study's results; matplotlib is only imported for drawing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: An
     Parameters
     ----------
     summary : DataFrame
-        As made by `StudyResult.summary`.
+        As from `StudyResult.summary`.
     methods : sequence of str
         Which to draw, in this order.
     label : str
@@ -33,7 +33,7 @@ def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: An
         rows = summary[summary["method"] == method].sort_values("n_labels")
         x, mean = rows["n_labels"].to_numpy(), rows["mean"].to_numpy()
         reach = rows[["low", "high"]].to_numpy().T - mean
-        # A little aside each, so that the intervals do not hide one another.
+        # Slightly shifted, so that the intervals do not hide each other.
         shift = 1.0 + 0.03 * (place - (len(methods) - 1) / 2)
         bars = np.nan_to_num(np.abs(reach))
         ax.errorbar(x * shift, mean, bars, marker="o", capsize=2, label=method)

@@ -30,7 +30,7 @@ ABLATIONS: dict[str, dict[str, float]] = {
 }
 METHODS = ("scratch", *ABLATIONS)
 NAMES = {"methods": METHODS, "baselines": (*CORE_BASELINES, *EXTRA_BASELINES)}
-# So much of a wrong name is compared with the right ones.
+# This much of a wrong name is compared with the right ones.
 SHOWN = 80
 
 
@@ -46,10 +46,10 @@ class StudyMethod:
     pretrainer : PhotoPretrainer or None
         Unfitted; None needs no pre-training.
     shuffles_photos : bool, default=False
-        Pair each training row with the photo of another one: the control that tells what the
-        photos' content contributes from what their mere presence does.
+        Pair each training row with the photo of another one: the control that separates the effect
+        of the photos' content from that of their mere presence.
     further : Unlabeled or None, default=None
-        Pairs that take part in the pre-training of every fold, beside the fold's training rows.
+        Pairs for the pre-training of every fold, in addition to the fold's training rows.
     settings : mapping of str to value
         Further columns of the table of scores.
     """
@@ -77,7 +77,7 @@ class StudyMethod:
         train : int array
             Positions of the fold's training rows.
         labelled : int array
-            Positions of those among them whose label may be used.
+            Positions of the training rows whose label may be used.
         data : StudyData
         seed : int
 
@@ -87,9 +87,9 @@ class StudyMethod:
 
         Notes
         -----
-        Where pre-training looked at photos, the labelled rows come with their embeddings, and the
-        training rows that are not labelled come as `Unlabeled` pairs, for ``finetune="auto"`` to
-        distil from. No other method sees a photo.
+        If pre-training used photos, the labelled rows come with their embeddings, and the other
+        training rows come as `Unlabeled` pairs, for ``finetune="auto"`` to distil from. No other
+        method sees a photo.
         """
         estimator = clone(self.estimator)
         if "random_state" in estimator.get_params():
@@ -111,9 +111,9 @@ class StudyMethod:
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """The unfitted pretrainer and estimator that all variants of a method are made from.
+    """The unfitted pretrainer and estimator from which all variants of a method are made.
 
-    What the study declares, photo and group columns, is set on both. Make it with `of`.
+    The study's photo and group columns are set on both. Make it with `of`.
     """
 
     pretrainer: MultiModalPretrainer
@@ -132,8 +132,8 @@ class Prototypes:
         Raises
         ------
         TypeError, ValueError
-            For a prototype of another class or for the other task, or an estimator that has a
-            pretrainer of its own.
+            For a prototype of another class or for the other task, or an estimator that has its own
+            pretrainer.
         """
         if pretrainer is None:
             pretrainer = MultiModalPretrainer()
@@ -151,10 +151,10 @@ class Prototypes:
         return [self._make(name) for name in _checked_names("methods", names)]
 
     def grid_points(self, grid: Any) -> list[StudyMethod]:
-        """Make a method for each point of one or several grids over pre-training parameters.
+        """Make a method per point of one or several grids over pre-training parameters.
 
         Its settings are the values of all parameters of the grids, NaN for those that the point
-        leaves as they are.
+        does not change.
         """
         points = list(ParameterGrid(grid))
         varied = list(dict.fromkeys(name for point in points for name in point))
@@ -203,29 +203,29 @@ def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> 
     Raises
     ------
     TypeError
-        If a value is nothing of the kind, a pretrainer comes with an estimator that takes none, or
-        a classifier gives no probabilities.
+        If a value has another form, a pretrainer comes with an estimator that does not take it, or
+        a classifier has no probabilities.
     """
     methods = []
     for name, pair in extras.items():
         if not (isinstance(pair, tuple) and len(pair) in (2, 3)):
             raise TypeError(
-                f"extra_methods[{shorten(name)}] must be (pretrainer or None, estimator), with "
-                "Unlabeled(...) behind it where further pairs take part in pre-training"
+                f"extra_methods[{shorten(name)}] must be (pretrainer or None, estimator), or "
+                "(pretrainer, estimator, Unlabeled(...)) with further pairs for pre-training"
             )
         pretrainer, estimator, further = (*pair, None)[:3]
         is_ours = isinstance(estimator, FineTunedEstimator)
         if further is not None and (pretrainer is None or not isinstance(further, Unlabeled)):
             raise TypeError(
-                f"extra_methods[{shorten(name)}]: further pairs are given as Unlabeled(...), and "
-                "need a pretrainer"
+                f"extra_methods[{shorten(name)}]: further pairs must be Unlabeled(...), and need a "
+                "pretrainer"
             )
         if pretrainer is not None:
             wanted = getattr(estimator, "pretrainer_class", None)
             if wanted is None or not isinstance(pretrainer, wanted):
                 raise TypeError(
                     f"extra_methods[{shorten(name)}] has a {type(pretrainer).__name__} as "
-                    f"pretrainer, which does not go with {type(estimator).__name__}"
+                    f"pretrainer, which does not fit {type(estimator).__name__}"
                 )
             pretrainer = declare_on_pretrainer(pretrainer, data, image_root)
         if data.task == "classification" and not hasattr(estimator, "predict_proba"):
@@ -240,7 +240,7 @@ def own_methods(extras: Mapping[str, Any], data: StudyData, image_root: Any) -> 
 
 
 def check_names(methods: Sequence[StudyMethod]) -> None:
-    """Raise a ValueError where there is no method, or two of one name."""
+    """Raise a ValueError if there is no method, or two with the same name."""
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not names:
@@ -261,7 +261,7 @@ def declare_on_pretrainer(pretrainer: Any, data: StudyData, image_root: Any) -> 
 
 
 def _from_anywhere(image_root: Any) -> Any:
-    """Name a folder so that processes with another working directory find it too."""
+    """Make a folder's path absolute, for processes with another working directory."""
     if image_root is None or (
         isinstance(image_root, (str, os.PathLike)) and os.path.isdir(os.path.expanduser(image_root))
     ):
@@ -270,7 +270,7 @@ def _from_anywhere(image_root: Any) -> Any:
 
 
 def declare_on_estimator(estimator: FineTunedEstimator, data: StudyData) -> FineTunedEstimator:
-    """Copy an estimator with the photo columns, which it leaves out, and the group column."""
+    """Copy an estimator with the photo columns, which are not features, and the group column."""
     return clone(estimator).set_params(
         image_column=data.image_columns, group_column=data.group_column
     )
@@ -282,7 +282,7 @@ def _checked_names(parameter: str, names: Any) -> list[str]:
     Raises
     ------
     TypeError, ValueError
-        For one name instead of several, estimators instead of names, and unknown names.
+        For one name instead of a sequence, estimators instead of names, and unknown names.
     """
     if isinstance(names, str):
         raise TypeError(f"{parameter} must be a sequence of names, such as [{shorten(names)}]")
@@ -291,7 +291,7 @@ def _checked_names(parameter: str, names: Any) -> list[str]:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(
-                f"{parameter} takes names, got {type(name).__name__}; an estimator is given by a "
+                f"{parameter} takes names, got {type(name).__name__}; give an estimator under a "
                 "name of your choice, extra_methods={'mine': (None, estimator)}"
             )
         if name in NAMES[parameter]:
@@ -303,7 +303,7 @@ def _checked_names(parameter: str, names: Any) -> list[str]:
             )
         raise ValueError(
             f"{parameter}: there is no {shorten(name)}{_meant(name)}. {parameter} are "
-            f"{NAMES[parameter]}, {other} are {NAMES[other]}; estimators of your own go into "
+            f"{NAMES[parameter]}, {other} are {NAMES[other]}; your own estimators go into "
             "extra_methods"
         )
     return names
@@ -341,4 +341,4 @@ def _check_estimator(estimator: Any, wanted: type[FineTunedEstimator]) -> None:
             "other estimators are given as extra_methods"
         )
     if estimator.pretrainer is not None:
-        raise ValueError("give the estimator's pretrainer as pretrainer=... of the study")
+        raise ValueError("give the estimator's pretrainer to the study, as pretrainer=...")

@@ -1,6 +1,6 @@
-"""The plan of a study: every cell that it will compute, known before the first is.
+"""The plan of a study: all cells, known before the first is computed.
 
-Methods of one fold that share their pre-training form a unit of work.
+Methods that share their pre-training in a fold form a unit of work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class PlannedCell:
     fingerprint: str
 
     def place(self) -> dict[str, Any]:
-        """What the table of scores says of the cell before it is computed."""
+        """The entries of the table of scores that are known before the cell is computed."""
         return {
             "method": self.method.name,
             **place_of(self.fold, self.budget, self.draw, len(self.labelled)),
@@ -87,7 +87,7 @@ class WorkUnit:
     encoder_fingerprint : str
     cells : list of PlannedCell
     further : Unlabeled or None
-        Pairs for the pre-training beside the fold's.
+        Pairs for pre-training in addition to the fold's.
     """
 
     fold: Fold
@@ -102,7 +102,7 @@ class WorkUnit:
 def plan_units(
     data: StudyData, methods: Sequence[StudyMethod], protocol: Protocol
 ) -> list[WorkUnit]:
-    """Write down everything that a study will compute, fold after fold."""
+    """List everything that a study will compute, fold by fold."""
     rule = (data.groups, data.classes)
     seed = protocol.random_state
     folds = outer_folds(*rule, protocol.n_folds, protocol.n_repeats, seed)
@@ -134,13 +134,13 @@ def describe_unit(unit: WorkUnit) -> str:
 def _check_whole(random_state: Any) -> None:
     if not isinstance(random_state, Integral):
         raise TypeError(
-            "random_state must be an int, which decides folds and draws and lets a study be "
-            f"resumed, got {shorten(random_state)}"
+            "random_state must be an int, which determines folds and draws and allows a study to "
+            f"be resumed, got {shorten(random_state)}"
         )
 
 
 def _chosen(folds: Sequence[Fold], protocol: Protocol) -> list[Fold]:
-    """Give the folds to run, in every repeat."""
+    """Return the folds to run, in every repeat."""
     if protocol.folds is None:
         return list(folds)
     unknown = [n for n in protocol.folds if n not in range(protocol.n_folds)]
@@ -152,7 +152,7 @@ def _chosen(folds: Sequence[Fold], protocol: Protocol) -> list[Fold]:
 
 
 def _unit_of(method: StudyMethod, fold: Fold, data: StudyData, seed: int) -> WorkUnit:
-    """Give the unit, still empty, that a method belongs to in a fold."""
+    """Return the unit, still empty, to which a method belongs in a fold."""
     own_seed = derive_seed(seed, fold.repeat, fold.number) % 2**31
     if method.pretrainer is None:
         return WorkUnit(fold, own_seed, None, False, f"no pre-training: {method.name}", [])

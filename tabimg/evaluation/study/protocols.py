@@ -18,7 +18,7 @@ from tabimg.evaluation.study.methods import Prototypes, baseline_methods, own_me
 from tabimg.evaluation.study.plan import Protocol
 from tabimg.evaluation.study.results import StudyResult
 
-# Both weights together, the other two alone, around the defaults.
+# Both weights together, the other two separately, around the defaults.
 SENSITIVITY_GRID = (
     {"lambda_c": [0.1, 0.3, 1.0, 3.0], "lambda_m": [0.1, 0.3, 1.0, 3.0]},
     {"mask_rate": [0.1, 0.3, 0.5, 0.7]},
@@ -52,65 +52,64 @@ def ablation_study(
 ) -> StudyResult:
     """Measure what photos at training time do for predictions from the table alone.
 
-    Every method is scored on the same test rows of a repeated K-fold, by group and class, with
-    the same labelled rows. Pre-training sees all training rows of a fold and no label; the
-    estimator is fitted on the labelled rows, and sees of the test rows neither photo nor group.
+    Every method is scored on the same test rows of a repeated K-fold, by group and class, with the
+    same labelled rows. Pre-training sees all training rows of a fold and no labels; the estimator
+    is fitted on the labelled rows, and sees neither photos nor groups of the test rows.
 
     Parameters
     ----------
     X : DataFrame of shape (n_rows, n_columns)
-        The table with its photo column, without the target. Every row has a target; rows without
-        one have no place in a study.
+        The table with its photo column, without the target. Every row must have a target.
     y : array of shape (n_rows,)
         Labels or numbers.
     image_column : column label or list of labels
         The photos; cells as in `MultiModalPretrainer`.
     image_root : str or Path, default=None
-        Folder that relative paths start from; None leaves it to ``pretrainer``.
+        Folder that relative paths start from; None uses that of ``pretrainer``.
     group_column : column label, default=None
         Rows of one group stay on one side of each split, and are labelled together. It is not a
         feature. See `image_groups`.
     task : {"auto", "classification", "regression"}, default="auto"
         "auto" goes by ``estimator``, else by ``y``.
     metric : str, default=None
-        What the result is summarised by; all metrics of the task are computed anyway. None is
-        "accuracy" or "relative_mse".
+        The metric in summaries; all metrics of the task are computed anyway. None is "accuracy" or
+        "relative_mse".
     pretrainer : MultiModalPretrainer, default=None
-        Unfitted prototype; None has the defaults. Whatever it says of ``keep_image_encoder``, no
-        image encoder is kept.
+        Unfitted prototype; None uses the defaults. Whatever its ``keep_image_encoder``, no image
+        encoder is kept.
     estimator : MTCMTMClassifier or MTCMTMRegressor, default=None
-        Unfitted prototype without a pretrainer; None has the defaults.
+        Unfitted prototype without a pretrainer; None uses the defaults.
     methods : sequence of str
         Any of "scratch" (no pre-training; the same network, head and budget), "masked_only"
         (``lambda_c=0``), "contrastive_only" (``lambda_m=0``), "mt_cmtm" and "shuffled_photos"
-        (the control: photos are dealt out anew among the training rows before pre-training).
+        (the control: photos are shuffled among the training rows before pre-training).
     baselines : sequence of str
         Names as in `make_baseline`.
     extra_methods : mapping of str to (pretrainer or None, estimator), default=None
-        Variants of your own. The estimator is an unfitted one of tabimg that goes with the
+        Your own variants. The estimator is an unfitted tabimg estimator that matches the
         pretrainer, such as a `CITabClassifier` with a `CITabPretrainer`, or, without a pretrainer,
         any scikit-learn estimator that takes the raw table, a classifier with ``predict_proba``. A
-        third entry, ``Unlabeled(frames)``, holds further pairs, such as other cohorts by name, that
-        take part in the pre-training of every fold; their photos are absolute paths or images.
+        third entry, ``Unlabeled(frames)``, holds further pairs for the pre-training of every fold,
+        such as other cohorts by name; their photos are absolute paths or images.
     label_fractions : sequence of float in (0, 1]
-        Share of the training rows whose label may be used, at least two rows a class. Fractions
-        that come to the same rows are merged, as the budget's name tells ("5 % = 10 %").
+        Share of the training rows whose label may be used, at least two rows per class. Fractions
+        that select the same rows are merged, as the budget's name shows ("5 % = 10 %").
     n_folds, n_repeats : int
-        Folds, and how often they are drawn anew.
+        Number of folds, and how often the rows are split.
     folds : sequence of int, default=None
-        Numbers of the folds to run, from 0; None runs all. A part of a long study, or a shorter
+        Numbers of the folds to run, from 0; None runs all. For a part of a long study, or a shorter
         one on the same folds.
     n_draws : int, or mapping of fraction to int, default=3
         How often labelled rows are drawn in each fold; all rows are drawn once.
     results_dir : str or Path, default=None
-        Keeps every finished cell at once, pre-trained encoders, and at the end ``scores.csv``.
-        A study that is started again computes what is missing; ``scores.csv`` alone is enough
-        to resume from.
+        Stores every cell as soon as it is finished, pre-trained encoders, and at the end
+        ``scores.csv``. A study that is started again only computes what is missing; ``scores.csv``
+        alone is enough to resume.
     n_jobs : int, default=None
-        Processes; each computes one pre-training, or one method without, in one fold, on one
+        Processes; each computes one pre-training, or one method without any, in one fold, on one
         thread. None is 1, -1 all processors.
     random_state : int, default=0
-        Decides folds, draws and the seeds of all methods; seeds of the prototypes do not count.
+        Determines folds, draws and the seeds of all methods; the prototypes' seeds are ignored.
     verbose : int, default=0
         1 prints a line for every finished unit of work.
 
@@ -121,19 +120,20 @@ def ablation_study(
     Raises
     ------
     ValueError, TypeError
-        For input that does not fit, before anything is computed.
+        For invalid input, before anything is computed.
     FileNotFoundError
-        If a pre-training is still to be done and a photo is not there; names its row and file. Not
-        asked where ``on_bad_image`` lets it pass, or an ``image_loader`` may read from elsewhere.
+        If pre-training is still to be done and a photo is missing; names its row and file. Not
+        checked if ``on_bad_image`` allows it, or with an ``image_loader``, which may read from
+        elsewhere.
     tabimg.evaluation.CellError
         If a method fails; names method, fold and budget. Finished cells are kept.
 
     Notes
     -----
-    A cell is recognised by a fingerprint of the table's cells, the photos' names, the rows and
-    the parameters, not by its place: with changed data or parameters it is computed anew. The
-    content of image files and the version of tabimg are not part of it; give another
-    ``results_dir`` after changing these.
+    A cell is recognised by a fingerprint of the table's cells, the photos' names, the rows and the
+    parameters, not by its position: with changed data or parameters it is computed again. The
+    content of image files and the version of tabimg are not part of it; use another ``results_dir``
+    after changing these.
 
     Examples
     --------
@@ -233,10 +233,10 @@ def sensitivity(
     X, y, image_column
         As in `ablation_study`.
     grid : mapping of str to sequence, or a sequence of such mappings
-        Parameters of `MultiModalPretrainer` with their values. Within a mapping all combinations
-        are run, as in `sklearn.model_selection.ParameterGrid`; a sequence of mappings varies one
-        after the other. Each point costs a pre-training in each fold. The default varies
-        ``lambda_c`` with ``lambda_m``, and ``mask_rate`` and ``temperature`` alone.
+        Parameters of `MultiModalPretrainer` with their values. All combinations within a mapping
+        are run, as in `sklearn.model_selection.ParameterGrid`; a sequence of mappings is run one
+        after the other. Each point costs one pre-training per fold. The default varies ``lambda_c``
+        together with ``lambda_m``, and ``mask_rate`` and ``temperature`` separately.
     image_root, group_column, task, metric, pretrainer, estimator, label_fractions, n_folds
         As in `ablation_study`.
     n_repeats, folds, n_draws, results_dir, n_jobs, random_state, verbose
@@ -245,8 +245,8 @@ def sensitivity(
     Returns
     -------
     StudyResult
-        Methods are the points of the grid, beside "scratch"; ``scores`` has a column more for
-        each parameter, NaN where a point leaves it as it is. Its ``heat_map()`` shows two of them.
+        Methods are the grid points and "scratch"; ``scores`` has one more column per parameter, NaN
+        if a point does not change it. Its ``heat_map()`` shows two of them.
     """
     data = read_data(X, y, image_column, group_column, _task(task, estimator))
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)

@@ -1,4 +1,4 @@
-"""The table of scores of a study, and what can be read from it."""
+"""The table of scores of a study, with summaries and plots."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class StudyResult:
     Parameters
     ----------
     scores : DataFrame
-        One row a cell: method, repeat, fold, fraction, budget, draw, n_labels, n_train, n_test,
-        all metrics of the task, and what was measured on the way. A study's ``scores.csv``, read
-        by `pandas.read_csv`, is one.
+        One row per cell: method, repeat, fold, fraction, budget, draw, n_labels, n_train, n_test,
+        all metrics of the task, and other measurements. A study's ``scores.csv``, read by
+        `pandas.read_csv`, is one.
     metric : str
-        What is summarised; a name in `tabimg.evaluation.metrics.METRICS`.
+        The metric in summaries; a name in `tabimg.evaluation.metrics.METRICS`.
     baselines : tuple of str, default=()
         Methods among which `with_best_baseline` chooses.
     settings : dict, default={}
@@ -41,17 +41,17 @@ class StudyResult:
     Raises
     ------
     ValueError
-        If there are no scores, columns are missing from them, or a cell is there twice.
+        If there are no scores, columns are missing, or a cell occurs twice.
 
     Notes
     -----
-    A gain is positive where the method is better than its reference. For scores such as accuracy
-    or R² it is the difference, spoken of in points (hundredths); for losses such as the relative
-    MSE it is (reference - loss) / reference, spoken of in percent.
+    A gain is positive if the method is better than its reference. For scores such as accuracy or R²
+    it is the difference, given in points (hundredths); for losses such as the relative MSE it is
+    (reference - loss) / reference, given in percent.
 
     Draws of labels are averaged within a fold; means, deviations and intervals are over folds.
     Intervals and p-values are those of `corrected_interval`. A score that is NaN, such as the AUC
-    of a fold with one class, is left out, and ``n_folds`` counts what is left.
+    of a fold with one class, is left out, and ``n_folds`` counts the others.
     """
 
     scores: pd.DataFrame
@@ -86,7 +86,7 @@ class StudyResult:
 
     @property
     def parameters(self) -> list[str]:
-        """Columns of varied parameters, where the study is one of sensitivity."""
+        """Columns of varied parameters, if the study is from `sensitivity`."""
         known = {*COLUMNS, *MEASURED, *METRICS}
         return [name for name in self.scores.columns if name not in known]
 
@@ -96,16 +96,16 @@ class StudyResult:
         Parameters
         ----------
         reference : str, default=None
-            The method to compare to; None is "scratch", or the first method without it.
+            The method to compare to; None is "scratch", or the first method if there is none.
         confidence : float in (0, 1), default=0.95
             Of the intervals.
 
         Returns
         -------
         DataFrame
-            One row a budget and method, with n_labels (mean), n_folds, mean, sd, low and high (of
+            One row per budget and method, with n_labels (mean), n_folds, mean, sd, low and high (of
             the score), and gain, gain_low, gain_high and p_value (against the reference; NaN for
-            itself).
+            the reference itself).
         """
         check_confidence(confidence)
         reference = self._reference(reference)
@@ -120,7 +120,7 @@ class StudyResult:
     def differences(
         self, method: str, reference: str | None = None, budget: str | None = None
     ) -> pd.Series:
-        """Give the gain of a method over a reference in each fold.
+        """Return the gain of a method over a reference in each fold.
 
         Parameters
         ----------
@@ -133,17 +133,17 @@ class StudyResult:
         Returns
         -------
         Series of float
-            By repeat and fold. Draws that one of the two lacks are left out.
+            By repeat and fold. Draws that either method lacks are left out.
         """
         pairs = self._pairs(method, self._reference(reference), self._budget(budget))
         both = pairs.groupby(FOLD)[["score", "reference"]].mean()
         return self._metric.gain(both["score"], both["reference"]).rename("gain")
 
     def with_best_baseline(self, name: str = "best_baseline") -> StudyResult:
-        """Add a method that is in each cell the baseline with the lowest validation loss.
+        """Add a method that is, in each cell, the baseline with the lowest validation loss.
 
-        It is the baseline that somebody without test rows would have taken. The column "picked"
-        tells which one that was.
+        This is the baseline that one would choose without test rows. The column "picked" says which
+        one it was.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class StudyResult:
         Returns
         -------
         StudyResult
-            A new one.
+            A new result.
 
         Raises
         ------
@@ -160,11 +160,11 @@ class StudyResult:
             If no baseline is in the scores, or the name is taken.
         """
         if name in self.methods:
-            raise ValueError(f"there is a method {shorten(name)} already: give another name")
+            raise ValueError(f"there is already a method {shorten(name)}: give another name")
         rows = self.scores[self.scores["method"].isin(self.baselines)]
         if rows.empty:
             raise ValueError("the scores hold no baseline to choose from")
-        # Without a validation loss the baseline that was named first is taken.
+        # Without validation losses the first baseline is chosen.
         order = rows["method"].map({each: n for n, each in enumerate(self.baselines)})
         losses = rows["validation_loss"].fillna(np.inf)
         ranked = rows.assign(_loss=losses, _order=order).sort_values(["_loss", "_order"])
@@ -173,7 +173,7 @@ class StudyResult:
         return replace(self, scores=pd.concat([self.scores, best], ignore_index=True))
 
     def to_markdown(self, reference: str | None = None, confidence: float = 0.95) -> str:
-        """Write the summary as a Markdown table, a row a method and a column a budget.
+        """Write the summary as a Markdown table, with one row per method and one column per budget.
 
         Parameters
         ----------
@@ -234,8 +234,8 @@ class StudyResult:
         ----------
         x, y : str, default=None
             Two of `parameters`; ``y`` may be "budget". None takes the first two, or the only one
-            and "budget". Points that leave one of the two as it is are not drawn, and over any
-            further parameter the mean is taken.
+            and "budget". Points that do not change both are not drawn, and the mean is taken over
+            any further parameter.
         budget : str, default=None
             One of `budgets`; None is the one with the most labels.
         ax : matplotlib Axes, default=None
@@ -297,7 +297,7 @@ class StudyResult:
         }
 
     def _pairs(self, method: str, reference: str, budget: str) -> pd.DataFrame:
-        """Scores of two methods in the cells of a budget that both have."""
+        """Scores of two methods in those cells of a budget that both have."""
         columns = {self._known(method): "score", self._known(reference): "reference"}
         rows = self.scores[self.scores["budget"] == budget]
         parts = [

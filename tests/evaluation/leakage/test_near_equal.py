@@ -98,7 +98,7 @@ def test_near_equal_photos_are_those_of_one_thing() -> None:
 def test_study_warns_without_the_group_column_and_is_silent_with_it() -> None:
     table = make_table(1e-4).assign(photo=[f"{row}.png" for row in range(N)])
     y = np.random.default_rng(2).normal(size=N)
-    with pytest.warns(UserWarning, match=r"rows equal, .* is it group_column='thing'\?"):
+    with pytest.warns(UserWarning, match=r"rows have cells that .*mean group_column='thing'\?"):
         read_data(table, y, "photo", None, "auto")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -224,7 +224,7 @@ def test_unfit_rows_are_refused(paying: tuple[pd.DataFrame, np.ndarray], tmp_pat
         photo_value(X.assign(photo=None), y, **SMALL)
     with pytest.raises(ValueError, match="all look alike"):
         photo_value(X.assign(photo=paint(np.zeros(N_ROWS))), y, **SMALL)
-    with pytest.raises(ValueError, match="no column beside photos"):
+    with pytest.raises(ValueError, match="only photo and group columns"):
         photo_value(X[["photo"]], y, **SMALL)
     (tmp_path / "broken.png").write_bytes(b"no image")
     cells = X["photo"].tolist()

@@ -82,7 +82,7 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
 def test_damaged_cell_is_error_that_names_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / "a.json").write_text(content)
-    with pytest.raises(ValueError, match=r"a\.json is no finished cell.*delete it"):
+    with pytest.raises(ValueError, match=r"a\.json is not a finished cell.*delete it"):
         CellStore(tmp_path)
 
 

@@ -85,7 +85,7 @@ def test_prototypes_by_default_suit_the_task(
         (Ridge(), None, TypeError, "unfitted MultiModalPretrainer.*Ridge"),
         (None, MTCMTMClassifier(), TypeError, "needs estimator=MTCMTMRegressor"),
         (None, Ridge(), TypeError, "given as extra_methods"),
-        (None, MTCMTMRegressor(MultiModalPretrainer()), ValueError, "pretrainer=... of the study"),
+        (None, MTCMTMRegressor(MultiModalPretrainer()), ValueError, "to the study, as pretrainer="),
     ],
 )
 def test_prototypes_unsuitable_are_errors(
@@ -129,11 +129,11 @@ def test_own_methods_are_declared_copies(data: StudyData, make_pretrainer: Make)
     ("value", "message"),
     [
         (Ridge(), r"must be \(pretrainer or None, estimator\)"),
-        ((MultiModalPretrainer(), Ridge()), "has a MultiModalPretrainer.*not go with Ridge"),
+        ((MultiModalPretrainer(), Ridge()), "has a MultiModalPretrainer.*not fit Ridge"),
         (("runs/cars", MTCMTMRegressor()), "has a str as pretrainer"),
-        ((MultiModalPretrainer(), CITabRegressor()), "not go with CITabRegressor"),
+        ((MultiModalPretrainer(), CITabRegressor()), "not fit CITabRegressor"),
         ((None, CITabRegressor(), Unlabeled({})), "need a pretrainer"),
-        ((CITabPretrainer(), CITabRegressor(), {}), r"given as Unlabeled"),
+        ((CITabPretrainer(), CITabRegressor(), {}), r"must be Unlabeled"),
     ],
 )
 def test_own_methods_of_other_kinds_are_errors(data: StudyData, value: Any, message: str) -> None:
