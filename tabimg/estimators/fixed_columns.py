@@ -72,7 +72,7 @@ class FixedColumns:
         if set(own) != set(find_categorical(inherited, names)):
             raise ValueError(
                 f"categorical_features names the columns {listing(own) or 'none'}, but the "
-                "pretrainer, which decides, names others: give it the same ones, "
+                "pretrainer decides, and names others: give it the same ones, "
                 "MultiModalPretrainer(categorical_features=...), or set them only there"
             )
 
