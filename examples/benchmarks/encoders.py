@@ -26,7 +26,7 @@ from sklearn.base import clone
 from variants import Variants
 
 from tabimg import MultiModalPretrainer
-from tabimg.estimators.mtcmtm_pretrainer import table_recipe
+from tabimg.estimators.mtcmtm_pretrainer import table_architecture
 from tabimg.evaluation import ablation_study
 from tabimg.table import TableCodec
 
@@ -109,7 +109,7 @@ def sizes(rows: Loaded) -> dict[str, int]:
     codec = TableCodec().fit(rows.table.drop(columns=[*image, *group]))
 
     def count(encoder: Any) -> int:
-        net = table_recipe(codec, encoder, 256).build().tabular_encoder
+        net = table_architecture(codec, encoder, 256).build().tabular_encoder
         return sum(parameter.numel() for parameter in net.parameters())
 
     wanted = count("resnet1d_cbam")

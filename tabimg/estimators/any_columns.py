@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
-from tabimg.estimators.encoded_cohorts import cohort_recipe, column_vectors, embed_rows
+from tabimg.estimators.encoded_cohorts import cohort_architecture, column_vectors, embed_rows
 from tabimg.estimators.saved_columns import check_texts
 from tabimg.estimators.shared_parameters import AnyColumnsParameters, check_any_columns
 from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
@@ -25,7 +25,7 @@ from tabimg.inputs.rows import Rows
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import join, shorten, warn
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.citab_architectures import CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CohortArchitecture, ColumnVectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,11 +150,11 @@ class AnyColumns:
         descriptions = _descriptions(self.parameters, self.pretrainer)
         return column_vectors(self.codec, descriptions, self.vectors)
 
-    def architecture(self) -> CohortRecipe:
+    def architecture(self) -> CohortArchitecture:
         """Return the architecture of the network that is fine-tuned."""
         if self.pretrainer is not None:
-            return self.pretrainer.network_.recipe.table.bound_to(self.columns)
-        return cohort_recipe(self.parameters, (self.columns,), self.vectors.width)
+            return self.pretrainer.network_.architecture.table.bound_to(self.columns)
+        return cohort_architecture(self.parameters, (self.columns,), self.vectors.width)
 
     def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
         """Embed rows with the fixed pre-trained encoder, float32 (n_rows, dim)."""

@@ -50,7 +50,7 @@ from tabimg.inputs.weights import check_weights, refuse_extreme_weights
 from tabimg.messages import bounded_errors, listing, warn
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.architectures import TaskRecipe
+from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blending import Member, predict
 from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.candidates import Candidates
@@ -318,14 +318,14 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         """Fit new members, or continue training those of the last fit."""
         task, options = self._target.task, self._options(seed)
         n_columns = rows.columns.shape[1] if "columns" in self.head else 0
-        recipe = TaskRecipe(
+        architecture = TaskArchitecture(
             self._columns.architecture(), n_columns, task.n_outputs, float(self.dropout)
         )
         if continued:
-            members = continue_members(self.members_, recipe, options, rows, task)
+            members = continue_members(self.members_, architecture, options, rows, task)
         else:
             network = None if self.pretrainer_ is None else self.pretrainer_.network_
-            candidates = Candidates(recipe, network, options, self.n_members)
+            candidates = Candidates(architecture, network, options, self.n_members)
             members, losses = fit_members(candidates, self.finetune, rows, pairs, task)
             self.validation_losses_ = losses
         self.members_: list[Member] = members

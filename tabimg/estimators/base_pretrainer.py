@@ -43,7 +43,7 @@ from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
     IMAGE_ENCODERS,
     MAX_IMAGE_SIZE,
-    ImageRecipe,
+    ImageArchitecture,
     check_encoder,
     load_image_weights,
 )
@@ -90,8 +90,8 @@ class PhotoPretrainer(
         """Encode all rows, in their order."""
 
     @abstractmethod
-    def _recipe(self, image: ImageRecipe | None) -> Any:
-        """Return the recipe of all networks; ``image`` is None if there are no photos."""
+    def _architecture(self, image: ImageArchitecture | None) -> Any:
+        """Return the architecture of all networks; ``image`` is None if there are no photos."""
 
     @abstractmethod
     def _method(self, has_photos: bool) -> Method:
@@ -152,10 +152,10 @@ class PhotoPretrainer(
             fit_checkpoints(self, seed, continued, lambda: _data(pairs)) as seed,
         ):
             options = self._options(seed, len(rows.weight), rows.images is not None)
-            net, recipe = self._prepare_network(pairs, seed, continued)
+            net, architecture = self._prepare_network(pairs, seed, continued)
             self.history_ = pretrain(net, pairs, options)
             self._note_training(net, pairs)
-            self._keep(net, recipe)
+            self._keep(net, architecture)
         return self
 
     def transform_images(self, X: Any) -> np.ndarray:
@@ -181,7 +181,7 @@ class PhotoPretrainer(
             If the image encoder was not kept, or no photos were used in fitting.
         """
         check_is_fitted(self, "network_")
-        if self.network_.recipe.image is None:
+        if self.network_.architecture.image is None:
             raise AttributeError(
                 "there is no image encoder: the fit used no photos, or keep_image_encoder=False "
                 "dropped it"
@@ -273,25 +273,25 @@ class PhotoPretrainer(
 
     def _check_continued(self, rows: TrainingRows) -> None:
         """Refuse to continue with photos after a fit that left no image encoder."""
-        if self.network_.recipe.image is None and rows.images is not None:
+        if self.network_.architecture.image is None and rows.images is not None:
             raise ValueError(
                 "warm_start cannot continue with photos: the last fit used none or dropped its "
                 "image encoder; keep_image_encoder=True keeps it"
             )
 
     def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
-        recipe = self._recipe(self._image_recipe(rows.images))
+        architecture = self._architecture(self._image_architecture(rows.images))
         if continued:
-            return self.network_.build().train(), self._check_recipe(recipe)
+            return self.network_.build().train(), self._check_architecture(architecture)
         with isolated(seed):
-            net = recipe.build()
+            net = architecture.build()
         if self.image_weights is not None:
             load_image_weights(net, self.image_weights)
-        return net, recipe
+        return net, architecture
 
-    def _check_recipe(self, wanted: Any) -> Any:
-        """Return the last fit's recipe, if the parameters still describe it."""
-        kept = self.network_.recipe
+    def _check_architecture(self, wanted: Any) -> Any:
+        """Return the last fit's architecture, if the parameters still describe it."""
+        kept = self.network_.architecture
         # A fit without photos leaves the image encoder of an earlier one as it is.
         if wanted != (kept if wanted.image is not None else kept.without_image()):
             raise ValueError(
@@ -301,18 +301,18 @@ class PhotoPretrainer(
             )
         return kept
 
-    def _image_recipe(self, images: RowImages | None) -> ImageRecipe | None:
+    def _image_architecture(self, images: RowImages | None) -> ImageArchitecture | None:
         if images is None:
             return None
         width = None if images.vectors is None else images.vectors.shape[1]
-        return ImageRecipe(self.image_encoder, int(self.image_size), width)
+        return ImageArchitecture(self.image_encoder, int(self.image_size), width)
 
-    def _keep(self, net: Any, recipe: Any) -> None:
+    def _keep(self, net: Any, architecture: Any) -> None:
         """Store the trained weights, without the image encoder unless it is to be kept."""
         if not self.keep_image_encoder and net.image_encoder is not None:
-            recipe = recipe.without_image()
+            architecture = architecture.without_image()
             net.drop_image()
-        self.network_ = FittedModule.from_module(recipe, net)
+        self.network_ = FittedModule.from_module(architecture, net)
 
 
 def _data(rows: PairedRows) -> dict[str, Any]:

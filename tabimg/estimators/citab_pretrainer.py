@@ -18,7 +18,7 @@ from tabimg.estimators.encoded_cohorts import (
     KnownCohorts,
     categorical_of_cohorts,
     check_headers,
-    cohort_recipe,
+    cohort_architecture,
     column_vectors,
     embed_rows,
     own_columns,
@@ -65,9 +65,9 @@ from tabimg.messages import listing, warn
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CohortCodec, CohortTable
-from tabimg.training.architectures import ImageRecipe
+from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.citab import NEGATIVES, CITab, expert_use
-from tabimg.training.citab_architectures import CITabRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CITabArchitecture, ColumnVectors
 from tabimg.training.pairs import PairedRows
 
 ON_NEW_COLUMNS = ("raise", "embed")
@@ -249,7 +249,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         """
         check_is_fitted(self, "network_")
         cohorts = self._split(X)
-        width = self.network_.recipe.table.dim
+        width = self.network_.architecture.table.dim
         embedding = np.empty((sum(map(len, cohorts)), width), dtype=np.float32)
         for cohort in cohorts:
             embedding[cohort.places] = self._embed(cohort)
@@ -262,7 +262,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: ``citabpretrainer0``, ..."""
         check_is_fitted(self, "network_")
-        prefix, dim = type(self).__name__.lower(), self.network_.recipe.table.dim
+        prefix, dim = type(self).__name__.lower(), self.network_.architecture.table.dim
         return np.array([f"{prefix}{i}" for i in range(dim)], dtype=object)
 
     def _split(self, X: Any) -> list[Rows]:
@@ -363,10 +363,10 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
             for codec in self.codec_.codecs
         )
 
-    def _recipe(self, image: ImageRecipe | None) -> CITabRecipe:
-        table = cohort_recipe(self, self._column_vectors(), self.vectors_.width)
+    def _architecture(self, image: ImageArchitecture | None) -> CITabArchitecture:
+        table = cohort_architecture(self, self._column_vectors(), self.vectors_.width)
         reconstructs = image is None or self.lambda_mtr > 0
-        return CITabRecipe(
+        return CITabArchitecture(
             table, image, int(self.projection_dim), int(self.n_fusion_layers), reconstructs
         )
 
@@ -410,7 +410,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
 
     def _check_loaded(self) -> None:
         super()._check_loaded()
-        check_network(self, CITabRecipe)
+        check_network(self, CITabArchitecture)
         check_type("codec_", self.codec_, CohortCodec)
         check_choice("on_new_columns", self.on_new_columns, ON_NEW_COLUMNS)
         codecs = self.codec_.codecs

@@ -21,17 +21,17 @@ from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import CohortCodec, EncodedTable, RawColumn, TableCodec, read_columns
 from tabimg.table.cohorts import require_distinct
 from tabimg.table.columns import plain_name
-from tabimg.training.citab_architectures import CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CohortArchitecture, ColumnVectors
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.inference import apply_to_table
 from tabimg.training.runtime import resolve_device
 
 
-def cohort_recipe(
+def cohort_architecture(
     parameters: AnyColumnsParameters, columns: tuple[ColumnVectors, ...], text_dim: int
-) -> CohortRecipe:
+) -> CohortArchitecture:
     """Return the architecture of a table encoder for cohorts with these columns."""
-    return CohortRecipe(
+    return CohortArchitecture(
         columns=columns,
         text_dim=text_dim,
         dim=int(parameters.dim),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tabimg.estimators.loaded import fits_codec
-from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_recipe
+from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_architecture
 from tabimg.estimators.pretrained import check_columns_of
 from tabimg.estimators.shared_parameters import check_fixed_columns
 from tabimg.inputs.categorical import declares_categories, find_categorical
@@ -21,7 +21,7 @@ from tabimg.inputs.rows import Rows
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import listing
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.architectures import TableRecipe
+from tabimg.training.architectures import TableArchitecture
 from tabimg.training.inference import apply_to_table
 from tabimg.training.runtime import resolve_device
 
@@ -116,13 +116,13 @@ class FixedColumns:
             table = table[list(names)]
         return self.codec.encode(table)
 
-    def architecture(self) -> TableRecipe:
+    def architecture(self) -> TableArchitecture:
         """Return the architecture of the network that is fine-tuned."""
         if self.pretrainer is None:
-            recipe = table_recipe(self.codec, self.tabular_encoder, self.embedding_dim)
+            architecture = table_architecture(self.codec, self.tabular_encoder, self.embedding_dim)
         else:
-            recipe = self.pretrainer.network_.recipe.table
-        return replace(recipe, dropout=self.dropout)
+            architecture = self.pretrainer.network_.architecture.table
+        return replace(architecture, dropout=self.dropout)
 
     def embed(self, encoded: EncodedTable, device: str) -> np.ndarray:
         """Embed rows with the fixed pre-trained encoder, float32 (n_rows, d)."""

@@ -19,7 +19,7 @@ from tabimg.serialization import is_own_code
 from tabimg.serialization.checks import check_items, check_type, check_whole
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.table.categories import MISSING
-from tabimg.training.architectures import MAX_IMAGE_SIZE, TableRecipe
+from tabimg.training.architectures import MAX_IMAGE_SIZE, TableArchitecture
 from tabimg.training.blending import Member
 from tabimg.training.blocks import COLUMNS
 from tabimg.training.fitted_module import FittedModule
@@ -79,10 +79,10 @@ def check_photo_parameters(pretrainer: Any) -> None:
     pretrainer.cache_dir = None
 
 
-def check_network(pretrainer: Any, recipe_class: type) -> None:
+def check_network(pretrainer: Any, architecture_class: type) -> None:
     """Check the type of a pretrainer's networks."""
     check_type("network_", getattr(pretrainer, "network_", None), FittedModule)
-    check_type("recipe", pretrainer.network_.recipe, recipe_class)
+    check_type("architecture", pretrainer.network_.architecture, architecture_class)
     check_items("history_", pretrainer.history_, list, dict)
 
 
@@ -108,8 +108,8 @@ def check_members(
 
 def fits_codec(module: FittedModule[Any, Any], codec: TableCodec) -> bool:
     """Check whether a table encoder, if it has fixed columns, is for these columns."""
-    table = module.recipe.table
-    return not isinstance(table, TableRecipe) or (
+    table = module.architecture.table
+    return not isinstance(table, TableArchitecture) or (
         table.n_numeric == len(codec.numeric_names)
         and table.cardinalities == tuple(codec.cardinalities)
     )
@@ -121,9 +121,13 @@ def _forest_fits(model: ForestModel, widths: Mapping[str, int], n_outputs: int) 
 
 
 def _network_fits(model: NetworkModel, widths: Mapping[str, int], n_outputs: int) -> bool:
-    recipe = model.module.recipe
+    architecture = model.module.architecture
     is_scaled = bool((model.module.arrays["scale"] > 0).all())
-    return recipe.n_columns in (0, widths[COLUMNS]) and recipe.n_outputs == n_outputs and is_scaled
+    return (
+        architecture.n_columns in (0, widths[COLUMNS])
+        and architecture.n_outputs == n_outputs
+        and is_scaled
+    )
 
 
 # --- made-up rows --------------------------------------------------------------------------------

@@ -44,9 +44,9 @@ from tabimg.serialization import register
 from tabimg.serialization.checks import check_type
 from tabimg.table import CORRUPTIONS, EncodedTable, TableCodec
 from tabimg.training.architectures import (
-    ImageRecipe,
-    PretrainingRecipe,
-    TableRecipe,
+    ImageArchitecture,
+    PretrainingArchitecture,
+    TableArchitecture,
 )
 from tabimg.training.inference import apply_to_table
 from tabimg.training.mtcmtm import MTCMTM
@@ -230,8 +230,8 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
 
     @property
     def _embedding_width(self) -> int:
-        recipe = self.network_.recipe.table
-        return recipe.width(self.network_.on(torch.device("cpu")))
+        architecture = self.network_.architecture.table
+        return architecture.width(self.network_.on(torch.device("cpu")))
 
     def _labelled_parts(
         self, X: Any, image_paths: Sequence[Any] | None, *, reset: bool
@@ -268,12 +268,12 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         (table,) = rows.tables
         return self.codec_.encode(table)
 
-    def _recipe(self, image: ImageRecipe | None) -> PretrainingRecipe:
-        table = table_recipe(self.codec_, self.tabular_encoder, self.embedding_dim)
+    def _architecture(self, image: ImageArchitecture | None) -> PretrainingArchitecture:
+        table = table_architecture(self.codec_, self.tabular_encoder, self.embedding_dim)
         if self.corruption == "token":
             # A masked cell takes the token of missing ones, so every column needs one.
             table = replace(table, numeric_has_missing=(True,) * table.n_numeric)
-        return PretrainingRecipe(table, image, int(self.projection_dim))
+        return PretrainingArchitecture(table, image, int(self.projection_dim))
 
     def _wants_photos(self) -> bool:
         return bool(self.lambda_c > 0)
@@ -306,7 +306,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
 
     def _check_loaded(self) -> None:
         super()._check_loaded()
-        check_network(self, PretrainingRecipe)
+        check_network(self, PretrainingArchitecture)
         check_type("codec_", self.codec_, TableCodec)
         check_features(self, self.codec_)
         if not fits_codec(self.network_, self.codec_):
@@ -328,11 +328,11 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         return encoded
 
 
-def table_recipe(
+def table_architecture(
     codec: TableCodec, encoder: str | Callable[[], torch.nn.Module], embedding_dim: int
-) -> TableRecipe:
-    """Return the recipe of a table encoder for the columns of a codec."""
-    return TableRecipe(
+) -> TableArchitecture:
+    """Return the architecture of a table encoder for the columns of a codec."""
+    return TableArchitecture(
         encoder=encoder,
         n_numeric=len(codec.numeric_names),
         numeric_has_missing=tuple(bool(flag) for flag in codec.numeric_has_missing),

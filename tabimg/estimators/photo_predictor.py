@@ -19,7 +19,7 @@ from tabimg.messages import shorten
 from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
-from tabimg.training.architectures import ImageRecipe
+from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.blending import Candidate, Member, blend, predict
 from tabimg.training.blocks import COLUMNS, EMBEDDING, FUSED, PHOTOS, Blocks, LabelledRows
 from tabimg.training.forest import ForestCandidate
@@ -186,12 +186,12 @@ class PhotoPredictor:
         if self.members.keys() != {"image", "both"} or self.columns.pretrainer is None:
             raise ValueError("the members that see photos cannot come from a fit")
         network = self._pretrainer.network_
-        recipe, net = network.recipe, network.on(torch.device("cpu"))
-        check_type("recipe", recipe.image, ImageRecipe)
+        architecture, net = network.architecture, network.on(torch.device("cpu"))
+        check_type("architecture", architecture.image, ImageArchitecture)
         widths = {
             COLUMNS: len(self.columns.codec.matrix_names()),
-            FUSED: recipe.table.dim,
-            PHOTOS: recipe.image.width(net.image_encoder),
+            FUSED: architecture.table.dim,
+            PHOTOS: architecture.image.width(net.image_encoder),
         }
         for members in self.members.values():
             check_members(members, self.task.n_outputs, self.columns.codec, widths)

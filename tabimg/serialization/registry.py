@@ -33,10 +33,10 @@ ADAPTERS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 
 @overload
-def register(cls: _T, *, check: Check | None = None) -> _T: ...
+def register(cls: _T, *, check: Check | None = None, formerly: str | None = None) -> _T: ...
 @overload
 def register(cls: None = None, *, check: Check) -> Callable[[_T], _T]: ...
-def register(cls: Any = None, *, check: Check | None = None) -> Any:
+def register(cls: Any = None, *, check: Check | None = None, formerly: str | None = None) -> Any:
     """Let instances of a class be written and read; usable as a decorator.
 
     The state is what ``__getstate__`` returns (else ``__dict__``), and is restored through
@@ -49,6 +49,8 @@ def register(cls: Any = None, *, check: Check | None = None) -> Any:
         Called with each instance that was read, whoever wrote the file: raises a ValueError for a
         state that no fit leaves, so that using the instance can neither fail, nor hang, nor request
         more memory than the size of the file justifies. Nested instances are checked first.
+    formerly : str, optional
+        The name of the class in older files, which are read as if they had its name of today.
     """
     if cls is None:
         return functools.partial(register, check=check)
@@ -57,6 +59,8 @@ def register(cls: Any = None, *, check: Check | None = None) -> Any:
         raise SerializationError(f"two classes are registered under the name {cls.__name__!r}")
     if known is None or check is not None:
         CLASSES[cls.__name__] = Registered(cls, check)
+    if formerly is not None:
+        CLASSES[formerly] = CLASSES[cls.__name__]
     return cls
 
 

@@ -1,4 +1,4 @@
-"""Recipes of the networks: plain parameters in, untrained modules out."""
+"""Architectures of the networks: plain parameters in, untrained modules out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tabimg.nn import (
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register, register_code
 from tabimg.serialization.checks import check_whole
-from tabimg.training.loaded_modules import check_recipe
+from tabimg.training.loaded_modules import check_architecture
 
 ModuleFactory = Callable[[], nn.Module]
 # Of photos, in pixels: a batch of larger ones would not fit into memory.
@@ -59,7 +59,7 @@ def check_encoder(name: str, value: object, known: dict[str, Callable[..., nn.Mo
 
 
 @dataclass(frozen=True)
-class TableRecipe:
+class TableArchitecture:
     """A row embedding and the encoder on top of it.
 
     Parameters
@@ -107,7 +107,7 @@ class VectorEncoder(nn.BatchNorm1d):
 
 
 @dataclass(frozen=True)
-class ImageRecipe:
+class ImageArchitecture:
     """The image encoder.
 
     Parameters
@@ -153,11 +153,11 @@ def projection_heads(table_width: int, image_width: int, out_features: int) -> d
 
 
 @dataclass(frozen=True)
-class PretrainingRecipe:
+class PretrainingArchitecture:
     """The whole pre-training network; ``image`` is None if no photos are used."""
 
-    table: TableRecipe
-    image: ImageRecipe | None
+    table: TableArchitecture
+    image: ImageArchitecture | None
     projection_dim: int
 
     def build(self) -> MultiModalNet:
@@ -174,16 +174,16 @@ class PretrainingRecipe:
             table.row_embedding, table.tabular_encoder, image_encoder, projections, mask_head
         )
 
-    def without_image(self) -> PretrainingRecipe:
-        """Return the recipe of what remains without the image encoder."""
+    def without_image(self) -> PretrainingArchitecture:
+        """Return the architecture of what remains without the image encoder."""
         return replace(self, image=None)
 
 
 @dataclass(frozen=True)
-class TaskRecipe:
+class TaskArchitecture:
     """A table encoder with a head on its embedding and on ``n_columns`` raw columns."""
 
-    table: TableRecipe
+    table: TableArchitecture
     n_columns: int
     n_outputs: int
     dropout: float
@@ -195,14 +195,15 @@ class TaskRecipe:
         return TaskNet(encoder, width, self.n_columns, self.n_outputs, self.dropout)
 
 
-def _check_image_recipe(recipe: ImageRecipe) -> None:
-    check_recipe(recipe)
-    check_whole("image_size", recipe.image_size, 1, MAX_IMAGE_SIZE)
+def _check_image_architecture(architecture: ImageArchitecture) -> None:
+    check_architecture(architecture)
+    check_whole("image_size", architecture.image_size, 1, MAX_IMAGE_SIZE)
 
 
-register(ImageRecipe, check=_check_image_recipe)
-for _recipe in (TableRecipe, PretrainingRecipe, TaskRecipe):
-    register(_recipe, check=check_recipe)
+register(ImageArchitecture, check=_check_image_architecture, formerly="ImageRecipe")
+for _architecture in (TableArchitecture, PretrainingArchitecture, TaskArchitecture):
+    _old_name = _architecture.__name__.replace("Architecture", "Recipe")
+    register(_architecture, check=check_architecture, formerly=_old_name)
 
 
 def load_image_weights(net: MultiModalNet, path: str | Path) -> None:

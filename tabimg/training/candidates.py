@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from tabimg.nn import MultiModalNet
 from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
-from tabimg.training.architectures import PretrainingRecipe, TaskRecipe
+from tabimg.training.architectures import PretrainingArchitecture, TaskArchitecture
 from tabimg.training.blending import Candidate
 from tabimg.training.blocks import COLUMNS, EMBEDDING, Blocks
 from tabimg.training.distillation import DistilledCandidate
@@ -25,15 +25,15 @@ class Candidates:
 
     Parameters
     ----------
-    recipe : TaskRecipe
+    architecture : TaskArchitecture
     pretrained : FittedModule or None
         The pre-training network; it is copied, never changed.
     options : FinetuningOptions
     n_members : int
     """
 
-    recipe: TaskRecipe
-    pretrained: FittedModule[PretrainingRecipe, MultiModalNet] | None
+    architecture: TaskArchitecture
+    pretrained: FittedModule[PretrainingArchitecture, MultiModalNet] | None
     options: FinetuningOptions
     n_members: int
 
@@ -44,7 +44,7 @@ class Candidates:
     def network(self, mode: str) -> NetworkCandidate:
         """Return a network to fine-tune; without a pre-trained encoder it starts at random."""
         start = self._random if self.pretrained is None else self._pretrained
-        return NetworkCandidate(mode, self.recipe, start, self.options, self.n_members)
+        return NetworkCandidate(mode, self.architecture, start, self.options, self.n_members)
 
     def all(self, pairs: Blocks | None) -> dict[str, Candidate]:
         """Return everything that ``finetune="auto"`` blends, by name.
@@ -62,7 +62,7 @@ class Candidates:
             "network": self.network("full"),
         }
         if self.pretrained is not None:
-            beside = (COLUMNS,) if self.recipe.n_columns else ()
+            beside = (COLUMNS,) if self.architecture.n_columns else ()
             candidates["embedding"] = LinearCandidate((EMBEDDING, *beside))
         if pairs is not None:
             candidates["distilled"] = DistilledCandidate(pairs, derive_seed(seed, 203))
@@ -70,7 +70,7 @@ class Candidates:
 
     def _random(self, seed: int) -> TaskNet:
         with isolated(seed):
-            return self.recipe.build()
+            return self.architecture.build()
 
     def _pretrained(self, seed: int) -> TaskNet:
         net = self._random(seed)

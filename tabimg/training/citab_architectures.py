@@ -1,4 +1,4 @@
-"""Recipes of the CITab networks: plain parameters in, untrained modules out."""
+"""Architectures of the CITab networks: plain parameters in, untrained modules out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tabimg.nn.molin import Expert, PrototypeMixture
 from tabimg.nn.tabular_transformer import TabularTransformer
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_stored
-from tabimg.training.architectures import ImageRecipe, projection_heads
-from tabimg.training.loaded_modules import check_recipe
+from tabimg.training.architectures import ImageArchitecture, projection_heads
+from tabimg.training.loaded_modules import check_architecture
 
 EXPERTS = get_args(Expert)
 VALUE_FORMS = get_args(TokenForm)
@@ -55,7 +55,7 @@ class ColumnVectors:
 
 
 @dataclass(frozen=True)
-class CohortRecipe:
+class CohortArchitecture:
     """Cell tokens and the transformer on top of them; parameters as in `CITabPretrainer`.
 
     Parameters
@@ -91,8 +91,8 @@ class CohortRecipe:
         """Return the width of the embedding."""
         return self.dim
 
-    def bound_to(self, columns: ColumnVectors) -> CohortRecipe:
-        """Return the recipe of the same networks for another table."""
+    def bound_to(self, columns: ColumnVectors) -> CohortArchitecture:
+        """Return the architecture of the same networks for another table."""
         return replace(self, columns=(columns,))
 
     def _feed_forward(self) -> Callable[[int], nn.Module]:
@@ -105,11 +105,11 @@ class CohortRecipe:
 
 
 @dataclass(frozen=True)
-class CITabRecipe:
+class CITabArchitecture:
     """The whole pre-training network; ``image`` is None if no photos are used."""
 
-    table: CohortRecipe
-    image: ImageRecipe | None
+    table: CohortArchitecture
+    image: ImageArchitecture | None
     projection_dim: int
     n_fusion_layers: int
     reconstructs: bool
@@ -134,8 +134,8 @@ class CITabRecipe:
             value_head,
         )
 
-    def without_image(self) -> CITabRecipe:
-        """Return the recipe of what remains without the networks that see photos."""
+    def without_image(self) -> CITabArchitecture:
+        """Return the architecture of what remains without the networks that see photos."""
         return replace(self, image=None)
 
 
@@ -148,5 +148,6 @@ def _check_columns(columns: ColumnVectors) -> None:
 
 
 register(ColumnVectors, check=_check_columns)
-for _recipe in (CohortRecipe, CITabRecipe):
-    register(_recipe, check=check_recipe)
+for _architecture in (CohortArchitecture, CITabArchitecture):
+    _old_name = _architecture.__name__.replace("Architecture", "Recipe")
+    register(_architecture, check=check_architecture, formerly=_old_name)

@@ -1,4 +1,4 @@
-"""A trained module at rest: the recipe that builds it, and its weights as numpy arrays."""
+"""A trained module at rest: the architecture that builds it, and its weights as numpy arrays."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ M = TypeVar("M", bound=nn.Module)
 M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 
 
-class Recipe(Protocol[M_co]):
+class Architecture(Protocol[M_co]):
     """Plain parameters that build an untrained module."""
 
     def build(self) -> M_co: ...
 
 
-R = TypeVar("R", bound=Recipe[Any])
+R = TypeVar("R", bound=Architecture[Any])
 
 
 class FittedModule(Generic[R, M]):
@@ -31,7 +31,7 @@ class FittedModule(Generic[R, M]):
 
     Parameters
     ----------
-    recipe : Recipe
+    architecture : Architecture
     arrays : mapping of str to ndarray
         The module's ``state_dict``.
 
@@ -41,25 +41,25 @@ class FittedModule(Generic[R, M]):
     only a cache here, rebuilt when it is missing.
     """
 
-    def __init__(self, recipe: R, arrays: Mapping[str, np.ndarray]) -> None:
-        self.recipe = recipe
+    def __init__(self, architecture: R, arrays: Mapping[str, np.ndarray]) -> None:
+        self.architecture = architecture
         self.arrays = dict(arrays)
         self._live: M | None = None
 
     @classmethod
-    def from_module(cls, recipe: R, module: M) -> FittedModule[R, M]:
+    def from_module(cls, architecture: R, module: M) -> FittedModule[R, M]:
         """Take a copy of a module's weights."""
         arrays = {
             name: tensor.detach().cpu().numpy().copy()
             for name, tensor in module.state_dict().items()
         }
-        return cls(recipe, arrays)
+        return cls(architecture, arrays)
 
     def build(self) -> M:
         """Build a new module with these weights, on the CPU, in evaluation mode."""
         # The weights drawn here are overwritten at once; the global stream must not change.
         with isolated(0):
-            module = self.recipe.build()
+            module = self.architecture.build()
         module.load_state_dict({name: torch.tensor(a) for name, a in self.arrays.items()})
         return module.eval()
 
@@ -70,10 +70,12 @@ class FittedModule(Generic[R, M]):
         return self._live.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"recipe": self.recipe, "arrays": self.arrays}
+        return {"architecture": self.architecture, "arrays": self.arrays}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        # In older files the architecture was a recipe.
+        names = {"recipe": "architecture"}
+        self.__dict__.update({names.get(name, name): value for name, value in state.items()})
         self._live = None
 
 

@@ -17,7 +17,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from tabimg.serialization.checks import check_type
 
-# A recipe's numbers are widths and counts, bounded by its arrays; a few appear in no array.
+# An architecture's numbers are widths and counts, bounded by its arrays; a few appear in no array.
 MAX_FREE_NUMBER = 8192
 # Parameters may be set twice, as lazy layers do.
 _SLACK = 3
@@ -30,38 +30,38 @@ _PLAIN_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check_fitted(fitted: Any) -> None:
-    """Raise an error unless a `FittedModule`'s recipe builds a module that its arrays fit.
+    """Raise an error unless a `FittedModule`'s architecture builds a module that its arrays fit.
 
     Building stops at the first parameter that the arrays cannot fill, before its memory is touched:
     neither absurd widths nor absurd counts take more time or memory than the file justifies.
     """
-    if vars(fitted).keys() != {"recipe", "arrays", "_live"}:
-        raise ValueError("a fitted module has a recipe and arrays, and nothing else")
-    recipe, arrays = fitted.recipe, fitted.arrays
+    if vars(fitted).keys() != {"architecture", "arrays", "_live"}:
+        raise ValueError("a fitted module has an architecture and arrays, and nothing else")
+    architecture, arrays = fitted.architecture, fitted.arrays
     check_type("arrays", arrays, dict)
     for name, array in arrays.items():
         check_type("the name of an array", name, str)
         check_type(name, array, np.ndarray)
     lengths = [n for array in arrays.values() for n in array.shape]
-    _check_numbers(recipe, max([MAX_FREE_NUMBER, *lengths]))
+    _check_numbers(architecture, max([MAX_FREE_NUMBER, *lengths]))
     with _no_larger_than(arrays):
         module = fitted.on(torch.device("cpu"))
     _check_arrays(arrays, module.state_dict())
 
 
-def check_recipe(recipe: Any) -> None:
-    """Raise a ValueError for a recipe whose plain fields do not have the declared types.
+def check_architecture(architecture: Any) -> None:
+    """Raise a ValueError for an architecture whose plain fields do not have the declared types.
 
     Its other fields are checked when it is built.
     """
-    for field in dataclasses.fields(recipe):
+    for field in dataclasses.fields(architecture):
         types = _PLAIN_TYPES.get(str(field.type))
         if types is not None:
-            check_type(field.name, getattr(recipe, field.name), *types)
+            check_type(field.name, getattr(architecture, field.name), *types)
 
 
 def _parts(value: Any) -> list[Any]:
-    """List what a recipe is made of, one level down."""
+    """List what an architecture is made of, one level down."""
     if dataclasses.is_dataclass(value):
         return [getattr(value, field.name) for field in dataclasses.fields(value)]
     if isinstance(value, functools.partial):
@@ -69,10 +69,10 @@ def _parts(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (tuple, list)) else []
 
 
-def _check_numbers(recipe: Any, most: int) -> None:
-    if isinstance(recipe, (int, float)) and not -1 <= recipe <= most:
-        raise ValueError(f"a recipe holds the number {str(recipe)[:40]}")
-    for part in _parts(recipe):
+def _check_numbers(architecture: Any, most: int) -> None:
+    if isinstance(architecture, (int, float)) and not -1 <= architecture <= most:
+        raise ValueError(f"an architecture holds the number {str(architecture)[:40]}")
+    for part in _parts(architecture):
         _check_numbers(part, most)
 
 
@@ -91,7 +91,7 @@ def _no_larger_than(arrays: Mapping[str, np.ndarray]) -> Iterator[None]:
         if not isinstance(parameter, UninitializedParameter):
             size_left -= parameter.numel()
         if min(n_left, size_left) < 0:
-            raise ValueError("a recipe builds a larger network than its arrays fill")
+            raise ValueError("an architecture builds a larger network than its arrays fill")
 
     hook = register_module_parameter_registration_hook(watch)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tabimg.training.architectures import TaskRecipe
+from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blending import N_FOLDS, Member, blend
 from tabimg.training.blocks import Blocks, LabelledRows
 from tabimg.training.candidates import Candidates
@@ -48,7 +48,7 @@ def fit_members(
 
 def continue_members(
     members: Sequence[Member],
-    recipe: TaskRecipe,
+    architecture: TaskArchitecture,
     options: FinetuningOptions,
     rows: LabelledRows,
     task: Task,
@@ -58,7 +58,7 @@ def continue_members(
     Parameters
     ----------
     members : sequence of Member
-    recipe : TaskRecipe
+    architecture : TaskArchitecture
         As the parameters currently describe it.
     options : FinetuningOptions
         Their time limit is for all networks together.
@@ -75,18 +75,18 @@ def continue_members(
             "warm_start continues networks, but the last fit made a blend (finetune='auto'): set "
             "warm_start=False"
         )
-    if any(recipe != member.model.module.recipe for member in members):
+    if any(architecture != member.model.module.architecture for member in members):
         raise ValueError(
             "warm_start continues the networks of the last fit, but head, dropout or the encoder's "
             "parameters have changed since: set them back, or set warm_start=False"
         )
-    seen, options = seen_rows(rows, recipe), options.within(1.0 / len(members))
+    seen, options = seen_rows(rows, architecture), options.within(1.0 / len(members))
     continued = []
     for number, member in enumerate(members):
         net = member.model.module.build()
         own = reseeded(options, derive_seed(options.run.seed, number))
         history = continue_training(net, seen, task, own)
-        model = NetworkModel(FittedModule.from_module(recipe, net), history)
+        model = NetworkModel(FittedModule.from_module(architecture, net), history)
         continued.append(replace(member, model=model))
     return continued
 

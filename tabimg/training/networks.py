@@ -11,7 +11,7 @@ import torch
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_items, check_type
-from tabimg.training.architectures import TaskRecipe
+from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.finetuning import FIT_MODES, FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
@@ -33,13 +33,13 @@ class NetworkModel:
         One entry per epoch of its training.
     """
 
-    module: FittedModule[TaskRecipe, TaskNet]
+    module: FittedModule[TaskArchitecture, TaskNet]
     history: History
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Predict in blocks of one size; see `Model`."""
         net = self.module.on(device)
-        columns = blocks[COLUMNS][:, : self.module.recipe.n_columns]
+        columns = blocks[COLUMNS][:, : self.module.architecture.n_columns]
 
         def apply(*inputs: torch.Tensor) -> torch.Tensor:
             return task.predictions(net.predict(*inputs))
@@ -50,7 +50,7 @@ class NetworkModel:
 def check_network(model: NetworkModel) -> None:
     """Raise a ValueError for anything but a fine-tuned network."""
     check_type("module", model.module, FittedModule)
-    check_type("recipe", model.module.recipe, TaskRecipe)
+    check_type("architecture", model.module.architecture, TaskArchitecture)
     check_items("history", model.history, list, dict)
 
 
@@ -65,7 +65,7 @@ class NetworkCandidate:
     ----------
     mode : str
         A key of ``FIT_MODES``.
-    recipe : TaskRecipe
+    architecture : TaskArchitecture
     start : callable
         Maps a seed to a new network to fit, with the pre-trained or a random encoder.
     options : FinetuningOptions
@@ -74,7 +74,7 @@ class NetworkCandidate:
     """
 
     mode: str
-    recipe: TaskRecipe
+    architecture: TaskArchitecture
     start: Callable[[int], TaskNet]
     options: FinetuningOptions
     n_members: int
@@ -87,8 +87,8 @@ class NetworkCandidate:
     def fit(self, rows: LabelledRows, task: Task, seed: int) -> NetworkModel:
         """Fit a new network."""
         net, options = self.start(seed), reseeded(self.options, seed)
-        history = FIT_MODES[self.mode](net, seen_rows(rows, self.recipe), task, options)
-        return NetworkModel(FittedModule.from_module(self.recipe, net), history)
+        history = FIT_MODES[self.mode](net, seen_rows(rows, self.architecture), task, options)
+        return NetworkModel(FittedModule.from_module(self.architecture, net), history)
 
     def cross_fit(
         self, rows: LabelledRows, folds: Sequence[Split], task: Task
@@ -112,9 +112,9 @@ class NetworkCandidate:
         return replace(self, options=reseeded(self.options, seed))
 
 
-def seen_rows(rows: LabelledRows, recipe: TaskRecipe) -> LabelledRows:
+def seen_rows(rows: LabelledRows, architecture: TaskArchitecture) -> LabelledRows:
     """Leave out the columns that a network's head does not see."""
-    columns = rows.columns[:, : recipe.n_columns]
+    columns = rows.columns[:, : architecture.n_columns]
     return replace(rows, blocks=rows.blocks.having(columns=columns))
 
 

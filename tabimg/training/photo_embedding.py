@@ -59,7 +59,9 @@ class PhotoEmbedder:
         def embed(rows: np.ndarray, inputs: np.ndarray) -> np.ndarray:
             return apply_in_blocks(network.embed_image, (inputs,), self.device)
 
-        return self._apply(images, self.network.recipe.image.width(network.image_encoder), embed)
+        return self._apply(
+            images, self.network.architecture.image.width(network.image_encoder), embed
+        )
 
     def embed_pairs(
         self, encoded: EncodedTable, columns: ColumnVectors, images: RowImages
@@ -91,8 +93,8 @@ class PhotoEmbedder:
             part = encoded.take(rows)
             return apply_in_blocks(fuse, (part.numeric, part.codes, inputs), self.device)
 
-        recipe = self.network.recipe
-        dim, width = recipe.table.dim, recipe.image.width(net.image_encoder)
+        architecture = self.network.architecture
+        dim, width = architecture.table.dim, architecture.image.width(net.image_encoder)
         both = self._apply(images, dim + width, embed)
         return both[:, :dim], both[:, dim:]
 
@@ -120,16 +122,16 @@ class PhotoEmbedder:
 
     def why_no_pairs(self, images: RowImages) -> str | None:
         """Say what is missing for embedding rows with their photos; None if nothing is."""
-        recipe = self.network.recipe.image
-        if recipe is None:
+        architecture = self.network.architecture.image
+        if architecture is None:
             return (
                 "the pretrainer saw no photos, or keep_image_encoder=False dropped its image "
                 "encoder"
             )
         if not images.has_image.any():
             return "no row has a photo"
-        if (images.vectors is not None) != (recipe.vector_width is not None):
-            wanted = "photos" if recipe.vector_width is None else "embedding vectors"
+        if (images.vectors is not None) != (architecture.vector_width is not None):
+            wanted = "photos" if architecture.vector_width is None else "embedding vectors"
             return (
                 f"the pretrainer was fitted on {wanted}, but these image cells are something else"
             )
@@ -144,7 +146,7 @@ class PhotoEmbedder:
                 f"{MIN_LABELLED} and {MIN_PAIRS} are needed"
             )
         are_vectors = labelled.vectors is not None and pairs.vectors is not None
-        if not are_vectors and self.network.recipe.image is None:
+        if not are_vectors and self.network.architecture.image is None:
             return (
                 "the pretrainer has no image encoder: fit it with keep_image_encoder=True, or give "
                 "the output of its transform_images in place of the photos"
@@ -153,8 +155,10 @@ class PhotoEmbedder:
 
     def _embed_unless_embedded(self, images: RowImages) -> np.ndarray:
         """Embed photos; vectors are already embeddings, unless the encoder was fitted on them."""
-        recipe = self.network.recipe.image
-        if images.vectors is not None and (recipe is None or recipe.vector_width is None):
+        architecture = self.network.architecture.image
+        if images.vectors is not None and (
+            architecture is None or architecture.vector_width is None
+        ):
             embeddings = np.full((len(images), images.vectors.shape[1]), np.nan, dtype=np.float32)
             with_photo = np.flatnonzero(images.has_image)
             embeddings[with_photo] = images.vectors[images.first(with_photo)]

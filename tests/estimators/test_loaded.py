@@ -20,7 +20,7 @@ import tabimg
 from tabimg.headers import NgramEncoder, SentenceEncoder
 from tabimg.nn import ResNet
 from tabimg.serialization import SerializationError, write_directory
-from tabimg.training.architectures import ImageRecipe
+from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
@@ -65,9 +65,14 @@ def put(holder: Any, **values: Any) -> None:
         object.__setattr__(holder, name, value)
 
 
-def recipe_of(network: Any, **values: Any) -> None:
-    """Change numbers of the table's recipe, and of nothing else."""
-    put(network, recipe=replace(network.recipe, table=replace(network.recipe.table, **values)))
+def architecture_of(network: Any, **values: Any) -> None:
+    """Change numbers of the table's architecture, and of nothing else."""
+    put(
+        network,
+        architecture=replace(
+            network.architecture, table=replace(network.architecture.table, **values)
+        ),
+    )
 
 
 def forest(**changes: Any) -> Callable[[Any], None]:
@@ -152,18 +157,26 @@ ALTERATIONS: dict[str, Callable[[Any], Any]] = {
     "weight of text": lambda e: member(e, NetworkModel).module.arrays.update(
         mean=np.array(["a", "b"])
     ),
-    "absurd width": lambda e: recipe_of(member(e, NetworkModel).module, embedding_dim=10**12),
-    "absurd number": lambda e: recipe_of(member(e, NetworkModel).module, embedding_dim=10**90),
-    "width of another type": lambda e: recipe_of(member(e, NetworkModel).module, embedding_dim=4.0),
-    "absurd cardinality": lambda e: recipe_of(
+    "absurd width": lambda e: architecture_of(member(e, NetworkModel).module, embedding_dim=10**12),
+    "absurd number": lambda e: architecture_of(
+        member(e, NetworkModel).module, embedding_dim=10**90
+    ),
+    "width of another type": lambda e: architecture_of(
+        member(e, NetworkModel).module, embedding_dim=4.0
+    ),
+    "absurd cardinality": lambda e: architecture_of(
         member(e, NetworkModel).module, cardinalities=(10**12,)
     ),
-    "other cardinality": lambda e: recipe_of(e.pretrainer_.network_, cardinalities=(3,)),
-    "unknown encoder": lambda e: recipe_of(e.pretrainer_.network_, encoder="resnet9000"),
-    "own encoder of absurd depth": lambda e: recipe_of(e.pretrainer_.network_, encoder=HUGE_RESNET),
+    "other cardinality": lambda e: architecture_of(e.pretrainer_.network_, cardinalities=(3,)),
+    "unknown encoder": lambda e: architecture_of(e.pretrainer_.network_, encoder="resnet9000"),
+    "own encoder of absurd depth": lambda e: architecture_of(
+        e.pretrainer_.network_, encoder=HUGE_RESNET
+    ),
     "photos of absurd size": lambda e: put(
         e.pretrainer_.network_,
-        recipe=replace(e.pretrainer_.network_.recipe, image=ImageRecipe("resnet18", 10**6)),
+        architecture=replace(
+            e.pretrainer_.network_.architecture, image=ImageArchitecture("resnet18", 10**6)
+        ),
     ),
     "linear model without a scale": lambda e: member(e, LinearModel).scale.fill(0.0),
     "linear model of NaN": lambda e: member(e, LinearModel).weight.fill(np.nan),
@@ -214,12 +227,12 @@ def test_altered_classifier_is_refused_as_it_is_loaded(
 
 
 CITAB_ALTERATIONS: dict[str, Callable[[Any], Any]] = {
-    "absurd number of experts": lambda e: recipe_of(e.pretrainer_.network_, n_experts=10**9),
-    "absurd number of layers": lambda e: recipe_of(e.pretrainer_.network_, n_layers=5000),
-    "absurd expansion": lambda e: recipe_of(e.pretrainer_.network_, expansion=1e300),
-    "more heads": lambda e: recipe_of(e.pretrainer_.network_, n_heads=3),
-    "text of another width": lambda e: recipe_of(e.pretrainer_.network_, text_dim=7),
-    "unknown form of values": lambda e: recipe_of(e.pretrainer_.network_, value_form="none"),
+    "absurd number of experts": lambda e: architecture_of(e.pretrainer_.network_, n_experts=10**9),
+    "absurd number of layers": lambda e: architecture_of(e.pretrainer_.network_, n_layers=5000),
+    "absurd expansion": lambda e: architecture_of(e.pretrainer_.network_, expansion=1e300),
+    "more heads": lambda e: architecture_of(e.pretrainer_.network_, n_heads=3),
+    "text of another width": lambda e: architecture_of(e.pretrainer_.network_, text_dim=7),
+    "unknown form of values": lambda e: architecture_of(e.pretrainer_.network_, value_form="none"),
     "header encoder that is own code": lambda e: put(e.vectors_, encoder=HUGE_RESNET),
     "header encoder that is text": lambda e: put(e.vectors_, encoder="ngrams"),
     "header encoder of absurd width": lambda e: put(e.vectors_, encoder=NgramEncoder(10**9)),

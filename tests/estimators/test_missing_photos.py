@@ -163,7 +163,7 @@ def test_blank_cells_are_no_photos(
     cells = pd.Series([BLANK[row % len(BLANK)] for row in range(40)], dtype=object)
     with pytest.warns(UserWarning, match="fewer than two rows have a photo"):
         pretrainer = make_either().fit(frame.assign(photo=cells))
-    assert pretrainer.network_.recipe.image is None
+    assert pretrainer.network_.architecture.image is None
 
 
 def test_blank_cells_do_not_make_a_fitted_pretrainer_fit_anew(

@@ -362,7 +362,7 @@ def test_tuple_is_the_label_of_one_column(frame: pd.DataFrame, make: Any) -> Non
     )
     pre = make.pretrainer(image_column=("all", "photo")).fit(under_headers)
     assert pre.n_features_in_ == frame.shape[1] - 1
-    assert pre.network_.recipe.image is not None
+    assert pre.network_.architecture.image is not None
 
 
 def test_lazy_frame_is_told_to_be_collected(frame: pd.DataFrame, make: Any) -> None:

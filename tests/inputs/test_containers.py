@@ -174,7 +174,7 @@ def test_generator_of_image_paths_serves_pretraining_and_fine_tuning(
 ) -> None:
     regressor = make.regressor(pretrainer=make.pretrainer(image_column=None), finetune="frozen")
     regressor.fit(table, target, image_paths=(path for path in frame["photo"]))
-    assert regressor.pretrainer_.network_.recipe.image is not None
+    assert regressor.pretrainer_.network_.architecture.image is not None
 
 
 # --- columns -------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ from tabimg.serialization import (
         {"a": 1, 2: "b", (1, 2): None, None: 0, True: [1]},
         {"$array": "a0", "$dict": {"$custom": "x"}},
         Path("some") / "where",
-        ["$float", {"$object": "TableRecipe"}],
+        ["$float", {"$object": "TableArchitecture"}],
     ],
     ids=repr,
 )

@@ -16,7 +16,12 @@ from tabimg.image import Augmentation, RowImages, build_image_cache
 from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
-from tabimg.training.architectures import ImageRecipe, PretrainingRecipe, TableRecipe, TaskRecipe
+from tabimg.training.architectures import (
+    ImageArchitecture,
+    PretrainingArchitecture,
+    TableArchitecture,
+    TaskArchitecture,
+)
 from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.finetuning import FinetuningOptions
@@ -153,13 +158,13 @@ def pretraining_options(run_options: Callable[..., RunOptions]) -> Callable[...,
 
 
 @pytest.fixture
-def table_recipe() -> TableRecipe:
+def table_architecture() -> TableArchitecture:
     """Build the encoder of the `encoded` tables; it has dropout."""
-    return TableRecipe(small_mlp, 3, (True, False, False), (4,), 8, dropout=0.1)
+    return TableArchitecture(small_mlp, 3, (True, False, False), (4,), 8, dropout=0.1)
 
 
 @pytest.fixture
-def build_net(table_recipe: TableRecipe) -> Callable[..., MultiModalNet]:
+def build_net(table_architecture: TableArchitecture) -> Callable[..., MultiModalNet]:
     """Build the pre-training network for `pair_up` rows from a seed."""
 
     def make(rows: PairedRows, seed: int = 0) -> MultiModalNet:
@@ -167,10 +172,10 @@ def build_net(table_recipe: TableRecipe) -> Callable[..., MultiModalNet]:
         if rows.images is not None:
             vectors = rows.images.vectors
             width = None if vectors is None else vectors.shape[1]
-            image = ImageRecipe(TinyImageEncoder, IMAGE_SIZE, width)
+            image = ImageArchitecture(TinyImageEncoder, IMAGE_SIZE, width)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return PretrainingRecipe(table_recipe, image, 8).build()
+            return PretrainingArchitecture(table_architecture, image, 8).build()
 
     return make
 
@@ -195,13 +200,13 @@ def labelled(encoded: Callable[[int], EncodedTable]) -> Callable[..., LabelledRo
 
 
 @pytest.fixture
-def build_task_net(table_recipe: TableRecipe) -> Callable[..., TaskNet]:
+def build_task_net(table_architecture: TableArchitecture) -> Callable[..., TaskNet]:
     """Build the network for `labelled` rows from a seed."""
 
     def make(n_outputs: int = 2, seed: int = 0, dropout: float = 0.1) -> TaskNet:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return TaskRecipe(table_recipe, 3, n_outputs, dropout).build()
+            return TaskArchitecture(table_architecture, 3, n_outputs, dropout).build()
 
     return make
 

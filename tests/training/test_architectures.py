@@ -12,21 +12,29 @@ from torch import nn
 
 from tabimg.nn import ResNet
 from tabimg.nn.isolation import isolated
-from tabimg.training.architectures import ImageRecipe, PretrainingRecipe, TableRecipe
-from tabimg.training.citab_architectures import CITabRecipe, CohortRecipe, ColumnVectors
+from tabimg.training.architectures import (
+    ImageArchitecture,
+    PretrainingArchitecture,
+    TableArchitecture,
+)
+from tabimg.training.citab_architectures import CITabArchitecture, CohortArchitecture, ColumnVectors
 
-TINY = ImageRecipe(partial(ResNet, layers=(1, 1, 1, 1), width=4), 32)
-VECTORS = ImageRecipe("resnet18", 32, vector_width=5)
+TINY = ImageArchitecture(partial(ResNet, layers=(1, 1, 1, 1), width=4), 32)
+VECTORS = ImageArchitecture("resnet18", 32, vector_width=5)
 
 
-def mt_cmtm(image: ImageRecipe | None) -> PretrainingRecipe:
-    return PretrainingRecipe(TableRecipe("resnet1d_cbam", 2, (True, False), (5,), 12), image, 6)
+def mt_cmtm(image: ImageArchitecture | None) -> PretrainingArchitecture:
+    return PretrainingArchitecture(
+        TableArchitecture("resnet1d_cbam", 2, (True, False), (5,), 12), image, 6
+    )
 
 
-def citab(image: ImageRecipe | None) -> CITabRecipe:
+def citab(image: ImageArchitecture | None) -> CITabArchitecture:
     texts = np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)
-    table = CohortRecipe((ColumnVectors(texts[:3], (texts[3:],)),), 6, 8, 2, 1, 2, "mlp", "scale")
-    return CITabRecipe(table, image, 4, 1, reconstructs=True)
+    table = CohortArchitecture(
+        (ColumnVectors(texts[:3], (texts[3:],)),), 6, 8, 2, 1, 2, "mlp", "scale"
+    )
+    return CITabArchitecture(table, image, 4, 1, reconstructs=True)
 
 
 def names_digest(net: nn.Module) -> str:
@@ -42,7 +50,7 @@ def magnitude(net: nn.Module) -> float:
 
 # Saved weights have these names, and published results come from these draws: neither may change.
 @pytest.mark.parametrize(
-    ("recipe", "digest", "total"),
+    ("architecture", "digest", "total"),
     [
         pytest.param(mt_cmtm(None), "243be00896408478", 12617.252895344856, id="mt_cmtm"),
         pytest.param(mt_cmtm(TINY), "9a4726f8b7f12c54", 14887.790231054787, id="mt_cmtm-photos"),
@@ -53,19 +61,19 @@ def magnitude(net: nn.Module) -> float:
     ],
 )
 def test_networks_of_a_seed_keep_their_names_and_their_draws(
-    recipe: PretrainingRecipe | CITabRecipe, digest: str, total: float
+    architecture: PretrainingArchitecture | CITabArchitecture, digest: str, total: float
 ) -> None:
     with isolated(7):
-        net = recipe.build()
+        net = architecture.build()
     assert names_digest(net) == digest
     assert magnitude(net) == pytest.approx(total, rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [mt_cmtm, citab])
-def test_network_that_drops_its_photos_is_that_of_the_recipe_without_them(
-    make: Callable[[ImageRecipe | None], PretrainingRecipe | CITabRecipe],
+def test_network_that_drops_its_photos_is_that_of_the_architecture_without_them(
+    make: Callable[[ImageArchitecture | None], PretrainingArchitecture | CITabArchitecture],
 ) -> None:
-    recipe = make(TINY)
-    net = recipe.build()
+    architecture = make(TINY)
+    net = architecture.build()
     net.drop_image()
-    recipe.without_image().build().load_state_dict(net.state_dict())
+    architecture.without_image().build().load_state_dict(net.state_dict())

@@ -17,10 +17,10 @@ from tabimg.nn.citab import CITabNet
 from tabimg.objectives import InfoNCE
 from tabimg.table import CohortTable
 from tabimg.training import citab
-from tabimg.training.architectures import ImageRecipe
+from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.checkpoint_folder import FitFolder
 from tabimg.training.citab import CITab, CITabObjective, MaskedCells, expert_use
-from tabimg.training.citab_architectures import CITabRecipe, CohortRecipe, ColumnVectors
+from tabimg.training.citab_architectures import CITabArchitecture, CohortArchitecture, ColumnVectors
 from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, side_by_side
 from tabimg.training.pretraining import PretrainingOptions, pretrain
@@ -68,11 +68,13 @@ def make_rows(
 
 
 def make_net(seed: int = 0, reconstructs: bool = True, vectors: int = 0) -> CITabNet:
-    table = CohortRecipe(column_vectors(vectors), TEXT, DIM, 2, 1, 2, "mlp", "scale")
-    recipe = CITabRecipe(table, ImageRecipe("resnet18", 32, WIDTH), 4, 1, reconstructs)
+    table = CohortArchitecture(column_vectors(vectors), TEXT, DIM, 2, 1, 2, "mlp", "scale")
+    architecture = CITabArchitecture(
+        table, ImageArchitecture("resnet18", 32, WIDTH), 4, 1, reconstructs
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return recipe.build()
+        return architecture.build()
 
 
 def make_method(**changes: Any) -> CITab:

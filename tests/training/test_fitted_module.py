@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 import torch
 
 from tabimg.serialization import read_directory, write_directory
-from tabimg.training.architectures import TableRecipe
+from tabimg.serialization.registry import CLASSES, Registered
+from tabimg.training.architectures import TableArchitecture
 from tabimg.training.fitted_module import FittedModule
 
 CPU = torch.device("cpu")
@@ -19,20 +21,20 @@ CELLS = (torch.zeros(2, 3), torch.full((2, 1), 2))
 
 
 @pytest.fixture
-def recipe() -> TableRecipe:
-    return TableRecipe("mlp", 3, (True, False, False), (4,), 8)
+def architecture() -> TableArchitecture:
+    return TableArchitecture("mlp", 3, (True, False, False), (4,), 8)
 
 
 @pytest.fixture
-def fitted(recipe: TableRecipe) -> FittedModule:
+def fitted(architecture: TableArchitecture) -> FittedModule:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return FittedModule.from_module(recipe, recipe.build())
+        return FittedModule.from_module(architecture, architecture.build())
 
 
-def test_from_module_copies_the_weights(recipe: TableRecipe) -> None:
-    module = recipe.build()
-    fitted = FittedModule.from_module(recipe, module)
+def test_from_module_copies_the_weights(architecture: TableArchitecture) -> None:
+    module = architecture.build()
+    fitted = FittedModule.from_module(architecture, module)
     before = {name: array.copy() for name, array in fitted.arrays.items()}
     with torch.no_grad():
         for parameter in module.parameters():
@@ -83,7 +85,26 @@ def test_copy_computes_the_same_and_shares_nothing(
         write_directory(folder, fitted)
         twin = read_directory(folder)
     assert torch.equal(twin.on(CPU)(*CELLS), expected)
-    assert twin.recipe == fitted.recipe
+    assert twin.architecture == fitted.architecture
     assert twin.on(CPU) is not fitted.on(CPU)
     for name, array in twin.arrays.items():
         assert not np.shares_memory(array, fitted.arrays[name])
+
+
+def test_older_directory_that_names_a_recipe_gives_the_same_module(
+    fitted: FittedModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old_class = type("TableRecipe", (TableArchitecture,), {})
+    old = FittedModule(old_class(**vars(fitted.architecture)), fitted.arrays)
+    with monkeypatch.context() as older:
+        older.setitem(CLASSES, "TableRecipe", Registered(old_class, None))
+        older.setattr(
+            FittedModule,
+            "__getstate__",
+            lambda self: {"recipe": self.architecture, "arrays": self.arrays},
+        )
+        write_directory(tmp_path / "older", old)
+    assert '"$object": "TableRecipe"' in (tmp_path / "older" / "state.json").read_text("utf-8")
+    back = read_directory(tmp_path / "older")
+    assert back.architecture == fitted.architecture
+    assert torch.equal(back.on(CPU)(*CELLS), fitted.on(CPU)(*CELLS))

@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import read_directory, write_directory
-from tabimg.training.architectures import TableRecipe, TaskRecipe
+from tabimg.training.architectures import TableArchitecture, TaskArchitecture
 from tabimg.training.blocks import LabelledRows
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.inference import apply_to_table
@@ -30,19 +30,23 @@ MakeCandidate = Callable[..., NetworkCandidate]
 
 
 @pytest.fixture
-def make_candidate(table_recipe: TableRecipe, finetuning_options: Options) -> MakeCandidate:
+def make_candidate(
+    table_architecture: TableArchitecture, finetuning_options: Options
+) -> MakeCandidate:
     """Make a candidate for `labelled` rows that starts at random."""
 
     def make(mode: str = "full", n_outputs: int = 1, n_members: int = 1, **changes: Any) -> Any:
-        recipe = TaskRecipe(table_recipe, changes.pop("n_columns", 3), n_outputs, 0.1)
+        architecture = TaskArchitecture(
+            table_architecture, changes.pop("n_columns", 3), n_outputs, 0.1
+        )
 
         def start(seed: int) -> TaskNet:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
-                return recipe.build()
+                return architecture.build()
 
         options = finetuning_options(**changes)
-        return NetworkCandidate(mode, recipe, start, options, n_members)
+        return NetworkCandidate(mode, architecture, start, options, n_members)
 
     return make
 
@@ -65,7 +69,7 @@ def test_head_without_columns_does_not_see_them(
 ) -> None:
     rows, task = labelled(40, "numbers"), Regression(1, "mse")
     candidate = make_candidate(n_columns=0)
-    assert seen_rows(rows, candidate.recipe).columns.shape == (40, 0)
+    assert seen_rows(rows, candidate.architecture).columns.shape == (40, 0)
     model = candidate.fit(rows, task, seed=0)
     other = replace(rows, blocks=rows.blocks.having(columns=rows.columns + 9.0))
     expected = model.predict(rows.blocks, task, CPU)
@@ -164,9 +168,11 @@ def test_model_survives_pickle_and_a_directory(
 ) -> None:
     rows, task = labelled(40, "numbers"), Regression(1, "mse")
     candidate = make_candidate()
-    table = replace(candidate.recipe.table, encoder="mlp")
-    recipe = replace(candidate.recipe, table=table)
-    candidate = replace(candidate, recipe=recipe, start=lambda seed: recipe.build())
+    table = replace(candidate.architecture.table, encoder="mlp")
+    architecture = replace(candidate.architecture, table=table)
+    candidate = replace(
+        candidate, architecture=architecture, start=lambda seed: architecture.build()
+    )
     model = candidate.fit(rows, task, seed=0)
     write_directory(tmp_path / "model", model)
     for back in (pickle.loads(pickle.dumps(model)), read_directory(tmp_path / "model")):

@@ -76,11 +76,11 @@ def obtain_encoder(
     started = time.perf_counter()
     fresh = clone(prototype).set_params(keep_image_encoder=True)
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
-    sees_photos = fitted.network_.recipe.image is not None
+    sees_photos = fitted.network_.architecture.image is not None
     photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
     # The image encoder is most of the size, and only its embeddings are needed.
     fitted.set_params(keep_image_encoder=False)
-    fitted._keep(fitted.network_.build(), fitted.network_.recipe)
+    fitted._keep(fitted.network_.build(), fitted.network_.architecture)
     encoder = PretrainedEncoder(fitted, photos, time.perf_counter() - started)
     if place is not None:
         _save(place, encoder)

@@ -108,7 +108,7 @@ def test_kept_encoder_is_a_saved_pretrainer_without_its_image_encoder(
     encoder = obtain(keep_image_encoder=True)
     load = partial(tabimg.load, custom={"tabimg.nn.resnet.ResNet": tabimg.nn.resnet.ResNet})
     for fitted in (encoder.pretrainer, load(tmp_path / "encoders" / "abc")):
-        assert fitted.network_.recipe.image is None
+        assert fitted.network_.architecture.image is None
         assert not any("image" in name for name in fitted.network_.build().state_dict())
     names = {path.name for path in (tmp_path / "encoders").iterdir()}
     assert names == {"abc", "abc.npy", "abc.json"}
