@@ -19,7 +19,7 @@ from tabimg.messages import bounded_errors
 class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
     """A fine-tuned estimator that predicts classes."""
 
-    target_class: ClassVar[type[Classes]] = Classes
+    _target_class: ClassVar[type[Classes]] = Classes
 
     class_weight: dict[Any, float] | str | None = None
 
@@ -64,7 +64,7 @@ class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
 class FineTunedRegressor(RegressorMixin, FineTunedEstimator):
     """A fine-tuned estimator that predicts numbers."""
 
-    target_class: ClassVar[type[Numbers]] = Numbers
+    _target_class: ClassVar[type[Numbers]] = Numbers
 
     loss: str = "mse"
 

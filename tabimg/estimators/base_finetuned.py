@@ -76,8 +76,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     """
 
     pretrainer_class: ClassVar[type[Any]]
-    table_encoder_class: ClassVar[type[TableEncoder]]
-    target_class: ClassVar[type[Target]]
+    _table_encoder_class: ClassVar[type[TableEncoder]]
+    _target_class: ClassVar[type[Target]]
 
     pretrainer: Any = field(default=None, kw_only=False)
     finetune: str = "auto"
@@ -148,15 +148,15 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         pretrainer = find_pretrainer(self.pretrainer, self.pretrainer_class)
         declared = DeclaredColumns.of(self, pretrainer)
         declared.require(X, image_paths)
-        self.table_encoder_class.check_frame(self, X)
+        self._table_encoder_class.check_frame(self, X)
         given = declared.rows_of(X, image_paths)
         _warn_of_several_cohorts(given)
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, given.table, reset=not continued)
         with bounded_errors():
             check_consistent_length(table, y)
-        values = self.target_class.check(self, y)
-        weight = check_weights(sample_weight, table) * self.target_class.row_weights(self, values)
+        values = self._target_class.check(self, y)
+        weight = check_weights(sample_weight, table) * self._target_class.row_weights(self, values)
         refuse_extreme_weights(weight, "sample_weight times class_weight")
         check_fit_rows(self, int((weight > 0).sum()))
         data = {"X": table, "y": values, "the weights": weight, "the groups": given.groups}
@@ -164,11 +164,11 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             if not continued:
                 if pretrainer is None or pretrainer is not self.pretrainer:
                     warn_of_odd_columns(table)  # the pretrainer's fit warns by itself
-                self.table_encoder_class.check_categorical(self, pretrainer, table)
-                self._keep(self.target_class.learn(self, values, weight))
+                self._table_encoder_class.check_categorical(self, pretrainer, table)
+                self._keep(self._target_class.learn(self, values, weight))
                 self.pretrainer_ = pretrained(self, pretrainer, declared, X, given, routed, seed)
                 seen = _safe_indexing(table, np.flatnonzero(weight > 0))
-                self._keep(self.table_encoder_class.learn(self, seen))
+                self._keep(self._table_encoder_class.learn(self, seen))
                 self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
             self._columns.check(table)
             images = None
@@ -210,11 +210,11 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
 
     @property
     def _target(self) -> Target:
-        return self.target_class.of(self)
+        return self._target_class.of(self)
 
     @property
     def _columns(self) -> TableEncoder:
-        return self.table_encoder_class.of(self)
+        return self._table_encoder_class.of(self)
 
     @property
     def _photo_predictor(self) -> PhotoPredictor:
@@ -353,8 +353,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_positive_int("patience", self.patience)
         check_positive("encoder_lr_ratio", self.encoder_lr_ratio)
         check_scalar(self.dropout, "dropout", Real, min_val=0, max_val=1, include_boundaries="left")
-        self.table_encoder_class.check_parameters(self)
-        self.target_class.check_parameters(self)
+        self._table_encoder_class.check_parameters(self)
+        self._target_class.check_parameters(self)
         if self.warm_start and self.finetune == "auto":
             raise ValueError(
                 "warm_start continues networks, but finetune='auto' blends them with other models: "

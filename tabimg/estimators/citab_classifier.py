@@ -167,6 +167,6 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
     """
 
     pretrainer_class = CITabPretrainer
-    table_encoder_class = AnyColumns
+    _table_encoder_class = AnyColumns
 
     predict_modality: str = "table"

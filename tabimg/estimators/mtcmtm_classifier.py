@@ -144,4 +144,4 @@ class MTCMTMClassifier(FixedColumnsParameters, FineTunedClassifier):
     """
 
     pretrainer_class = MultiModalPretrainer
-    table_encoder_class = FixedColumns
+    _table_encoder_class = FixedColumns

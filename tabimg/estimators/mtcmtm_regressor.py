@@ -144,4 +144,4 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
     """
 
     pretrainer_class = MultiModalPretrainer
-    table_encoder_class = FixedColumns
+    _table_encoder_class = FixedColumns
