@@ -235,7 +235,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         given = {"image_paths": image_paths, "unlabeled": unlabeled}
         if (
             isinstance(self.pretrainer, self.pretrainer_class)
-            and (get_config()["enable_metadata_routing"])
+            and get_config()["enable_metadata_routing"]
         ):
             given["sample_weight"] = sample_weight
             known = {name: value for name, value in given.items() if value is not None}

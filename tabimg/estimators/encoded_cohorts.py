@@ -19,7 +19,7 @@ from tabimg.inputs.image_roots import UNNAMED
 from tabimg.inputs.rows import Rows
 from tabimg.messages import join, listing, shorten, warn
 from tabimg.table import CohortCodec, EncodedTable, RawColumn, TableCodec, read_columns
-from tabimg.table.cohorts import require_distinct
+from tabimg.table.cohort_codec import require_distinct
 from tabimg.table.columns import plain_name
 from tabimg.training.citab_architectures import CohortArchitecture, ColumnVectors
 from tabimg.training.fitted_module import FittedModule

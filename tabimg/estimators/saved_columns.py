@@ -22,7 +22,7 @@ from tabimg.serialization import (
 from tabimg.serialization.checks import check_items, check_stored, check_type, check_whole
 from tabimg.table import CohortCodec, TableCodec
 from tabimg.table.categories import BOOLEAN_CATEGORIES
-from tabimg.table.cohorts import require_distinct
+from tabimg.table.cohort_codec import require_distinct
 from tabimg.table.columns import ColumnKind
 
 # Within these, scaled cells stay well inside float32's range.

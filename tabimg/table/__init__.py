@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from tabimg.table.codec import MAX_CATEGORIES, EncodedTable, TableCodec
-from tabimg.table.cohorts import CohortCodec, CohortTable
+from tabimg.table.cohort_codec import CohortCodec, CohortTable
 from tabimg.table.corruption import (
     CORRUPTIONS,
     ConstantCorruption,
