@@ -28,7 +28,7 @@ def test_rows_hold_their_own_cells_first_and_missing_ones_behind(codec: CohortCo
     np.testing.assert_array_equal(table.codes[3:], south.codes)
     assert np.isnan(table.numeric[3:, 1]).all()
     assert (table.codes[:3, 1] == 1).all()
-    assert table.cohort_codec.tolist() == [0, 0, 0, 1, 1]
+    assert table.cohorts.tolist() == [0, 0, 0, 1, 1]
 
 
 def test_cohorts_keep_their_number_in_any_order_and_selection(codec: CohortCodec) -> None:

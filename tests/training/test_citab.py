@@ -193,7 +193,7 @@ def test_no_negative_comes_from_another_cohort_unless_asked_for(
     negatives: str, spied: list[dict[str, Any]]
 ) -> None:
     rows = make_rows((12, 9, 9))
-    cohorts = rows.table.cohort_codec
+    cohorts = rows.table.cohorts
     across = 0
     for seed in range(5):
         terms_of(rows, make_net(seed), negatives=negatives)
@@ -228,7 +228,7 @@ def test_negatives_follow_the_seed_of_the_batch(spied: list[dict[str, Any]]) -> 
 
 def test_pair_that_is_alone_with_its_cohort_teaches_nothing(spied: list[dict[str, Any]]) -> None:
     rows, net = make_rows((8, 1, 8)), make_net().eval()
-    index = np.flatnonzero(rows.table.cohort_codec != 1)
+    index = np.flatnonzero(rows.table.cohorts != 1)
     method = make_method()
     objective = CITabObjective(net, method, None).eval()
     with_lone = objective(make_batch(rows, method))["matching"]
@@ -404,9 +404,7 @@ def informed_rows() -> PairedRows:
     """Vectors that say what the row's first cell says, in all cohorts."""
     rows = make_rows((40, 40, 40))
     table = rows.table
-    said = np.where(
-        table.cohort_codec == 2, table.codes[:, 0] - 3, np.nan_to_num(table.numeric[:, 0])
-    )
+    said = np.where(table.cohorts == 2, table.codes[:, 0] - 3, np.nan_to_num(table.numeric[:, 0]))
     noise = 0.1 * np.random.default_rng(5).standard_normal((120, WIDTH))
     vectors = list(said[:, None] * np.arange(1, WIDTH + 1) + noise)
     return replace(rows, images=RowImages.from_cells([vectors]))
