@@ -26,6 +26,7 @@ from sklearn.linear_model import Ridge
 
 import tabimg
 from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
+from tabimg.nn import EfficientNetLite
 from tabimg.serialization import SerializationError, qualified_name
 from tabimg.training.tasks import Regression
 
@@ -291,6 +292,21 @@ def test_partial_as_encoder_inside_another_estimator_comes_back(
     back = through_directory(estimator, tmp_path)
     assert np.array_equal(back.predict_proba(frame), estimator.predict_proba(frame))
     assert back.pretrainer_.transform_images(frame).shape == (N_ROWS, 3)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    ["efficientnet_lite0", functools.partial(EfficientNetLite, width=0.25, depth=0.5)],
+    ids=["name", "partial"],
+)
+def test_efficientnet_comes_back_by_name_and_as_a_partial(
+    frame: pd.DataFrame, tmp_path: Path, encoder: Any
+) -> None:
+    estimator = make_pretrainer(image_encoder=encoder).fit(frame)
+    tabimg.save(estimator, tmp_path / "saved")
+    back = tabimg.load(tmp_path / "saved")
+    assert str(back.image_encoder) == str(encoder)
+    assert np.array_equal(back.transform_images(frame), estimator.transform_images(frame))
 
 
 # --- what else is kept --------------------------------------------------------------------------

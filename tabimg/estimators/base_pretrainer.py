@@ -45,9 +45,9 @@ from tabimg.training.architectures import (
     MAX_IMAGE_SIZE,
     ImageArchitecture,
     check_encoder,
-    load_image_weights,
 )
 from tabimg.training.fitted_module import FittedModule
+from tabimg.training.image_weights import find_weights, load_image_weights
 from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
@@ -141,7 +141,7 @@ class PhotoPretrainer(
         warn_of_target_among_columns(y, X, unlabeled)
         reject_paths_as_target(y)
         seed = draw_seed(self.random_state)
-        continued = self.warm_start and hasattr(self, "network_")
+        continued = self._continues
         rows = gather(self, X, sample_weight, image_paths, unlabeled, reset=not continued)
         if continued:
             self._check_continued(rows)
@@ -206,6 +206,11 @@ class PhotoPretrainer(
         """Name the columns of `transform`."""
 
     @property
+    def _continues(self) -> bool:
+        """Whether a fit goes on with the networks of the last one."""
+        return self.warm_start and hasattr(self, "network_")
+
+    @property
     def _photo_options(self) -> PhotoOptions:
         return PhotoOptions(
             image_size=int(self.image_size),
@@ -259,6 +264,8 @@ class PhotoPretrainer(
         check_n_jobs(self.n_jobs)
         # The training parameters are checked as they are read.
         self._options(seed=0, n_rows=1, has_photos=True)
+        if self.image_weights is None and not self._continues:
+            find_weights(self.image_encoder)
 
     def _options(self, seed: int, n_rows: int, has_photos: bool) -> PretrainingOptions:
         max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
@@ -285,8 +292,7 @@ class PhotoPretrainer(
             return self.network_.build().train(), self._check_architecture(architecture)
         with isolated(seed):
             net = architecture.build()
-        if self.image_weights is not None:
-            load_image_weights(net, self.image_weights)
+        load_image_weights(net.image_encoder, architecture.image, self.image_weights)
         return net, architecture
 
     def _check_architecture(self, wanted: Any) -> Any:

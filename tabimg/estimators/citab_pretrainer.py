@@ -127,11 +127,11 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         How header and value become a token: header * (1 + value), the paper's product, or a sum.
     image_size : int, default=64
         Height and width that photos are trained on, in pixels; at least 32.
-    image_encoder : {"resnet18"} or callable, default="resnet18"
+    image_encoder : {"resnet18", "efficientnet_lite0"} or callable, default="resnet18"
         As in `MultiModalPretrainer`. If its module has a method ``feature_map``, the map's
         positions are the photo's tokens; otherwise its embedding is the only token.
     image_weights : str or Path, default=None
-        Local file with public ResNet-18 weights.
+        As in `MultiModalPretrainer`.
     projection_dim : int, default=128
         Width of the space in which rows and photos are compared.
     lambda_itc, lambda_itm : float, default=0.5

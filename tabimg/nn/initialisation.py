@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
@@ -27,6 +28,9 @@ def initialise_rectified(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, _CONVOLUTIONS):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            # torch counts the outputs of all groups; an input reaches those of its own group.
+            with torch.no_grad():
+                part.weight.mul_(part.groups**0.5)
         elif isinstance(part, nn.Linear):
             nn.init.kaiming_normal_(part.weight, mode="fan_in", nonlinearity="relu")
             if part.bias is not None:

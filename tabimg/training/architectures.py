@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from tabimg.messages import shorten
 from tabimg.nn import (
+    EfficientNetLite,
     MaskPredictionHead,
     MLPEncoder,
     MultiModalNet,
@@ -20,7 +20,7 @@ from tabimg.nn import (
     ResNet,
     ResNet1dCBAM,
     RowEmbedding,
-    load_torchvision_weights,
+    efficientnet_lite0,
     output_width,
     resnet18,
 )
@@ -39,8 +39,11 @@ TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d": partial(ResNet1dCBAM, attention=lambda channels: nn.Identity()),
     "mlp": MLPEncoder,
 }
-IMAGE_ENCODERS: dict[str, ModuleFactory] = {"resnet18": resnet18}
-for _encoder in (ResNet, resnet18, ResNet1dCBAM, MLPEncoder):
+IMAGE_ENCODERS: dict[str, ModuleFactory] = {
+    "resnet18": resnet18,
+    "efficientnet_lite0": efficientnet_lite0,
+}
+for _encoder in (ResNet, resnet18, EfficientNetLite, efficientnet_lite0, ResNet1dCBAM, MLPEncoder):
     register_code(_encoder)
 
 
@@ -204,12 +207,6 @@ register(ImageArchitecture, check=_check_image_architecture, formerly="ImageReci
 for _architecture in (TableArchitecture, PretrainingArchitecture, TaskArchitecture):
     _old_name = _architecture.__name__.replace("Architecture", "Recipe")
     register(_architecture, check=check_architecture, formerly=_old_name)
-
-
-def load_image_weights(net: MultiModalNet, path: str | Path) -> None:
-    """Load public weights with torchvision's names into the image encoder, from a local file."""
-    if net.image_encoder is not None:
-        load_torchvision_weights(net.image_encoder, path)
 
 
 def _checked_module(module: object, name: str) -> nn.Module:

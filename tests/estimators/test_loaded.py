@@ -18,7 +18,7 @@ from sklearn.frozen import FrozenEstimator
 
 import tabimg
 from tabimg.headers import NgramEncoder, SentenceEncoder
-from tabimg.nn import ResNet
+from tabimg.nn import EfficientNetLite, ResNet
 from tabimg.serialization import SerializationError, write_directory
 from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.forest import ForestModel
@@ -29,6 +29,7 @@ N_ROWS = 24
 RUN: dict[str, Any] = {"max_epochs": 1, "batch_size": 8, "random_state": 0}
 MT: dict[str, Any] = {"tabular_encoder": "mlp", "embedding_dim": 4, **RUN}
 CI: dict[str, Any] = {"dim": 8, "n_heads": 2, "n_layers": 1, "n_experts": 2, **RUN}
+HUGE_EFFICIENTNET = functools.partial(EfficientNetLite, width=8000.0, depth=8000.0)
 HUGE_RESNET = functools.partial(ResNet, layers=(10**9, 1, 1, 1), width=1)
 
 
@@ -171,6 +172,9 @@ ALTERATIONS: dict[str, Callable[[Any], Any]] = {
     "unknown encoder": lambda e: architecture_of(e.pretrainer_.network_, encoder="resnet9000"),
     "own encoder of absurd depth": lambda e: architecture_of(
         e.pretrainer_.network_, encoder=HUGE_RESNET
+    ),
+    "own encoder of absurd width": lambda e: architecture_of(
+        e.pretrainer_.network_, encoder=HUGE_EFFICIENTNET
     ),
     "photos of absurd size": lambda e: put(
         e.pretrainer_.network_,

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from tabimg.nn import ResNet, load_torchvision_weights, resnet18
+from tabimg.nn import ResNet, load_public_weights, resnet18
 
 # torchvision's resnet18, written out: each convolution with its shape, each batch norm with its
 # width, and the classifier.
@@ -109,7 +109,7 @@ def test_output_equals_a_functional_evaluation_of_the_weights(tmp_path):
     network = resnet18().eval()
     path = tmp_path / "weights.pth"
     torch.save(torchvision_weights(), path)
-    load_torchvision_weights(network, path)
+    load_public_weights(network, path)
     # In float64: the order of float32 sums is the processor's own.
     network, weights = network.double(), {k: w.double() for k, w in torchvision_weights().items()}
     pixels = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(1)).double()
@@ -186,7 +186,7 @@ def test_weights_load_from_either_file_format(tmp_path, suffix):
     else:
         save_file(weights, path)
     network = resnet18()
-    load_torchvision_weights(network, str(path))
+    load_public_weights(network, str(path))
     loaded = network.state_dict()
     assert all(torch.equal(loaded[name], weights[name]) for name in loaded)
 
@@ -197,7 +197,7 @@ def test_weights_without_batch_counts_load(tmp_path):
     }
     torch.save(weights, tmp_path / "old.pth")
     network = resnet18()
-    load_torchvision_weights(network, tmp_path / "old.pth")
+    load_public_weights(network, tmp_path / "old.pth")
     assert torch.equal(network.bn1.running_mean, weights["bn1.running_mean"])
     assert network.bn1.num_batches_tracked.item() == 0
 
@@ -211,7 +211,7 @@ def test_weights_that_do_not_fit_name_every_fault_and_change_nothing(tmp_path):
     network = resnet18()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(ValueError, match=r"other\.pth do not fit ResNet") as caught:
-        load_torchvision_weights(network, tmp_path / "other.pth")
+        load_public_weights(network, tmp_path / "other.pth")
     message = str(caught.value)
     assert "missing: layer4.1.conv2.weight" in message
     assert "unexpected: layer5.0.conv1.weight" in message
@@ -223,18 +223,18 @@ def test_weights_that_do_not_fit_name_every_fault_and_change_nothing(tmp_path):
 def test_file_that_holds_no_weights_raises_and_names_it(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name.startswith("empty") else b"not weights at all")
     with pytest.raises(ValueError, match=name):
-        load_torchvision_weights(small(), tmp_path / name)
+        load_public_weights(small(), tmp_path / name)
 
 
 def test_file_with_something_else_than_tensors_raises(tmp_path):
     torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "run.pth")
     with pytest.raises(ValueError, match="does not hold a state dict"):
-        load_torchvision_weights(small(), tmp_path / "run.pth")
+        load_public_weights(small(), tmp_path / "run.pth")
 
 
 def test_absent_file_raises_and_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        load_torchvision_weights(small(), tmp_path / "nowhere.pth")
+        load_public_weights(small(), tmp_path / "nowhere.pth")
 
 
 def test_invalid_sizes_and_images_raise():

@@ -8,11 +8,13 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
-from tabimg.nn import ResNet
+from tabimg.nn import EfficientNetLite, ResNet
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
+    IMAGE_ENCODERS,
     ImageArchitecture,
     PretrainingArchitecture,
     TableArchitecture,
@@ -20,6 +22,7 @@ from tabimg.training.architectures import (
 from tabimg.training.citab_architectures import CITabArchitecture, CohortArchitecture, ColumnVectors
 
 TINY = ImageArchitecture(partial(ResNet, layers=(1, 1, 1, 1), width=4), 32)
+LITE = ImageArchitecture(partial(EfficientNetLite, width=0.25, depth=0.5), 32)
 VECTORS = ImageArchitecture("resnet18", 32, vector_width=5)
 
 
@@ -54,9 +57,11 @@ def magnitude(net: nn.Module) -> float:
     [
         pytest.param(mt_cmtm(None), "243be00896408478", 12617.252895344856, id="mt_cmtm"),
         pytest.param(mt_cmtm(TINY), "9a4726f8b7f12c54", 14887.790231054787, id="mt_cmtm-photos"),
+        pytest.param(mt_cmtm(LITE), "9200b953be3675cc", 98175.08822315632, id="mt_cmtm-lite"),
         pytest.param(mt_cmtm(VECTORS), "a70611bc7b287dac", 12712.41064928184, id="mt_cmtm-vectors"),
         pytest.param(citab(None), "31332abf1e8c0227", 258.23285589799343, id="citab"),
         pytest.param(citab(TINY), "bc2ca25f2ca768f6", 2676.2926733868085, id="citab-photos"),
+        pytest.param(citab(LITE), "31b416a78b822201", 86085.5290188709, id="citab-lite"),
         pytest.param(citab(VECTORS), "39519825cb27a4f9", 491.8724549278668, id="citab-vectors"),
     ],
 )
@@ -77,3 +82,14 @@ def test_network_that_drops_its_photos_is_that_of_the_architecture_without_them(
     net = architecture.build()
     net.drop_image()
     architecture.without_image().build().load_state_dict(net.state_dict())
+
+
+@pytest.mark.parametrize("size", [32, 75, 512])
+@pytest.mark.parametrize("name", IMAGE_ENCODERS)
+def test_width_of_a_named_image_encoder_does_not_depend_on_the_size(name: str, size: int) -> None:
+    architecture = ImageArchitecture(name, size)
+    with torch.device("meta"):
+        encoder = architecture.build()
+        assert encoder(torch.zeros(2, 3, size, size)).shape == (2, encoder.embedding_dim)
+    built = architecture.build()
+    assert architecture.width(built) == encoder.embedding_dim
