@@ -17,6 +17,7 @@ from headline import (
     distances,
     losses,
     verdicts,
+    worths,
 )
 from pages import (
     as_gain,
@@ -94,6 +95,22 @@ closes, without a further label (below zero: a loss; above 100 %: more than all 
 [ablation](ablation.md) examines how much of that is due to the content of the photos.
 """
 
+WORTHS = """\
+### Labels' worth
+
+How many times the labels does scratch need for the score that MT-CMTM reaches? 2.0 means that
+photos halve the labels, 1.0 that they save none, less that they cost some. It is read off the
+scores of scratch over the budgets, made monotone and joined by lines over the logarithm of the
+labels.
+
+95 % intervals are over the folds of a set, and for the geometric mean over sets as well. \\> and
+\\< mark bounds: better than scratch with all labels, or worse than with its smallest budget. An
+interval that is open to ∞, or begins at 0.0, ends beyond these. The geometric mean takes bounds as
+they are. With 5 % of the labels nothing below 1 can be measured, so its mean is at least 1 by
+construction, and with all labels at most 1; the columns between go both ways, except for fractions
+that were merged into the smallest budget (leaf_species).
+"""
+
 
 def as_outcome(data: DataSet, scores: pd.DataFrame) -> Outcome:
     """Make a study of a table of scores, with the best baseline."""
@@ -117,11 +134,15 @@ def write(bench: Bench, outcomes: Sequence[Outcome]) -> None:
             figsize=(8, 1.6 + 0.35 * len(outcomes)),
         )
         parts.append("![Gains over all sets](figures/accuracy-gains.svg)\n")
+    confirming = [o for o in outcomes if o.data.role == "confirmation"]
+    if confirming:
+        parts += [WORTHS, worths(confirming)]
     for role, title in (("confirmation", "Confirmation sets"), ("development", "Development sets")):
         parts.append(f"## {title}\n")
         if role == "development" and outcomes:
             developing = [o for o in outcomes if o.data.role == role]
             parts += [averages(developing), distances(developing)]
+            parts += ["[Labels' worth](#labels-worth):\n", worths(developing)]
         for outcome in outcomes:
             if outcome.data.role == role:
                 parts += _section(bench, outcome)

@@ -8,19 +8,21 @@ the hierarchical bootstrap of `tabimg.evaluation.pooled_difference`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from pages import as_gain, table
 from sets import DataSet
 
-from tabimg.evaluation import StudyResult, pooled_difference
+from tabimg.evaluation import StudyResult, pooled_difference, pooled_labels_worth
 from tabimg.evaluation.metrics import METRICS
 from tabimg.evaluation.statistics import Interval, corrected_interval
+from tabimg.evaluation.study.markdown import worth_text
 
 METHOD, SCRATCH, BEST = "mt_cmtm", "scratch", "best_baseline"
 FEW, ALL = (0.05, 0.1), (1.0,)
+FRACTIONS = (0.05, 0.1, 0.25, 1.0)
 SMALLEST = 0.0005  # what is shown as 0.0 is no loss
 
 
@@ -129,6 +131,27 @@ def distances(outcomes: Sequence[Outcome]) -> str:
         )
     heads = ["set", "scratch, 5 %", "MT-CMTM, 5 %", "scratch, all labels", "share of the gap"]
     return table(heads, rows)
+
+
+def worths(outcomes: Sequence[Outcome]) -> str:
+    """Write how many times the labels scratch needs for the score of MT-CMTM."""
+    rows = []
+    for outcome in outcomes:
+        found = outcome.study.labels_worth(method=METHOD, reference=SCRATCH).set_index("budget")
+        budgets = [budget_of(outcome.study, fraction) for fraction in FRACTIONS]
+        columns = ["worth", "low", "high", "censored"]
+        cells = [worth_text(*found.loc[b, columns]) if b in found.index else "-" for b in budgets]
+        rows.append([outcome.data.name, *cells])
+    if len(outcomes) > 1:
+        rows.append([f"**geometric mean** ({len(outcomes)})", *_pooled_worths(outcomes)])
+    return table(["set", *(f"{100 * fraction:g} %" for fraction in FRACTIONS)], rows)
+
+
+def _pooled_worths(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    studies = {outcome.data.name: outcome.study for outcome in outcomes}
+    for fraction in FRACTIONS:
+        pooled = pooled_labels_worth(studies, METHOD, fraction)
+        yield worth_text(*pooled[["worth", "low", "high"]], digits=2)
 
 
 def verdicts(outcomes: Sequence[Outcome]) -> str:

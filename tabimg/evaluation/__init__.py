@@ -7,7 +7,14 @@ from tabimg.evaluation.leakage import LeakageReport, image_groups, leakage_repor
 from tabimg.evaluation.moved import keep_old_places
 from tabimg.evaluation.photo_value import PhotoValue, photo_value
 from tabimg.evaluation.statistics import pooled_difference
-from tabimg.evaluation.study import CellError, StudyResult, ablation_study, label_curve, sensitivity
+from tabimg.evaluation.study import (
+    CellError,
+    StudyResult,
+    ablation_study,
+    label_curve,
+    pooled_labels_worth,
+    sensitivity,
+)
 
 __all__ = [
     "CellError",
@@ -21,6 +28,7 @@ __all__ = [
     "make_baseline",
     "photo_value",
     "pooled_difference",
+    "pooled_labels_worth",
     "sensitivity",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabimg.evaluation.study.engine import CellError
+from tabimg.evaluation.study.pooled_worth import pooled_labels_worth
 from tabimg.evaluation.study.protocols import (
     SENSITIVITY_GRID,
     ablation_study,
@@ -17,5 +18,6 @@ __all__ = [
     "StudyResult",
     "ablation_study",
     "label_curve",
+    "pooled_labels_worth",
     "sensitivity",
 ]

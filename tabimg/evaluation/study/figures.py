@@ -29,20 +29,44 @@ def draw_curve(summary: pd.DataFrame, methods: Sequence[str], label: str, ax: An
     matplotlib Axes
     """
     ax = _axes(ax)
-    for place, method in enumerate(methods):
-        rows = summary[summary["method"] == method].sort_values("n_labels")
-        x, mean = rows["n_labels"].to_numpy(), rows["mean"].to_numpy()
-        reach = rows[["low", "high"]].to_numpy().T - mean
-        # Slightly shifted, so that the intervals do not hide each other.
-        shift = 1.0 + 0.03 * (place - (len(methods) - 1) / 2)
-        bars = np.nan_to_num(np.abs(reach))
-        ax.errorbar(x * shift, mean, bars, marker="o", capsize=2, label=method)
-    ticks = sorted(summary["n_labels"].unique())
-    ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
-    ax.set_xticks([], minor=True)
-    ax.set_xlabel("Labelled rows")
+    _draw_intervals(ax, summary.rename(columns={"mean": "value"}), methods)
     ax.set_ylabel(label)
+    ax.legend()
+    return ax
+
+
+def draw_worths(worths: pd.DataFrame, methods: Sequence[str], ax: Any) -> Any:
+    """Draw labels' worth with its intervals against the number of labels.
+
+    Parameters
+    ----------
+    worths : DataFrame
+        As made by `StudyResult.labels_worth`.
+    methods : sequence of str
+        Which to draw, in this order.
+    ax : matplotlib Axes or None
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = _axes(ax)
+    values = worths[["worth", "low", "high"]].to_numpy()
+    measured = values[np.isfinite(values) & (values > 0)]
+    edges = measured.min(initial=0.5) / 1.5, measured.max(initial=2.0) * 1.5
+    shown = worths.rename(columns={"worth": "value"})
+    shown[["low", "high"]] = shown[["low", "high"]].clip(*edges)
+    _draw_intervals(ax, shown, methods)
+    for censored, marker in ((">", "^"), ("<", "v")):
+        rows = shown[(shown["censored"] == censored) & shown["method"].isin(methods)]
+        ax.plot(rows["n_labels"], rows["value"], marker, color="black", zorder=3)
+    ax.axhline(1.0, color="grey", linewidth=0.8)
+    ax.set_yscale("log")
+    ax.set_ylim(*edges)
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if edges[0] <= tick <= edges[1]]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_yticks([], minor=True)
+    ax.set_ylabel("Times the labels")
     ax.legend()
     return ax
 
@@ -75,6 +99,23 @@ def draw_heat_map(grid: pd.DataFrame, label: str, ax: Any) -> Any:
     ax.set_ylabel(str(grid.index.name))
     ax.figure.colorbar(image, ax=ax, label=label)
     return ax
+
+
+def _draw_intervals(ax: Any, rows: pd.DataFrame, methods: Sequence[str]) -> None:
+    """Draw values with their intervals over a logarithmic axis of labels."""
+    for place, method in enumerate(methods):
+        own = rows[rows["method"] == method].sort_values("n_labels")
+        x, value = own["n_labels"].to_numpy(), own["value"].to_numpy()
+        reach = own[["low", "high"]].to_numpy().T - value
+        # Slightly shifted, so that the intervals do not hide each other.
+        shift = 1.0 + 0.03 * (place - (len(methods) - 1) / 2)
+        bars = np.nan_to_num(np.abs(reach))
+        ax.errorbar(x * shift, value, bars, marker="o", capsize=2, label=method)
+    ticks = sorted(rows["n_labels"].unique())
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlabel("Labelled rows")
 
 
 def _axes(ax: Any) -> Any:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tabimg.evaluation.labels_worth import N_RESAMPLES
 from tabimg.evaluation.metrics import METRICS, Metric
 from tabimg.evaluation.statistics import Interval, check_confidence, corrected_interval
-from tabimg.evaluation.study.figures import draw_curve, draw_heat_map
+from tabimg.evaluation.study.figures import draw_curve, draw_heat_map, draw_worths
+from tabimg.evaluation.study.markdown import write_summary, write_worths
+from tabimg.evaluation.study.worth import FOLD, has_curve, worth_table
 from tabimg.messages import shorten
 
-FOLD = ["repeat", "fold"]
 CELL = [*FOLD, "budget", "draw"]
 COLUMNS = ("method", *CELL, "fraction", "n_labels", "n_train", "n_test")
 MEASURED = ("validation_loss", "pretrain_seconds", "fit_seconds", "fingerprint", "picked")
@@ -172,6 +174,66 @@ class StudyResult:
         best = best.assign(picked=best["method"], method=name)
         return replace(self, scores=pd.concat([self.scores, best], ignore_index=True))
 
+    def labels_worth(
+        self,
+        metric: str | None = None,
+        method: str | None = None,
+        reference: str = REFERENCE,
+        confidence: float = 0.95,
+        n_resamples: int = N_RESAMPLES,
+        random_state: int = 0,
+    ) -> pd.DataFrame:
+        """Tell how many times the labels the reference needs for the scores of the others.
+
+        A worth of 2 says that the reference reaches with twice the labels what the method has
+        reached: what photos teach saves half of the labels.
+
+        Parameters
+        ----------
+        metric : str, default=None
+            One that the scores have; None is the study's own.
+        method : str, default=None
+            None takes all but the reference.
+        reference : str, default="scratch"
+            Has scores at two budgets or more.
+        confidence : float in (0, 1), default=0.95
+            Of the intervals.
+        n_resamples : int, default=2000
+            How often folds are drawn for them.
+        random_state : int, default=0
+
+        Returns
+        -------
+        DataFrame
+            One row a method and budget that the reference has too, with fraction, n_labels (mean),
+            n_folds, worth, low, high and censored: ">" where the method beats the best of the
+            reference, so that ``worth`` is only the least that it can be, "<" where it is behind
+            its worst, and ``worth`` the most. Where an end of the interval is beyond what the
+            budgets cover, it is 0 or infinity.
+
+        Raises
+        ------
+        ValueError
+            For an unknown metric or method, a reference that is missing or has one budget only,
+            and where there is no method beside it.
+
+        Notes
+        -----
+        The reference's mean scores over the budgets are made monotone (isotonic regression, each
+        weighted by how many scores are behind it) and joined by lines over the logarithm of the
+        number of labels. Where this moves the reference's score at a budget, it moves the method's
+        there by as much, since the same rows made both: equal scores are worth 1.
+
+        Curve and score are of the same folds and draws of labels. Intervals are of a bootstrap over
+        the folds, stretched to be as wide, for a score itself, as those of `summary`.
+
+        With the fewest labels no worth below 1 can be measured, with all of them none above 1: look
+        at the budgets in between.
+        """
+        study = self if metric is None else replace(self, metric=metric)
+        resampling = (confidence, n_resamples, random_state)
+        return worth_table(study.scores, study.metric, method, reference, *resampling)
+
     def to_markdown(self, reference: str | None = None, confidence: float = 0.95) -> str:
         """Write the summary as a Markdown table, with one row per method and one column per budget.
 
@@ -183,22 +245,21 @@ class StudyResult:
         Returns
         -------
         str
-            Mean ± deviation over folds, then the gain with its interval.
+            Mean ± deviation over folds, then the gain with its interval. Below, where the
+            reference has scores at two budgets or more, `labels_worth`.
         """
         reference = self._reference(reference)
         summary = self.summary(reference, confidence)
-        cells = summary.apply(_markdown_cell, axis=1)
-        table = pd.DataFrame({"m": summary["method"], "b": summary["budget"], "cell": cells})
-        wide = table.pivot(index="m", columns="b", values="cell").fillna("")
-        wide = wide.loc[self.methods, self.budgets]
-        labels = summary.groupby("budget")["n_labels"].mean().round().astype(int)
-        heads = ["method", *(f"{budget} ({labels[budget]} labels)" for budget in self.budgets)]
-        lines = [heads, ["---"] * len(heads), *([name, *row] for name, *row in wide.itertuples())]
+        table = write_summary(summary, self.methods, self.budgets)
         caption = (
             f"{self._metric.label}, mean ± standard deviation over folds; in brackets the gain "
             f"over {reference} in {self._metric.gain_unit} and its {confidence:.0%} interval."
         )
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{caption}\n"
+        parts = [table, caption + "\n"]
+        if len(self.methods) > 1 and has_curve(self.scores, self.metric, reference):
+            worths = self.labels_worth(reference=reference, confidence=confidence)
+            parts.append(write_worths(worths, reference, confidence))
+        return "\n".join(parts)
 
     def plot(
         self, ax: Any = None, methods: Sequence[str] | None = None, confidence: float = 0.95
@@ -224,6 +285,35 @@ class StudyResult:
         """
         drawn = self.methods if methods is None else [self._known(name) for name in methods]
         return draw_curve(self.summary(confidence=confidence), drawn, self._metric.label, ax)
+
+    def plot_labels_worth(
+        self, ax: Any = None, methods: Sequence[str] | None = None, **parameters: Any
+    ) -> Any:
+        """Draw labels' worth against the number of labels, with intervals.
+
+        Triangles are bounds, as are ends of intervals that reach the edge.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        methods : sequence of str, default=None
+            None draws all.
+        **parameters
+            Further parameters of `labels_worth`.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        worths = self.labels_worth(**parameters)
+        known = list(dict.fromkeys(worths["method"]))
+        return draw_worths(worths, known if methods is None else methods, ax)
 
     def heat_map(
         self, x: str | None = None, y: str | None = None, budget: str | None = None, ax: Any = None
@@ -342,15 +432,3 @@ class StudyResult:
 
 def _test_share(rows: pd.DataFrame) -> float:
     return float((rows["n_test"] / rows["n_train"]).mean())
-
-
-def _markdown_cell(row: pd.Series) -> str:
-    text = f"{row['mean']:.3f}"
-    if row["n_folds"] > 1:
-        text += f" ± {row['sd']:.3f}"
-    if np.isnan(row["gain"]):
-        return text
-    text += f" ({100 * row['gain']:+.1f}"
-    if not np.isnan(row["gain_low"]):
-        text += f" [{100 * row['gain_low']:+.1f}, {100 * row['gain_high']:+.1f}]"
-    return text + ")"

@@ -167,7 +167,7 @@ def test_markdown_has_a_row_a_method_and_a_column_a_budget(result: StudyResult) 
         f"{row['mean']:.3f} ± {row['sd']:.3f} ({100 * row['gain']:+.1f} "
         f"[{100 * row['gain_low']:+.1f}, {100 * row['gain_high']:+.1f}])"
     )
-    assert "gain over scratch in points and its 95% interval" in lines[-1]
+    assert "gain over scratch in points and its 95% interval" in lines[6]
 
 
 def test_single_fold_is_summarised_without_intervals() -> None:
