@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import doctest
 import functools
 import re
 import textwrap
@@ -103,6 +104,17 @@ def test_guide_of_studies_runs_as_written(folder: Path, monkeypatch: pytest.Monk
     quick(evaluation.sensitivity)
     namespace = run("docs/evaluation.rst")
     assert set(namespace["study"].scores["lambda_c"].dropna()) == {0.1, 1.0}
+
+
+def test_sessions_in_the_guide_of_studies_print_what_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs" / "evaluation.rst").read_text("utf-8")
+    found = doctest.DocTestParser().get_doctest(text, {}, "evaluation.rst", None, 0)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert runner.run(found).attempted == text.count(">>>") > 0
+    assert runner.summarize().failed == 0
 
 
 @pytest.mark.slow

@@ -185,8 +185,8 @@ class StudyResult:
     ) -> pd.DataFrame:
         """Tell how many times the labels the reference needs for the scores of the others.
 
-        A worth of 2 says that the reference reaches with twice the labels what the method has
-        reached: what photos teach saves half of the labels.
+        A worth of 2 means that the reference needs twice the labels for the score that the method
+        reaches.
 
         Parameters
         ----------
@@ -205,30 +205,30 @@ class StudyResult:
         Returns
         -------
         DataFrame
-            One row a method and budget that the reference has too, with fraction, n_labels (mean),
-            n_folds, worth, low, high and censored: ">" where the method beats the best of the
-            reference, so that ``worth`` is only the least that it can be, "<" where it is behind
-            its worst, and ``worth`` the most. Where an end of the interval is beyond what the
-            budgets cover, it is 0 or infinity.
+            One row per method and budget that the reference has too, with fraction, budget,
+            n_labels (mean), n_folds, worth, low, high and censored: ">" where ``worth`` is a lower
+            bound, as the method beats the reference's best score, "<" where it is an upper bound,
+            as it is behind the worst. An end of the interval that lies beyond the reference's
+            scores is 0 or infinity.
 
         Raises
         ------
         ValueError
-            For an unknown metric or method, a reference that is missing or has one budget only,
-            and where there is no method beside it.
+            For an unknown metric or method, no method beside the reference, or a reference that
+            is missing or has scores at one budget only.
 
         Notes
         -----
-        The reference's mean scores over the budgets are made monotone (isotonic regression, each
-        weighted by how many scores are behind it) and joined by lines over the logarithm of the
-        number of labels. Where this moves the reference's score at a budget, it moves the method's
-        there by as much, since the same rows made both: equal scores are worth 1.
+        The reference's learning curve is made monotone by isotonic regression, each budget weighted
+        by its number of scores, and is linear in the logarithm of the number of labels between
+        budgets. Where this moves the reference's score at a budget, the method's score there moves
+        by as much, since both come from the same rows: equal scores are worth 1.
 
-        Curve and score are of the same folds and draws of labels. Intervals are of a bootstrap over
-        the folds, stretched to be as wide, for a score itself, as those of `summary`.
+        Curve and score come from the same folds and draws of labels. The intervals are those of a
+        bootstrap over folds, stretched so that for a score they are as wide as those of `summary`.
 
-        With the fewest labels no worth below 1 can be measured, with all of them none above 1: look
-        at the budgets in between.
+        With the fewest labels no worth below 1 can be measured, with all of them none above 1; the
+        budgets in between tell most.
         """
         study = self if metric is None else replace(self, metric=metric)
         resampling = (confidence, n_resamples, random_state)
@@ -245,8 +245,8 @@ class StudyResult:
         Returns
         -------
         str
-            Mean ± deviation over folds, then the gain with its interval. Below, where the
-            reference has scores at two budgets or more, `labels_worth`.
+            Mean ± deviation over folds, then the gain with its interval; below, `labels_worth` if
+            the reference has scores at two budgets or more.
         """
         reference = self._reference(reference)
         summary = self.summary(reference, confidence)
@@ -258,7 +258,7 @@ class StudyResult:
         parts = [table, caption + "\n"]
         if len(self.methods) > 1 and has_curve(self.scores, self.metric, reference):
             worths = self.labels_worth(reference=reference, confidence=confidence)
-            parts.append(write_worths(worths, reference, confidence))
+            parts += [write_worths(worths, reference, confidence)] if len(worths) else []
         return "\n".join(parts)
 
     def plot(

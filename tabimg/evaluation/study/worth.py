@@ -12,6 +12,10 @@ from tabimg.evaluation.metrics import METRICS
 from tabimg.messages import shorten
 
 FOLD = ["repeat", "fold"]
+COLUMNS = [
+    *("method", "fraction", "budget", "n_labels", "n_folds"),
+    *("worth", "low", "high", "censored"),
+]
 
 
 def worth_table(
@@ -49,16 +53,16 @@ def worth_table(
                     "censored": found.censored,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def has_curve(scores: pd.DataFrame, metric: str, method: str) -> bool:
     """Tell whether a method has scores at two budgets or more."""
-    return len(budgets_of(scores.dropna(subset=[metric]), method)) > 1
+    return len(_scored_at(scores, metric, method)) > 1
 
 
 def budgets_of(scores: pd.DataFrame, method: str) -> list[str]:
-    """Give the names of the budgets that a method has a score at, from few labels to many."""
+    """Give the names of the budgets that a method was run at, from few labels to many."""
     rows = scores[scores["method"] == method]
     return list(rows.groupby("budget")["n_labels"].mean().sort_values().index)
 
@@ -114,9 +118,13 @@ def _compared(scores: pd.DataFrame, metric: str, method: str | None, reference: 
     if not has_curve(scores, metric, reference):
         raise ValueError(
             f"a learning curve takes two label budgets, and {shorten(reference)} has scores at "
-            f"{budgets_of(scores, reference)} only: add to the study's label_fractions="
+            f"{_scored_at(scores, metric, reference)} only: add to the study's label_fractions="
         )
     return others if method is None else [method]
+
+
+def _scored_at(scores: pd.DataFrame, metric: str, method: str) -> list[str]:
+    return budgets_of(scores.dropna(subset=[metric]), method)
 
 
 def _at(cells: pd.DataFrame, budget: str) -> pd.DataFrame:
