@@ -103,12 +103,13 @@ photos halve the labels, 1.0 that they save none, less that they cost some. It i
 scores of scratch over the budgets, made monotone and joined by lines over the logarithm of the
 labels.
 
-95 % intervals are over the folds of a set, and for the geometric mean over sets as well. \\> and
-\\< mark bounds: better than scratch with all labels, or worse than with its smallest budget. An
-interval that is open to ∞, or begins at 0.0, ends beyond these. The geometric mean takes bounds as
-they are. With 5 % of the labels nothing below 1 can be measured, so its mean is at least 1 by
-construction, and with all labels at most 1; the columns between go both ways, except for fractions
-that were merged into the smallest budget (leaf_species).
+95 % intervals are of a bootstrap over the folds of a set, stretched to the width of the corrected t
+interval, and for the geometric mean of one over sets, then folds. \\> and \\< mark bounds: better
+than scratch with all labels, or worse than with its smallest budget. An interval that is open to ∞,
+or begins at 0.0, ends beyond these; [1.0, 1.0] is of scores that are equal in every fold. The
+geometric mean takes bounds as they are. With 5 % of the labels nothing below 1 can be measured, so
+its mean is at least 1 by construction, and with all labels at most 1; the columns between go both
+ways, except for fractions that were merged into the smallest budget (leaf_species).
 """
 
 
