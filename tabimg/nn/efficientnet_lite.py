@@ -72,8 +72,9 @@ class EfficientNetLite(nn.Module):
     in place of SiLU, and with a fixed stem and head. Blocks are not dropped at random in training.
 
     Parameters and buffers have the names of the package ``efficientnet-lite-pytorch``, so that its
-    public weights fit (`load_public_weights`). These were trained on images normalised in another
-    way than ours are; the difference is made up for inside the network.
+    public weights fit (parameter ``image_weights`` of the pretrainers). These were trained on
+    images normalised in another way than ours are; the network makes up for the difference. Its
+    depthwise convolutions are computed in float32 on the CPU, also where the rest is in bfloat16.
     """
 
     _gain: Tensor

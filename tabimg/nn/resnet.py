@@ -40,9 +40,9 @@ class ResNet(nn.Module):
     Notes
     -----
     He et al., "Deep Residual Learning for Image Recognition", arXiv 1512.03385, table 1. Parameters
-    and buffers have torchvision's names, so that its public weights fit
-    (`load_public_weights`). Batches are converted to the channels-last layout, in which CPU
-    convolutions are faster, above all in bfloat16.
+    and buffers have torchvision's names, so that its public weights fit (parameter
+    ``image_weights`` of the pretrainers). Batches are converted to the channels-last layout, in
+    which CPU convolutions are faster, above all in bfloat16.
     """
 
     def __init__(
