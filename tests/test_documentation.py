@@ -19,9 +19,8 @@ import pytest
 
 from tabimg import MTCMTMClassifier, MultiModalPretrainer, evaluation
 from tabimg.datasets import make_cars
-from tabimg.estimators import base_finetuned
 from tabimg.nn import ResNet
-from tabimg.training import architectures, blending, finetuning, forest
+from tabimg.training import architectures, blending, finetuning, forest, members
 
 ROOT = Path(__file__).parents[1]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -53,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # The calls are the page's; the default networks and forests would take a minute a page.
     monkeypatch.setitem(architectures.IMAGE_ENCODERS, "resnet18", SMALL_RESNET)
     monkeypatch.setattr(forest, "N_TREES", forest.TREES_AT_ONCE)
-    for module in (blending, base_finetuned, finetuning):
+    for module in (blending, members, finetuning):
         monkeypatch.setattr(module, "N_FOLDS", 2)
     return tmp_path
 

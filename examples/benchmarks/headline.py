@@ -19,10 +19,12 @@ from tabimg.evaluation import StudyResult, pooled_difference, pooled_labels_wort
 from tabimg.evaluation.metrics import METRICS
 from tabimg.evaluation.statistics import Interval, corrected_interval
 from tabimg.evaluation.study.markdown import worth_text
+from tabimg.evaluation.study.worth import has_curve
 
 METHOD, SCRATCH, BEST = "mt_cmtm", "scratch", "best_baseline"
 FEW, ALL = (0.05, 0.1), (1.0,)
 FRACTIONS = (0.05, 0.1, 0.25, 1.0)
+WORTH = ("worth", "low", "high", "censored")
 SMALLEST = 0.0005  # what is shown as 0.0 is no loss
 
 
@@ -135,23 +137,26 @@ def distances(outcomes: Sequence[Outcome]) -> str:
 
 def worths(outcomes: Sequence[Outcome]) -> str:
     """Write how many times the labels scratch needs for the score of MT-CMTM."""
-    rows = []
-    for outcome in outcomes:
-        found = outcome.study.labels_worth(method=METHOD, reference=SCRATCH).set_index("budget")
-        budgets = [budget_of(outcome.study, fraction) for fraction in FRACTIONS]
-        columns = ["worth", "low", "high", "censored"]
-        cells = [worth_text(*found.loc[b, columns]) if b in found.index else "-" for b in budgets]
-        rows.append([outcome.data.name, *cells])
-    if len(outcomes) > 1:
-        rows.append([f"**geometric mean** ({len(outcomes)})", *_pooled_worths(outcomes)])
+    kept = [o for o in outcomes if has_curve(o.study.scores, o.data.metric, SCRATCH)]
+    rows = [[outcome.data.name, *_worths(outcome)] for outcome in kept]
+    if len(kept) > 1:
+        rows.append([f"**geometric mean** ({len(kept)})", *_pooled_worths(kept)])
     return table(["set", *(f"{100 * fraction:g} %" for fraction in FRACTIONS)], rows)
 
 
-def _pooled_worths(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    studies = {outcome.data.name: outcome.study for outcome in outcomes}
+def _worths(outcome: Outcome) -> Iterator[str]:
+    found = outcome.study.labels_worth(method=METHOD, reference=SCRATCH).set_index("budget")
     for fraction in FRACTIONS:
-        pooled = pooled_labels_worth(studies, METHOD, fraction)
-        yield worth_text(*pooled[["worth", "low", "high"]], digits=2)
+        budget = budget_of(outcome.study, fraction)
+        known = budget in found.index
+        yield worth_text(*found.loc[budget, list(WORTH)]) if known else "-"
+
+
+def _pooled_worths(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for fraction in FRACTIONS:
+        known = {o.data.name: o.study for o in outcomes if budget_of(o.study, fraction)}
+        pooled = pooled_labels_worth(known, METHOD, fraction) if known else None
+        yield "-" if pooled is None else worth_text(*pooled[list(WORTH[:3])], digits=2)
 
 
 def verdicts(outcomes: Sequence[Outcome]) -> str:

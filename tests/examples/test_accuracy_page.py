@@ -106,6 +106,22 @@ def test_page_says_what_of_the_way_to_all_labels_is_gained(bench: Any, programs:
     assert line == "| derm_ph2, Accuracy | 0.600 | 0.650 | 0.800 | 25 % |"
 
 
+def test_page_says_what_photos_are_worth_in_labels(bench: Any, programs: Any) -> None:
+    headline, data = programs("headline"), programs("sets").SETS["derm_ph2"]
+    scores = make_scores("accuracy").query("method in ['scratch', 'mt_cmtm']")
+    curve = dict(zip(FRACTIONS.values(), np.linspace(0.5, 0.7, len(FRACTIONS)), strict=True))
+    scores["accuracy"] = scores["budget"].map(curve) + 0.3 * (scores["method"] == "mt_cmtm")
+    first = scores[scores["budget"] == next(iter(curve))]
+    outcomes = [headline.Outcome(data, StudyResult(each, "accuracy")) for each in (scores, first)]
+    lines = headline.worths([outcomes[0], outcomes[0], outcomes[1]]).splitlines()
+    most = max(FRACTIONS) / min(FRACTIONS)
+    assert len(lines) == 5  # one budget alone is worth nothing
+    assert f">{most:.1f} [{most:.1f}, ∞)" in lines[2]
+    assert lines[4].startswith("| **geometric mean** (2) |")
+    assert f"{most:.2f} [{most:.2f}, {most:.2f}]" in lines[4]
+    assert len(headline.worths(outcomes[1:]).splitlines()) == 2
+
+
 @pytest.mark.slow
 def test_losses_are_named_and_fail_what_was_asked_for(bench: Any, programs: Any) -> None:
     keep(bench, programs, "derm_ph2", gain=-0.02)
