@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 from tabimg.nn.cbam import CBAM
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
 from tabimg.nn.efficientnet_lite import EfficientNetLite, efficientnet_lite0
@@ -51,3 +54,14 @@ __all__ = [
     "resnet18",
     "with_cls",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "load_torchvision_weights":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "tabimg.nn.load_torchvision_weights is called load_public_weights now",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return load_public_weights

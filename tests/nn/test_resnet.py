@@ -244,3 +244,9 @@ def test_invalid_sizes_and_images_raise():
         ResNet(width=0)
     with pytest.raises(ValueError, match=r"\(B, 3, H, W\)"):
         small()(torch.zeros(1, 1, 32, 32))
+
+
+def test_old_name_of_the_loader_still_works_with_a_warning() -> None:
+    with pytest.deprecated_call(match="is called load_public_weights now"):
+        from tabimg.nn import load_torchvision_weights
+    assert load_torchvision_weights is load_public_weights
