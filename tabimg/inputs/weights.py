@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import _check_sample_weight
 
 from tabimg.messages import bounded_errors
@@ -60,9 +61,12 @@ def refuse_extreme_weights(weight: np.ndarray, name: str) -> None:
 
 
 def _refuse_infinite(weight: np.ndarray) -> None:
-    if weight.dtype.kind == "f" and not np.isfinite(weight).all():
-        row = int((~np.isfinite(weight)).argmax())
-        kind = "NaN" if np.isnan(weight[row]) else "infinity"
+    # Early versions of pandas turn a nullable column with a missing cell into objects.
+    missing = pd.isna(weight)
+    wrong = missing | np.isinf(weight) if weight.dtype.kind == "f" else missing
+    if wrong.any():
+        row = int(wrong.argmax())
+        kind = "NaN" if missing[row] else "infinity"
         raise ValueError(
             f"Input sample_weight contains {kind}, first in row {row}: give a finite weight, or 0 "
             "to leave the row out"
