@@ -154,7 +154,7 @@ class Progress(Callback):
         shown = {
             name.removeprefix("train_"): f"{value:.3f}"
             for name, value in epoch.items()
-            if name.startswith("train_") and not name.endswith("weighted")
+            if name.startswith("train_") and not name.endswith(("weighted", "best"))
         }
         if "valid_loss" in epoch:
             shown["valid"] = f"{epoch['valid_loss']:.3f}"

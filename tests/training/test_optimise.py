@@ -344,6 +344,7 @@ def test_progress_bar_shows_the_losses(train: Train, capsys: pytest.CaptureFixtu
     train(Pull(), FixedBatches(batch(1.0)), FixedBatches(batch(1.0)), verbose=1)
     shown = capsys.readouterr().err
     assert "the test" in shown and "loss=" in shown and "valid=" in shown and "5/5" in shown
+    assert "weighted" not in shown and "best" not in shown
 
 
 def test_no_progress_bar_by_default(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
