@@ -100,7 +100,7 @@ class Decoder:
 
     def _results(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray | ImageReadError]]:
         if self.n_threads == 1:
-            yield from ((index, self._read(index)) for index in ids)
+            yield from zip(ids, map(self._read, ids), strict=True)
             return
         length = max(self.n_threads, min(BLOCK, BLOCK_BYTES // (3 * self.size**2)))
         with ThreadPoolExecutor(self.n_threads, thread_name_prefix="tabimg-decode") as pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -102,4 +103,4 @@ def _with_generator(func: Any) -> Callable[..., Any]:
 
 
 def _has_argument(func: Any, name: str) -> bool:
-    return any(argument.name == name for argument in func._schema.arguments)
+    return name in map(attrgetter("name"), func._schema.arguments)

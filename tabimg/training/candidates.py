@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from tabimg.nn import MultiModalNet
 from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
@@ -75,7 +77,7 @@ class Candidates:
     def _pretrained(self, seed: int) -> TaskNet:
         net = self._random(seed)
         assert self.pretrained is not None
-        weights = self.pretrained.build().state_dict()
-        wanted = net.encoder.state_dict()
-        net.encoder.load_state_dict({k: v for k, v in weights.items() if k in wanted})
+        # The weights at rest will do: to build the whole network would take its image encoder too.
+        arrays, wanted = self.pretrained.arrays, net.encoder.state_dict()
+        net.encoder.load_state_dict({k: torch.tensor(a) for k, a in arrays.items() if k in wanted})
         return net

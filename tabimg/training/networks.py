@@ -80,15 +80,14 @@ class NetworkCandidate:
     n_members: int
 
     def fit_members(self, rows: LabelledRows, task: Task) -> list[NetworkModel]:
-        """Fit networks from different seeds on the same rows."""
-        seed = self.options.run.seed
-        return [self.fit(rows, task, derive_seed(seed, n)) for n in range(self.n_members)]
-
-    def fit(self, rows: LabelledRows, task: Task, seed: int) -> NetworkModel:
-        """Fit a new network."""
-        net, options = self.start(seed), reseeded(self.options, seed)
-        history = FIT_MODES[self.mode](net, seen_rows(rows, self.architecture), task, options)
-        return NetworkModel(FittedModule.from_module(self.architecture, net), history)
+        """Fit new networks from different seeds on the same rows."""
+        seen, models = seen_rows(rows, self.architecture), []
+        for number in range(self.n_members):
+            options = reseeded(self.options, derive_seed(self.options.run.seed, number))
+            net = self.start(options.run.seed)
+            history = FIT_MODES[self.mode](net, seen, task, options)
+            models.append(NetworkModel(FittedModule.from_module(self.architecture, net), history))
+        return models
 
     def cross_fit(
         self, rows: LabelledRows, folds: Sequence[Split], task: Task

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 import tabimg
@@ -87,12 +88,19 @@ def calls() -> dict[str, Callable[[], Any]]:
     classifier = tabimg.MTCMTMClassifier(FrozenEstimator(pretrainer), n_members=1, **run)
     citab = tabimg.CITabPretrainer(n_fusion_layers=1, **narrow, **photos, **run)
     citab_classifier = tabimg.CITabClassifier(FrozenEstimator(citab), n_members=1, **run)
+    frozen = {"finetune": "frozen"}
     auto = {"predict_modality": "auto"}
     return {
         "MultiModalPretrainer.fit": lambda: pretrainer.fit(frame),
+        "MTCMTMClassifier.fit, frozen": lambda: (
+            clone(classifier).set_params(**frozen).fit(frame, labels)
+        ),
         "MTCMTMClassifier.fit": lambda: classifier.fit(frame, labels),
         "MTCMTMClassifier.predict": lambda: classifier.predict(frame),
         "CITabPretrainer.fit": lambda: citab.fit(frame),
+        "CITabClassifier.fit, frozen": lambda: (
+            clone(citab_classifier).set_params(**frozen).fit(frame, labels)
+        ),
         "CITabClassifier.fit": lambda: citab_classifier.fit(frame, labels),
         "CITabClassifier.predict auto": lambda: citab_classifier.set_params(**auto).predict(frame),
     }

@@ -54,7 +54,7 @@ def make_candidate(
 def test_prediction_is_that_of_the_network(labelled: Rows, make_candidate: MakeCandidate) -> None:
     for kind, task in (("classes", Classification(2)), ("numbers", Regression(1, "mse"))):
         rows = labelled(70, kind)
-        model = make_candidate(n_outputs=task.n_outputs).fit(rows, task, seed=3)
+        model = make_candidate(n_outputs=task.n_outputs).fit_members(rows, task)[0]
         net = model.module.build()
         outputs = apply_to_table(net, rows.table, rows.columns, device=CPU)
         expected = softmax(outputs, axis=1) if kind == "classes" else outputs
@@ -70,7 +70,7 @@ def test_head_without_columns_does_not_see_them(
     rows, task = labelled(40, "numbers"), Regression(1, "mse")
     candidate = make_candidate(n_columns=0)
     assert seen_rows(rows, candidate.architecture).columns.shape == (40, 0)
-    model = candidate.fit(rows, task, seed=0)
+    model = candidate.fit_members(rows, task)[0]
     other = replace(rows, blocks=rows.blocks.having(columns=rows.columns + 9.0))
     expected = model.predict(rows.blocks, task, CPU)
     assert np.array_equal(model.predict(other.blocks, task, CPU), expected)
@@ -156,7 +156,7 @@ def test_row_alone_is_predicted_as_in_a_batch(
     labelled: Rows, make_candidate: MakeCandidate
 ) -> None:
     rows, task = labelled(150), Classification(2)
-    model = make_candidate(n_outputs=2).fit(rows, task, seed=0)
+    model = make_candidate(n_outputs=2).fit_members(rows, task)[0]
     together = model.predict(rows.blocks, task, CPU)
     for row in (0, 63, 64, 149):
         alone = model.predict(rows.blocks.take(np.array([row])), task, CPU)
@@ -173,7 +173,7 @@ def test_model_survives_pickle_and_a_directory(
     candidate = replace(
         candidate, architecture=architecture, start=lambda seed: architecture.build()
     )
-    model = candidate.fit(rows, task, seed=0)
+    model = candidate.fit_members(rows, task)[0]
     write_directory(tmp_path / "model", model)
     for back in (pickle.loads(pickle.dumps(model)), read_directory(tmp_path / "model")):
         expected = model.predict(rows.blocks, task, CPU)
