@@ -177,13 +177,13 @@ class Decoder:
         found = self._given.get(name, CODE.get(name))
         if found is None:
             raise CustomObjectError(
-                f"{self._source} uses {name!r}, which is code and was saved by name only. Pass it "
-                f"over: load(directory, custom={{{name!r}: the_object}})"
+                f"{self._source} uses {name!r}, which is code and was saved by name only. Pass it: "
+                f"load(directory, custom={{{name!r}: the_object}})"
             )
         return found
 
 
-def _check_names(cls: type, state: Any) -> None:
+def _check_names(cls: Any, state: Any) -> None:
     """Check that a state sets only what belongs to a class, and hides none of its methods."""
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         raise ValueError(f"the state of {cls.__name__} is not a mapping of names")
@@ -192,7 +192,7 @@ def _check_names(cls: type, state: Any) -> None:
     needed = {field.name for field in fields if field.default is dataclasses.MISSING}
     further = state.keys() - {field.name for field in fields}
     # What is not frozen, such as an estimator, has fields to begin with and may learn more.
-    is_frozen = bool(fields) and getattr(cls, "__dataclass_params__").frozen  # noqa: B009
+    is_frozen = bool(fields) and cls.__dataclass_params__.frozen
     odd = sorted((further if is_frozen else set()) | (needed - state.keys()))
     if odd:
         raise ValueError(f"{cls.__name__} lacks, or has further, entries: {odd[:5]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -283,7 +283,7 @@ def test_parameters_stay_as_they_were(frame: pd.DataFrame, target: np.ndarray, m
 class CountEpochs(Callback):
     """Counts over all copies: each fit copies the callbacks it is given."""
 
-    numbers: list[int] = []  # noqa: RUF012
+    numbers: ClassVar[list[int]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         self.numbers.append(net.history[-1]["epoch"])

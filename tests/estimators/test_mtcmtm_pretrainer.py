@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -273,7 +273,7 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(
 class CountEpochs(Callback):
     """Counts over all copies: each fit copies the callbacks it is given."""
 
-    numbers: list[int] = []  # noqa: RUF012
+    numbers: ClassVar[list[int]] = []
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         self.numbers.append(net.history[-1]["epoch"])
