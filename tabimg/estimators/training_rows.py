@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tabimg.image import PhotoOptions, RowImages
 from tabimg.inputs.checks import check_fit_rows
 from tabimg.inputs.hints import warn_of_odd_columns
-from tabimg.inputs.rows import Rows
+from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights
 from tabimg.training.pairs import PairedRows
@@ -116,7 +115,7 @@ def gather(
         tables,
         order,
         None if images is None else images.take(order),
-        group_numbers(parts)[order],
+        group_ids(parts)[order],
         weight.astype(np.float32),
     )
 
@@ -129,19 +128,6 @@ def paired(rows: TrainingRows, encoded: Any, options: PhotoOptions) -> Iterator[
         cache, images = options.decode(images)
     with nullcontext() if cache is None else closing(cache):
         yield PairedRows(encoded, images, cache, encoded.row_keys(), rows.groups, rows.weight)
-
-
-def group_numbers(parts: Sequence[Rows]) -> np.ndarray:
-    """Number the groups, int64, -1 for a row without one; each cohort has its own groups."""
-    numbers: dict[tuple[Any, Any], int] = {}
-    return np.array(
-        [
-            -1 if pd.isna(group) else numbers.setdefault((part.cohort, group), len(numbers))
-            for part in parts
-            for group in part.groups
-        ],
-        dtype=np.int64,
-    )
 
 
 def _images(pretrainer: RowSource, parts: Sequence[Rows]) -> RowImages | None:

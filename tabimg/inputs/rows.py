@@ -164,9 +164,16 @@ def bare_images(cells: Sequence[Any], root: Any) -> RowImages:
 
 
 def group_ids(parts: Sequence[Rows]) -> np.ndarray:
-    """Number the groups over all parts; -1 for a row without one; int64 array."""
-    names = np.concatenate([part.groups for part in parts])
-    return pd.factorize(names)[0].astype(np.int64)
+    """Number the groups over all parts, int64; each cohort has groups of its own.
+
+    A row without a group gets -1.
+    """
+    groups = pd.factorize(np.concatenate([part.groups for part in parts]))[0]
+    cohorts = pd.factorize(np.array([part.cohort for part in parts], dtype=object))[0]
+    cohort = np.repeat(cohorts, [len(part) for part in parts])
+    numbers, known = np.full(len(groups), -1, dtype=np.int64), groups >= 0
+    numbers[known] = pd.factorize(cohort[known] * len(groups) + groups[known])[0]
+    return numbers
 
 
 def _as_array(rows: Any, name: str) -> Any:

@@ -12,9 +12,9 @@ import pytest
 
 from tabimg import CITabPretrainer, Unlabeled
 from tabimg.estimators.training_rows import gather as gather_rows
-from tabimg.estimators.training_rows import group_numbers
 from tabimg.image import ImageReadError
 from tabimg.inputs.cohorts import split
+from tabimg.inputs.rows import group_ids
 
 Frames = dict[str, pd.DataFrame]
 
@@ -63,7 +63,7 @@ def test_groups_belong_to_their_cohort(frame: pd.DataFrame) -> None:
     patients = ["p1", "p1", "p2", None]
     rows = frame[:4].assign(patient=patients)
     parts = split({"a": rows, "b": rows}, None, "photo", "patient")
-    assert group_numbers(parts).tolist() == [0, 0, 1, -1, 2, 2, 3, -1]
+    assert group_ids(parts).tolist() == [0, 0, 1, -1, 2, 2, 3, -1]
 
 
 def test_group_is_one_in_labelled_and_unlabeled_rows(cohorts: Frames, make: Any) -> None:
