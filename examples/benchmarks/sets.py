@@ -22,6 +22,7 @@ from tabimg.evaluation import image_groups
 
 ROLES = ("development", "confirmation")
 GROUP = "belongs_together"
+TABLE = "table.csv"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class DataSet:
         Predict log(1 + target).
     augmentation : "default" or dict
         As in `MultiModalPretrainer`.
+    file : str, default="table.csv"
+        Name of the table in the set's folder.
     """
 
     name: str
@@ -69,6 +72,7 @@ class DataSet:
     excluded: str | None = None
     log_target: bool = False
     augmentation: Any = field(default="default", hash=False)
+    file: str = TABLE
 
     def describe(self) -> str:
         """Say what is predicted from what, in a sentence or two."""
@@ -100,11 +104,11 @@ class Loaded:
         return Loaded(table, self.target[drawn], self.columns)
 
 
-def find_folder(name: str) -> Path | None:
+def find_folder(name: str, file: str = TABLE) -> Path | None:
     """Give the folder of a set, or None where it is not at hand."""
     root = os.environ.get("TABIMG_DATA")
     folder = Path(root or ".") / name
-    return folder if root and (folder / "table.csv").is_file() else None
+    return folder if root and (folder / file).is_file() else None
 
 
 def load(data: DataSet, folder: Path) -> Loaded:
@@ -121,11 +125,11 @@ def load(data: DataSet, folder: Path) -> Loaded:
     ValueError
         If the table lacks a declared column; names it.
     """
-    rows = pd.read_csv(folder / "table.csv")
+    rows = pd.read_csv(folder / data.file, low_memory=False)
     extra = [] if data.group in (None, "image") else [data.group]
     absent = {data.target, *data.columns, *data.photos, *extra} - set(rows.columns)
     if absent:
-        raise ValueError(f"{folder / 'table.csv'} lacks the columns {sorted(absent)}")
+        raise ValueError(f"{folder / data.file} lacks the columns {sorted(absent)}")
     rows = rows[rows[data.target] != data.excluded].reset_index(drop=True)
     target = rows[data.target].to_numpy()
     table = rows[[*data.columns, *data.photos]].astype(dict.fromkeys(data.categories, "category"))
