@@ -15,6 +15,7 @@ from tabimg.estimators.shared_parameters import AnyColumnsParameters, check_any_
 from tabimg.headers import TextVectors, check_descriptions, resolve_header_encoder
 from tabimg.headers.nearest_columns import nearest_known, texts_of
 from tabimg.headers.spelling import extend_categories, respell
+from tabimg.image import RowImages
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.cohorts import split
 from tabimg.inputs.declared_columns import DeclaredColumns
@@ -25,7 +26,9 @@ from tabimg.inputs.rows import Rows
 from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import join, shorten, warn
 from tabimg.table import EncodedTable, TableCodec
+from tabimg.training.blocks import COLUMNS, FUSED, PHOTOS
 from tabimg.training.citab_architectures import CohortArchitecture, ColumnVectors
+from tabimg.training.photo_embedding import PhotoEmbedder
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class AnyColumns:
         The columns of a frame, in the order of fitting.
     """
 
-    fuses_photos: ClassVar[bool] = True
+    photo_blocks: ClassVar[tuple[str, ...]] = (FUSED, COLUMNS, PHOTOS)
 
     codec: TableCodec
     vectors: TextVectors
@@ -120,6 +123,11 @@ class AnyColumns:
             getattr(estimator, "feature_names_in_", None),
         )
 
+    @classmethod
+    def learns_from_photos(cls, modality: str) -> bool:
+        """Always: ``predict_modality`` may be changed after the fit."""
+        return True
+
     def learned(self) -> dict[str, Any]:
         """Return what was learned, by the names of the estimator's attributes."""
         return {
@@ -160,6 +168,13 @@ class AnyColumns:
         """Embed rows with the fixed pre-trained encoder, float32 (n_rows, dim)."""
         assert self.pretrainer is not None
         return embed_rows(self.pretrainer.network_, encoded, self.columns, device)
+
+    def embed_with_photos(
+        self, encoded: EncodedTable, images: RowImages, embedder: PhotoEmbedder
+    ) -> dict[str, np.ndarray]:
+        """Embed rows together with their photos, and the photos alone."""
+        fused, photos = embedder.embed_pairs(encoded, self.columns, images)
+        return {FUSED: fused, PHOTOS: photos}
 
     def unlabeled_rows(
         self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled

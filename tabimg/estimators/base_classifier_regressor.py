@@ -24,12 +24,12 @@ class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
     class_weight: dict[Any, float] | str | None = None
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the label of each row from the table alone.
+        """Predict the label of each row, by default from the table alone.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns are optional.
+            Group columns are optional, and image columns unless `predict_modality` asks for photos.
 
         Returns
         -------
@@ -69,12 +69,12 @@ class FineTunedRegressor(RegressorMixin, FineTunedEstimator):
     loss: str = "mse"
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the target of each row from the table alone.
+        """Predict the target of each row, by default from the table alone.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Image and group columns are optional.
+            Group columns are optional, and image columns unless `predict_modality` asks for photos.
 
         Returns
         -------

@@ -22,7 +22,7 @@ from tabimg.estimators.photo_predictor import (
     MODALITIES,
     PhotoPredictor,
     photos_to_learn_from,
-    with_fused_block,
+    with_current_blocks,
 )
 from tabimg.estimators.pretrained import check_pretrainer, find_pretrainer, pretrained
 from tabimg.estimators.saved_columns import check_features
@@ -70,9 +70,9 @@ HEADS = ("embedding", "embedding+columns")
 class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, ABC):
     """A table encoder, pre-trained or not, fine-tuned with a task head.
 
-    It consists of parts: the target, the table encoder and, if the method fuses table and photo,
-    the photo predictor. A part is made from the estimator's parameters and from what `fit` learned,
-    which are plain attributes of the estimator.
+    It consists of parts: the target, the table encoder and the photo predictor. A part is made
+    from the estimator's parameters and from what `fit` learned, which are plain attributes of the
+    estimator.
     """
 
     pretrainer_class: ClassVar[type[Any]]
@@ -80,6 +80,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     _target_class: ClassVar[type[Target]]
 
     pretrainer: Any = field(default=None, kw_only=False)
+    predict_modality: str = "table"
     finetune: str = "auto"
     head: str = "embedding+columns"
     n_members: int = 1
@@ -172,16 +173,15 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
                 self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
             self._columns.check(table)
             images = None
-            if self._columns.fuses_photos:
+            if self._columns.learns_from_photos(self.predict_modality):
                 images = photos_to_learn_from(self.pretrainer_, given, weight)
             further = None if continued else self._pairs_to_distil(given, unlabeled)
             photos, pairs = self._photos(table, given, weight, further)
             rows = self._label(table, given, photos, self._target.encode(values), weight)
             self._fit_members(rows, pairs, seed, continued)
-            if self._columns.fuses_photos:
-                self.photo_members_: dict[str, list[Member]] = {}
-                if images is not None:
-                    self.photo_members_ = self._photo_predictor.fit(rows, images, seed)
+            self.photo_members_: dict[str, list[Member]] | None = None
+            if images is not None:
+                self.photo_members_ = self._photo_predictor.fit(rows, images, seed)
         return self
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -218,8 +218,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
 
     @property
     def _photo_predictor(self) -> PhotoPredictor:
-        columns: Any = self._columns
-        return PhotoPredictor(columns, self.photo_members_, self._target.task, self.device)
+        members = getattr(self, "photo_members_", None)  # earlier versions did not always set it
+        return PhotoPredictor(self._columns, members, self._target.task, self.device)
 
     def _keep(self, part: Target | TableEncoder) -> None:
         """Keep what a part has learned."""
@@ -386,9 +386,9 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         frame = self.codec_.decode(made_up_rows(self.codec_, n_rows=2, span=0.0))
         for encoded in (rows, trial._encode(frame)):
             check_prediction(trial._predict_encoded(encoded))
-        if self._columns.fuses_photos:
-            self.photo_members_ = with_fused_block(self.photo_members_)
-            self._photo_predictor.check_loaded()
+        members = self._photo_predictor.members
+        self.photo_members_ = members and with_current_blocks(members, self._columns.photo_blocks)
+        self._photo_predictor.check_loaded()
 
     # --- prediction ----------------------------------------------------------------------------
 
@@ -407,10 +407,9 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         return predictor.predict_with_photos(modality, given, self._encode, image_column)
 
     def _check_modality(self) -> str:
-        """Check which modality predictions use; only methods that fuse offer a choice."""
-        modality = getattr(self, "predict_modality", "table")
-        check_choice("predict_modality", modality, MODALITIES)
-        return modality
+        """Check which modality predictions use."""
+        check_choice("predict_modality", self.predict_modality, MODALITIES)
+        return self.predict_modality
 
     def _encode(self, table: Any) -> EncodedTable:
         """Check and encode a table that was taken apart, and warn of unknown categories."""

@@ -54,10 +54,10 @@ class CITabRegressor(AnyColumnsParameters, FineTunedRegressor):
     value_form : {"scale", "product", "sum"}, default="scale"
     predict_modality : {"table", "auto", "image", "both"}, default="table"
         What predictions use: the table alone, even if there are photos; the photo alone, with or
-        without a table; both, by the fused encoder; or whatever each row has ("auto"). It may be
-        changed after `fit`. All but "table" need a `fit` with photos of labelled rows and a
-        pretrainer that keeps its image encoder; they use linear models and forests on top of the
-        fixed encoders.
+        without a table; both, by the fused encoder; or whatever each row has ("auto"). Of several
+        photos the first counts. It may be changed after `fit`. All but "table" need a `fit` with
+        photos of labelled rows and a pretrainer that keeps its image encoder; they use linear
+        models and forests on top of the fixed encoders.
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
         "frozen" fits a penalised linear head on the fixed encoder; "full" then trains encoder and
         head; "gradual" unfreezes the encoder part by part. "auto" blends fully fine-tuned networks,
@@ -168,5 +168,3 @@ class CITabRegressor(AnyColumnsParameters, FineTunedRegressor):
 
     pretrainer_class = CITabPretrainer
     _table_encoder_class = AnyColumns
-
-    predict_modality: str = "table"

@@ -13,6 +13,7 @@ from tabimg.estimators.loaded import fits_codec
 from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer, table_architecture
 from tabimg.estimators.pretrained import check_columns_of
 from tabimg.estimators.shared_parameters import check_fixed_columns
+from tabimg.image import RowImages
 from tabimg.inputs.categorical import declares_categories, find_categorical
 from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.frames import column_names, is_frame
@@ -22,7 +23,9 @@ from tabimg.inputs.unlabeled import UNLABELED, Unlabeled
 from tabimg.messages import listing
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.architectures import TableArchitecture
+from tabimg.training.blocks import COLUMNS, EMBEDDING, PHOTOS
 from tabimg.training.inference import apply_to_table
+from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.runtime import resolve_device
 
 
@@ -41,7 +44,7 @@ class FixedColumns:
         As in `tabimg.MTCMTMClassifier`.
     """
 
-    fuses_photos: ClassVar[bool] = False
+    photo_blocks: ClassVar[tuple[str, ...]] = (EMBEDDING, COLUMNS, PHOTOS)
 
     codec: TableCodec
     pretrainer: MultiModalPretrainer | None
@@ -100,6 +103,11 @@ class FixedColumns:
             float(estimator.dropout),
         )
 
+    @classmethod
+    def learns_from_photos(cls, modality: str) -> bool:
+        """Only on request: else no fit reads the photos again after pre-training."""
+        return modality != "table"
+
     def learned(self) -> dict[str, Any]:
         """Return what was learned, by the names of the estimator's attributes."""
         return {"codec_": self.codec}
@@ -129,6 +137,13 @@ class FixedColumns:
         assert self.pretrainer is not None
         where = resolve_device(device)
         return apply_to_table(self.pretrainer.network_.on(where), encoded, device=where)
+
+    def embed_with_photos(
+        self, encoded: EncodedTable, images: RowImages, embedder: PhotoEmbedder
+    ) -> dict[str, np.ndarray]:
+        """Embed rows, and their photos, each by its own fixed encoder."""
+        embedding = self.embed(encoded, str(embedder.device))
+        return {EMBEDDING: embedding, PHOTOS: embedder.embed(images)}
 
     def unlabeled_rows(
         self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled

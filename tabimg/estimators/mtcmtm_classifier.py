@@ -41,6 +41,12 @@ class MTCMTMClassifier(FixedColumnsParameters, FineTunedClassifier):
         As in `MultiModalPretrainer`; used only if ``pretrainer`` is None.
     embedding_dim : int, default=256
         Width of the table embedding; used only if ``pretrainer`` is None.
+    predict_modality : {"table", "auto", "image", "both"}, default="table"
+        What predictions use: the table alone, even if there are photos; the photo alone, with or
+        without a table; both, by their embeddings side by side; or whatever each row has ("auto").
+        Of several photos the first counts. All but "table" need a `fit` that already has one of
+        them, with photos of labelled rows and a pretrainer that keeps its image encoder; they use
+        linear models and forests on top of the fixed encoders.
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
         "frozen" fits a penalised linear head on the fixed encoder; "full" then trains encoder and
         head; "gradual" unfreezes the encoder part by part. "auto" blends fully fine-tuned networks,
@@ -103,6 +109,9 @@ class MTCMTMClassifier(FixedColumnsParameters, FineTunedClassifier):
         The fitted pretrainer.
     codec_ : TableCodec
         Turns tables into numbers.
+    photo_members_ : dict of str to list, or None
+        The models that predict from the photo ("image"), and from table and photo ("both"); empty
+        if `fit` saw no photos of labelled rows, None if its ``predict_modality`` was "table".
     members_ : list
         The fitted models, each with its ``name`` and its ``weight`` in the prediction.
     weights_ : dict of str to float

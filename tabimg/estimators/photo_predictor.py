@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tabimg.estimators.loaded import check_members
-from tabimg.estimators.table_encoder import FusingEncoder
+from tabimg.estimators.loaded import check_members, made_up_rows
+from tabimg.estimators.table_encoder import TableEncoder
 from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
 from tabimg.inputs.frames import is_frame
@@ -21,7 +21,7 @@ from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
 from tabimg.training.architectures import ImageArchitecture
 from tabimg.training.blending import Candidate, Member, blend, predict
-from tabimg.training.blocks import COLUMNS, EMBEDDING, FUSED, PHOTOS, Blocks, LabelledRows
+from tabimg.training.blocks import COLUMNS, PHOTOS, Blocks, LabelledRows
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate, LinearModel
 from tabimg.training.photo_embedding import MIN_LABELLED
@@ -39,15 +39,16 @@ class PhotoPredictor:
 
     Parameters
     ----------
-    columns : FusingEncoder
-    members : mapping of str to list of Member
-        By modality, "image" and "both"; empty if there was nothing to learn from.
+    columns : TableEncoder
+    members : dict of str to list of Member, or None
+        By modality, "image" and "both"; empty if there was nothing to learn from. None before a
+        fit, and after one that was not asked to learn from photos.
     task : Task
     device : str
     """
 
-    columns: FusingEncoder
-    members: Mapping[str, list[Member]]
+    columns: TableEncoder
+    members: dict[str, list[Member]] | None
     task: Task
     device: str
 
@@ -57,6 +58,8 @@ class PhotoPredictor:
 
     def fit(self, rows: LabelledRows, images: RowImages, seed: int) -> dict[str, list[Member]]:
         """Fit the members of each modality on those rows that have a photo."""
+        if not images.has_image.any():
+            return {}
         blocks = self._with_photos(rows.blocks, images, self._pretrainer.on_bad_image)
         seen = LabelledRows(blocks, rows.target, rows.weight, rows.groups)
         seen = seen.take(np.flatnonzero(blocks.has_photo()))
@@ -67,7 +70,7 @@ class PhotoPredictor:
             "columns": LinearCandidate((COLUMNS,)),
             "random_forest": ForestCandidate("random_forest", derive_seed(seed, 301)),
             "image": image,
-            "fused": LinearCandidate((FUSED, COLUMNS, PHOTOS)),
+            self.columns.photo_blocks[0]: LinearCandidate(self.columns.photo_blocks),
         }
         return {
             "image": blend({"image": image}, seen, self.task, seed)[0],
@@ -89,12 +92,13 @@ class PhotoPredictor:
         predict_table : callable
             Predicts encoded rows from the table alone.
         """
+        members = self._learned("auto")
         images, table = self._images_of(given, "auto"), given.table
-        is_bare = is_frame(table) and not list(table.columns) and bool(self.members)
+        is_bare = is_frame(table) and not list(table.columns) and bool(members)
         encoded = self._without_cells(len(images)) if is_bare else encode(table)
         prediction = predict_table(encoded)
         rows = np.flatnonzero(images.has_image)
-        if not self.members or not len(rows):
+        if not members or not len(rows):
             return prediction
         has_cells = ~(
             np.isnan(encoded.numeric).all(axis=1) & (encoded.codes == MISSING).all(axis=1)
@@ -106,7 +110,7 @@ class PhotoPredictor:
         for modality, wanted in (("both", has_cells[rows]), ("image", ~has_cells[rows])):
             chosen = np.flatnonzero(is_read & wanted)
             if len(chosen):
-                prediction[rows[chosen]] = self._predict(modality, blocks.take(chosen))
+                prediction[rows[chosen]] = self._mix(members[modality], blocks.take(chosen))
         return prediction
 
     def predict_with_photos(
@@ -127,8 +131,9 @@ class PhotoPredictor:
         ValueError
             If there are no members for this modality, or a row has no photo.
         """
-        images, name = self._images_of(given, modality), f"predict_modality={shorten(modality)}"
-        if not self.members:
+        members, name = self._learned(modality), f"predict_modality={shorten(modality)}"
+        images = self._images_of(given, modality)
+        if not members:
             raise ValueError(
                 f"{name} needs a fit with photos of labelled rows and a pretrainer that keeps its "
                 "image encoder; this fit had none"
@@ -145,11 +150,21 @@ class PhotoPredictor:
             )
         is_bare = modality == "image"
         encoded = self._without_cells(len(images)) if is_bare else encode(given.table)
-        return self._predict(modality, self._blocks(encoded, images, on_bad_image="raise"))
+        return self._mix(members[modality], self._blocks(encoded, images, on_bad_image="raise"))
+
+    def _learned(self, modality: str) -> dict[str, list[Member]]:
+        """Return the members; raise an error if the fit was not asked to learn from photos."""
+        if self.members is None:
+            name = f"predict_modality={shorten(modality)}"
+            raise ValueError(
+                f"{name} was set after a fit with predict_modality='table', which learns nothing "
+                f"from the photos of labelled rows: fit again with {name}"
+            )
+        return self.members
 
     def _images_of(self, given: Rows, modality: str) -> RowImages:
         if self.columns.pretrainer is None or not given.has_photos:
-            return RowImages.from_cells([[None] * len(given)])
+            return _no_images(len(given))
         images = given.images(self._pretrainer.image_root)
         lack = self._pretrainer._photo_embedder.why_no_pairs(images)
         if lack is not None and self.members:
@@ -170,17 +185,16 @@ class PhotoPredictor:
 
     def _with_photos(self, blocks: Blocks, images: RowImages, on_bad_image: str) -> Blocks:
         embedder = self._pretrainer._photo_embedder.under(on_bad_image)
-        fused, photos = embedder.embed_pairs(blocks.table, self.columns.columns, images)
-        return blocks.having(fused=fused, photos=photos)
+        return blocks.having(**self.columns.embed_with_photos(blocks.table, images, embedder))
 
-    def _predict(self, modality: str, blocks: Blocks) -> np.ndarray:
-        return predict(self.members[modality], blocks, self.task, resolve_device(self.device))
+    def _mix(self, members: list[Member], blocks: Blocks) -> np.ndarray:
+        return predict(members, blocks, self.task, resolve_device(self.device))
 
     # --- loading -------------------------------------------------------------------------------
 
     def check_loaded(self) -> None:
         """Raise an error for members, read from a file, that no fit could have produced."""
-        check_type("photo_members_", self.members, dict)
+        check_type("photo_members_", self.members, dict, type(None))
         if not self.members:
             return
         if self.members.keys() != {"image", "both"} or self.columns.pretrainer is None:
@@ -188,17 +202,19 @@ class PhotoPredictor:
         network = self._pretrainer.network_
         architecture, net = network.architecture, network.on(torch.device("cpu"))
         check_type("architecture", architecture.image, ImageArchitecture)
+        # What is fused is as wide as the embedding of the table.
+        embedding = self.columns.embed(made_up_rows(self.columns.codec), "cpu")
         widths = {
+            self.columns.photo_blocks[0]: embedding.shape[1],
             COLUMNS: len(self.columns.codec.matrix_names()),
-            FUSED: architecture.table.dim,
             PHOTOS: architecture.image.width(net.image_encoder),
         }
         for members in self.members.values():
             check_members(members, self.task.n_outputs, self.columns.codec, widths)
 
 
-def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> RowImages | None:
-    """Return the photos of rows with a weight, if the pretrainer can embed them with their rows.
+def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> RowImages:
+    """Return the photos of rows with a weight; none if the pretrainer cannot embed them.
 
     Their files are looked for here, since they are read only after all networks are trained.
 
@@ -207,23 +223,29 @@ def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> Ro
     tabimg.image.ImageReadError
         If files are missing, unless ``on_bad_image`` allows it.
     """
+    rows = np.flatnonzero(weight > 0)
     if pretrainer is None or not given.has_photos:
-        return None
-    images = given.images(pretrainer.image_root).take(np.flatnonzero(weight > 0))
+        return _no_images(len(rows))
+    images = given.images(pretrainer.image_root).take(rows)
     if pretrainer._photo_embedder.why_no_pairs(images) is not None:
-        return None
+        return _no_images(len(rows))
     if pretrainer.image_loader is None:
         look_for_files(images, pretrainer.on_bad_image)
     return images
 
 
-def with_fused_block(members: Mapping[str, list[Member]]) -> dict[str, list[Member]]:
-    """Rename the fused block in members of older saves, which called it "embedding"."""
+def with_current_blocks(
+    members: Mapping[str, list[Member]], blocks: tuple[str, ...]
+) -> dict[str, list[Member]]:
+    """Rename the blocks of rows with photos in older saves, which called "fused" an "embedding"."""
 
     def mended(member: Member) -> Member:
-        if not isinstance(member.model, LinearModel):
+        if member.name != blocks[0] or not isinstance(member.model, LinearModel):
             return member
-        names = tuple(FUSED if name == EMBEDDING else name for name in member.model.names)
-        return replace(member, model=replace(member.model, names=names))
+        return replace(member, model=replace(member.model, names=blocks))
 
     return {modality: [mended(each) for each in own] for modality, own in members.items()}
+
+
+def _no_images(n_rows: int) -> RowImages:
+    return RowImages.from_cells([[None] * n_rows])

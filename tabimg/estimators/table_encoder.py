@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from tabimg.image import RowImages
 from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.rows import Rows
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.table import EncodedTable, TableCodec
-from tabimg.training.citab_architectures import ColumnVectors
+from tabimg.training.photo_embedding import PhotoEmbedder
 
 
 class TableEncoder(Protocol):
@@ -20,8 +21,13 @@ class TableEncoder(Protocol):
     attributes of the estimator, named as in `learned`.
     """
 
-    fuses_photos: ClassVar[bool]
-    """Whether there is a fused embedding of table and photo."""
+    photo_blocks: ClassVar[tuple[str, ...]]
+    """The blocks that models of row and photo see; the first one is from the table's encoder."""
+
+    @property
+    def pretrainer(self) -> Any:
+        """The fitted pretrainer, or None."""
+        ...
 
     @property
     def codec(self) -> TableCodec:
@@ -53,6 +59,11 @@ class TableEncoder(Protocol):
         """Return the encoder of a fitted estimator."""
         ...
 
+    @classmethod
+    def learns_from_photos(cls, modality: str) -> bool:
+        """Return whether a fit with this ``predict_modality`` learns to predict from photos."""
+        ...
+
     def learned(self) -> dict[str, Any]:
         """Return what was learned, by the names of the estimator's attributes."""
         ...
@@ -73,6 +84,12 @@ class TableEncoder(Protocol):
         """Embed rows with the fixed pre-trained encoder, float32 (n_rows, d)."""
         ...
 
+    def embed_with_photos(
+        self, encoded: EncodedTable, images: RowImages, embedder: PhotoEmbedder
+    ) -> dict[str, np.ndarray]:
+        """Embed rows and their photos, float32 (n_rows, d) by block; photos NaN where absent."""
+        ...
+
     def unlabeled_rows(
         self, declared: DeclaredColumns, given: Rows, unlabeled: Unlabeled
     ) -> Rows | None:
@@ -81,18 +98,4 @@ class TableEncoder(Protocol):
 
     def check_loaded(self) -> None:
         """Raise an error if the parts, read from a file, do not fit together."""
-        ...
-
-
-class FusingEncoder(TableEncoder, Protocol):
-    """A table encoder whose network also embeds a row together with its photo."""
-
-    @property
-    def pretrainer(self) -> Any:
-        """The fitted pretrainer, or None."""
-        ...
-
-    @property
-    def columns(self) -> ColumnVectors:
-        """Text vectors of the columns of ``codec``."""
         ...

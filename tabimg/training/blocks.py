@@ -15,8 +15,8 @@ COLUMNS = "columns"
 EMBEDDING = "embedding"
 # The joint embedding of table and photo by the fixed encoders; NaN for rows without a photo.
 FUSED = "fused"
-# The photo's embedding by the fixed image encoder; NaN for rows without one. In fine-tuning only
-# for training rows: prediction from the table has no photo.
+# The photo's embedding by the fixed image encoder; NaN for rows without one. Where the table alone
+# predicts, only training rows have it.
 PHOTOS = "photos"
 BLOCKS = (COLUMNS, EMBEDDING, FUSED, PHOTOS)
 

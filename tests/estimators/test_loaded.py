@@ -216,6 +216,9 @@ ALTERATIONS: dict[str, Callable[[Any], Any]] = {
     "absurd number of threads": lambda e: put(e.pretrainer_, n_jobs=10**9),
     "own code as a loader": lambda e: put(e.pretrainer_, image_loader=HUGE_RESNET),
     "attribute that lacks": lambda e: delattr(e, "_sees_embedding"),
+    "unknown modality": lambda e: put(e, predict_modality="smell"),
+    "photo members of no photo": lambda e: put(e, photo_members_=dict(image=[], both=e.members_)),
+    "photo members that are none": lambda e: put(e, photo_members_="both"),
 }
 
 
