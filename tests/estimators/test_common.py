@@ -42,7 +42,7 @@ CHEAP: list[BaseEstimator] = [
     MTCMTMClassifier(
         pretrainer=MultiModalPretrainer(**SMALL), finetune="frozen", max_epochs=2, n_members=2
     ),
-    MTCMTMRegressor(**SMALL),
+    MTCMTMRegressor(**SMALL, predict_modality="auto"),
     CITabPretrainer(**TINY),
     CITabClassifier(**TINY, finetune="full"),
     CITabRegressor(pretrainer=CITabPretrainer(**TINY), finetune="frozen", max_epochs=2),

@@ -131,14 +131,16 @@ def test_all_photos_missing_is_an_error_in_fit_transform_and_predict(
         source.transform_images(gone)
     with pytest.raises(ImageReadError, match=expected):
         source.transform_images(list(gone["photo"]))
-    if isinstance(source, CITabPretrainer):
-        regressor = make.citab_regressor(pretrainer=FrozenEstimator(source), finetune="frozen")
+    maker = make.citab_regressor if isinstance(source, CITabPretrainer) else make.regressor
+    regressor = maker(
+        pretrainer=FrozenEstimator(source), finetune="frozen", predict_modality="auto"
+    )
+    with pytest.raises(ImageReadError, match=expected):
+        clone(regressor).fit(gone, target)
+    regressor.fit(frame, target)
+    for modality in ("auto", "image", "both"):
         with pytest.raises(ImageReadError, match=expected):
-            clone(regressor).fit(gone, target)
-        regressor.fit(frame, target)
-        for modality in ("auto", "image", "both"):
-            with pytest.raises(ImageReadError, match=expected):
-                regressor.set_params(predict_modality=modality).predict(gone)
+            regressor.set_params(predict_modality=modality).predict(gone)
 
 
 def test_photo_of_the_only_row_without_cells_may_be_missing_where_others_are_there(

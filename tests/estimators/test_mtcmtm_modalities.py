@@ -178,6 +178,15 @@ def test_photos_that_were_distilled_serve_predictions_as_well(
     assert r2_score(shown[20:], regressor.predict(pairs[20:])) > 0.8
 
 
+def test_warm_start_learns_from_the_photos_of_the_rows_it_continues_with(
+    regressor: Any, pairs: pd.DataFrame, shown: np.ndarray
+) -> None:
+    regressor.set_params(finetune="full", warm_start=True).fit(pairs, shown)
+    first = regressor.predict(pairs)
+    regressor.fit(pairs, -shown)
+    assert np.corrcoef(regressor.predict(pairs), first)[0, 1] < -0.9
+
+
 def test_search_finds_that_photos_pay(
     regressor: Any, pairs: pd.DataFrame, shown: np.ndarray
 ) -> None:
