@@ -29,7 +29,7 @@ class FineTunedClassifier(ClassifierMixin, FineTunedEstimator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Group columns are optional, and image columns unless `predict_modality` asks for photos.
+            Group columns are optional, and image columns unless ``predict_modality`` asks for them.
 
         Returns
         -------
@@ -74,7 +74,7 @@ class FineTunedRegressor(RegressorMixin, FineTunedEstimator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_rows, n_columns)
-            Group columns are optional, and image columns unless `predict_modality` asks for photos.
+            Group columns are optional, and image columns unless ``predict_modality`` asks for them.
 
         Returns
         -------
