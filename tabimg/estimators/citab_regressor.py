@@ -40,7 +40,7 @@ class CITabRegressor(AnyColumnsParameters, FineTunedRegressor):
         None and other names work as for ``image_column``.
     categorical_features : None, "from_dtype" or array-like of str, int or bool, default=None
         As in `CITabPretrainer`. None takes the pretrainer's, as far as the table has them.
-    header_encoder : {"ngrams"}, callable, str or Path, default="ngrams"
+    header_encoder : {"ngrams", "minilm"}, callable, str or Path, default="ngrams"
         As in `CITabPretrainer`, as are ``dim`` to ``value_form``; used only if ``pretrainer`` is
         None.
     column_descriptions : mapping of column name to str, or None, default=None

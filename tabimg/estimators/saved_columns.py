@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tabimg.headers import NgramEncoder, SentenceEncoder, TextVectors
+from tabimg.headers import MiniLMEncoder, NgramEncoder, SentenceEncoder, TextVectors
 from tabimg.headers.nearest_columns import Descriptions, texts_of
 from tabimg.image import Augmentation
 from tabimg.serialization import (
@@ -140,5 +140,6 @@ register_adapter(TableCodec, TableCodec.to_state, codec_from_state)
 register_adapter(TextVectors, TextVectors.to_state, vectors_from_state)
 register(CohortCodec, check=_check_cohorts)
 register(NgramEncoder, check=_check_ngrams)
+register(MiniLMEncoder, check=MiniLMEncoder.__post_init__)
 register(SentenceEncoder, check=_check_sentence_encoder)
 register(Augmentation, check=Augmentation.__post_init__)

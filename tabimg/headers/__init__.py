@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabimg.headers.abbreviations import ABBREVIATIONS
+from tabimg.headers.minilm import MiniLMEncoder
 from tabimg.headers.names import check_descriptions, header_texts, normalise_header
 from tabimg.headers.ngrams import NgramEncoder
 from tabimg.headers.sentence_encoder import SentenceEncoder
@@ -11,6 +12,7 @@ from tabimg.headers.text_vectors import TextVectors, nearest_headers
 
 __all__ = [
     "ABBREVIATIONS",
+    "MiniLMEncoder",
     "NgramEncoder",
     "SentenceEncoder",
     "TextEncoder",

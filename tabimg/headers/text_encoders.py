@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tabimg.headers.minilm import MINILM, MiniLMEncoder
 from tabimg.headers.ngrams import NgramEncoder
 from tabimg.headers.sentence_encoder import SentenceEncoder
 from tabimg.messages import shorten
@@ -17,6 +18,8 @@ from tabimg.messages import shorten
 TextEncoder = Callable[[list[str]], np.ndarray]
 
 NGRAMS = "ngrams"
+# Encoders with their defaults, by the name that `header_encoder` accepts.
+NAMED: dict[str, Callable[[], TextEncoder]] = {NGRAMS: NgramEncoder, MINILM: MiniLMEncoder}
 
 
 def resolve_header_encoder(encoder: Any) -> TextEncoder:
@@ -24,10 +27,11 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
 
     Parameters
     ----------
-    encoder : "ngrams", str, pathlib.Path or callable
-        "ngrams" is `NgramEncoder` with its defaults. Any other str, and a Path, names a
-        sentence-transformers model or its folder (`SentenceEncoder`). A callable is taken as it is:
-        an encoder, or your own function that maps a list of str to an array (n, d).
+    encoder : {"ngrams", "minilm"}, str, pathlib.Path or callable
+        "ngrams" is `NgramEncoder` and "minilm" `MiniLMEncoder`, with their defaults. Any other str,
+        and a Path, names a sentence-transformers model or its folder (`SentenceEncoder`). A
+        callable is taken as it is: an encoder, or your own function that maps a list of str to an
+        array (n, d).
 
     Returns
     -------
@@ -38,7 +42,7 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
     TypeError
         Something else, or a class in place of an instance.
     ValueError
-        A misspelt "ngrams", which is not taken for a model to download.
+        A misspelt "ngrams" or "minilm", which is not taken for a model to download.
     """
     if isinstance(encoder, type):
         raise TypeError(
@@ -46,18 +50,19 @@ def resolve_header_encoder(encoder: Any) -> TextEncoder:
             f"{encoder.__name__}(...)."
         )
     if isinstance(encoder, str):
-        if encoder == NGRAMS:
-            return NgramEncoder()
-        misspelt = difflib.get_close_matches(encoder.casefold(), [NGRAMS])
-        if misspelt and not os.path.isdir(encoder):
-            raise ValueError(f"header_encoder={shorten(encoder)}: did you mean {NGRAMS!r}?")
+        if encoder in NAMED:
+            return NAMED[encoder]()
+        meant = difflib.get_close_matches(encoder.casefold(), NAMED, n=1)
+        if meant and not os.path.isdir(encoder):
+            raise ValueError(f"header_encoder={shorten(encoder)}: did you mean {meant[0]!r}?")
     if isinstance(encoder, (str, Path)):
         return SentenceEncoder(encoder)
     if callable(encoder):
         return encoder
     raise TypeError(
-        f"header_encoder must be {NGRAMS!r}, the name or folder of a sentence-transformers model, "
-        f"or a callable from a list of str to an array (n, d); got {shorten(encoder)}."
+        f"header_encoder must be one of {list(NAMED)}, the name or folder of a "
+        "sentence-transformers model, or a callable from a list of str to an array (n, d); got "
+        f"{shorten(encoder)}."
     )
 
 

@@ -7,8 +7,11 @@ import pytest
 import tabimg.headers
 import tabimg.table
 
+# Came later, and never stood there.
+NEW = {"MiniLMEncoder"}
 
-@pytest.mark.parametrize("name", tabimg.headers.__all__)
+
+@pytest.mark.parametrize("name", sorted(set(tabimg.headers.__all__) - NEW))
 def test_name_is_found_where_it_was_with_a_deprecation(name: str) -> None:
     with pytest.warns(DeprecationWarning, match=f"{name} has moved: import it from tabimg.headers"):
         assert getattr(tabimg.table, name) is getattr(tabimg.headers, name)

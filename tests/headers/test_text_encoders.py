@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, clone
 
-from tabimg.headers import ABBREVIATIONS, NgramEncoder, SentenceEncoder, resolve_header_encoder
+from tabimg.headers import (
+    ABBREVIATIONS,
+    MiniLMEncoder,
+    NgramEncoder,
+    SentenceEncoder,
+    resolve_header_encoder,
+)
 from tabimg.headers.text_encoders import encode_texts
 from tabimg.serialization import qualified_name, read_directory, register, write_directory
 
+register(MiniLMEncoder)
 register(NgramEncoder)
 register(SentenceEncoder)
 
@@ -25,6 +32,8 @@ ENCODERS = [
     NgramEncoder(),
     NgramEncoder(64, [1, 3], {"a": "b"}),
     NgramEncoder(abbreviations=ABBREVIATIONS),
+    MiniLMEncoder(),
+    MiniLMEncoder({"a": "b"}),
     SentenceEncoder("a-model", None),
     SentenceEncoder(Path("folder")),
 ]
@@ -57,6 +66,7 @@ def lengths(texts):
 def test_resolve_gives_the_encoder_that_was_meant(tmp_path):
     own = NgramEncoder(64)
     assert resolve_header_encoder("ngrams") == NgramEncoder()
+    assert resolve_header_encoder("minilm") == MiniLMEncoder()
     assert resolve_header_encoder(own) is own
     assert resolve_header_encoder(lengths) is lengths
     assert resolve_header_encoder("all-MiniLM-L6-v2") == SentenceEncoder("all-MiniLM-L6-v2")
@@ -72,9 +82,18 @@ def test_resolve_of_anything_else_is_error(given):
         resolve_header_encoder(given)
 
 
-@pytest.mark.parametrize("given", ["ngram", "n-grams", "NGrams"])
-def test_misspelt_default_is_not_taken_for_a_model(given):
-    with pytest.raises(ValueError, match="did you mean 'ngrams'"):
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("ngram", "ngrams"),
+        ("n-grams", "ngrams"),
+        ("NGrams", "ngrams"),
+        ("MiniLM", "minilm"),
+        ("mini-lm", "minilm"),
+    ],
+)
+def test_misspelt_name_is_not_taken_for_a_model(given, meant):
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
         resolve_header_encoder(given)
 
 
