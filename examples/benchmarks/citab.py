@@ -8,15 +8,19 @@ and writes ``docs/benchmarks/citab.md``::
     TABIMG_DATA=... python examples/benchmarks/citab.py --jobs 2
 
 Without ``TABIMG_DATA`` it runs the generated clinics alone. ``--sets`` names the target cohorts.
+``--header-encoder minilm`` reads the headers by MiniLM, on a page and with results of their own
+(``citab-minilm.md``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cohort_sets import KNOWN, N_FOLDS, PHOTOS, TARGETS, Cohort, at_hand
-from header_controls import NamesAlone, ShuffledHeaders
+from header_controls import SHUFFLED, NamesAlone
 from headline import Outcome, losses, pooled
 from pages import as_gain, table
 from runs import Bench, begin, make_parser
@@ -128,14 +132,28 @@ BOTH = Variants(
 )
 
 
-def run(bench: Bench, target: str, cohorts: dict[str, Cohort]) -> None:
+def introduction(encoder: str) -> str:
+    """Give the page's head, with the command that writes the page."""
+    if encoder == "ngrams":
+        return INTRODUCTION
+    command = "examples/benchmarks/citab.py"
+    headed = INTRODUCTION.replace(command, f"{command} --header-encoder {encoder}")
+    return headed.replace("# CITab", f"# CITab, headers read by {encoder}", 1)
+
+
+def comparison(encoder: str) -> Variants:
+    """Give each header encoder a page and results of its own."""
+    return BOTH if encoder == "ngrams" else replace(BOTH, page=f"{BOTH.page}-{encoder}")
+
+
+def run(bench: Bench, target: str, cohorts: dict[str, Cohort], encoder: str = "ngrams") -> None:
     """Study one cohort in the company of the others of its domain."""
     cohort = cohorts[target]
     others = {name: c.pairs() for name, c in cohorts.items() if name != target}
     given = cohort.rows.columns
-    methods = make_methods(bench, cohort, cohorts, others)
+    methods = make_methods(bench, cohort, cohorts, others, encoder)
     pretrainer, estimator, _ = methods[method("all_cohorts", "blend")]
-    BOTH.run(
+    comparison(encoder).run(
         bench,
         cohort.data,
         ablation_study,
@@ -155,16 +173,21 @@ def run(bench: Bench, target: str, cohorts: dict[str, Cohort]) -> None:
 
 
 def make_methods(
-    bench: Bench, cohort: Cohort, cohorts: dict[str, Cohort], others: dict[str, Any]
+    bench: Bench,
+    cohort: Cohort,
+    cohorts: dict[str, Cohort],
+    others: dict[str, Any],
+    encoder: str = "ngrams",
 ) -> dict[str, Any]:
     """Make all methods, each with both fits; those of one encoder share their pre-training."""
     is_classes = cohort.data.task == "classification"
-    own, rival = (
+    citab, rival = (
         (CITabClassifier, MTCMTMClassifier) if is_classes else (CITabRegressor, MTCMTMRegressor)
     )
+    own = partial(citab, header_encoder=encoder)
     epochs = {"max_epochs": 1} if bench.quick else {}
     photos = {**PHOTOS, "augmentation": cohort.data.augmentation}
-    pretrainer = CITabPretrainer(**photos, **epochs)
+    pretrainer = CITabPretrainer(header_encoder=encoder, **photos, **epochs)
     headers = sorted({name for c in cohorts.values() for name in _features(c)})
 
     def changed(**parameters: Any) -> CITabPretrainer:
@@ -178,7 +201,7 @@ def make_methods(
         "all_cohorts": (pretrainer, own(**epochs), further),
         "names_alone": (changed(header_encoder=NamesAlone()), own(**epochs), further),
         "shuffled_headers": (
-            changed(header_encoder=ShuffledHeaders(tuple(headers))),
+            changed(header_encoder=SHUFFLED[encoder](tuple(headers))),
             own(**epochs),
             further,
         ),
@@ -240,10 +263,13 @@ def findings(outcomes: list[Outcome]) -> Iterator[str]:
 
 def main() -> None:
     parser = make_parser("Does pre-training over cohorts help?", tuple(TARGETS))
-    bench = begin(parser.parse_args(), KNOWN)
+    parser.add_argument("--header-encoder", choices=tuple(SHUFFLED), default="ngrams")
+    given = parser.parse_args()
+    bench = begin(given, KNOWN)
     for target, cohorts in at_hand(bench):
-        run(bench, target, cohorts)
-    BOTH.write(bench, INTRODUCTION, findings(BOTH.outcomes(bench)))
+        run(bench, target, cohorts, given.header_encoder)
+    found = comparison(given.header_encoder)
+    found.write(bench, introduction(given.header_encoder), findings(found.outcomes(bench)))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from tabimg.headers import NgramEncoder
+from tabimg.headers import MiniLMEncoder, NgramEncoder, TextEncoder
 
 WIDTH = 512
 
@@ -33,10 +34,22 @@ class ShuffledHeaders:
     seed : int
     """
 
+    # No field: the encoder belongs to the class, by which results are told apart.
+    encoder: ClassVar[TextEncoder] = NgramEncoder(n_features=WIDTH)
     headers: tuple[str, ...]
     seed: int = 0
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         dealt = np.random.default_rng(self.seed).permutation(len(self.headers))
         other = dict(zip(self.headers, (self.headers[i] for i in dealt), strict=True))
-        return NgramEncoder(n_features=WIDTH)([other.get(text, text) for text in texts])
+        return type(self).encoder([other.get(text, text) for text in texts])
+
+
+@dataclass(frozen=True)
+class ShuffledMiniLM(ShuffledHeaders):
+    """The same in MiniLM's vectors."""
+
+    encoder: ClassVar[TextEncoder] = MiniLMEncoder()
+
+
+SHUFFLED = {"ngrams": ShuffledHeaders, "minilm": ShuffledMiniLM}
