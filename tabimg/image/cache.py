@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn, Protocol
 
 import numpy as np
 
 from tabimg.image.decoding import POLICIES, Decoder, Progress, report_failures
-from tabimg.image.fingerprint import image_fingerprint, loader_key, path_bytes, source_key
+from tabimg.image.fingerprint import image_fingerprint, path_bytes, source_key
 from tabimg.image.missing import look_for_files
-from tabimg.image.pixel_file import write_temporary
-from tabimg.image.reader import ImageLoader
+from tabimg.image.pixel_file import Shape, write_temporary
+from tabimg.image.reader import ImageLoader, ImageReadError
 from tabimg.image.refusal import MAX_PIXELS
 from tabimg.image.shard_folder import ShardFolder
 from tabimg.image.shard_search import Place, Wanted
@@ -25,15 +26,35 @@ MEMORY_LIMIT = 2**29
 MAX_PROBLEMS_LISTED = 5
 
 
+class ImageMaker(Protocol):
+    """Makes an array of bytes of each image: its pixels, or what a network sees in them."""
+
+    on_bad_image: str
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of what is made of one image."""
+
+    @property
+    def failures(self) -> Mapping[int, ImageReadError]:
+        """The images that could not be read, by id."""
+
+    def folder_name(self) -> str | None:
+        """Name what is made, and all that decides how; None if it cannot be kept for others."""
+
+    def decode(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield ids and what was made, dtype uint8, of the images that can be read."""
+
+
 class ImageCache:
-    """Decoded images. Made by :func:`build_image_cache`.
+    """Decoded images, or what else was made of each. Made by :func:`build_image_cache`.
 
     It cannot be pickled, since it may hold memory maps. Use it as a context manager, or call
     :meth:`close`, to release the memory or the temporary file at once.
 
     Parameters
     ----------
-    stores : list of ndarray of shape (k, size, size, 3), dtype uint8
+    stores : list of ndarray of shape (k, size, size, 3), or another shape, dtype uint8
         Images, in memory or mapped. At least one, which may be empty.
     store, row : ndarray of shape (u,), dtype int64
         Where image i of :class:`RowImages` lies: row ``row[i]`` of ``stores[store[i]]``. -1 if it
@@ -177,15 +198,18 @@ def build_image_cache(
     ValueError
         If a parameter is out of range, or the images are embedding vectors.
     """
-    if on_bad_image not in POLICIES:
-        raise ValueError(f"on_bad_image must be one of {POLICIES}, got {on_bad_image!r}")
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
-    if images.vectors is not None:
-        raise ValueError("the image cells are embedding vectors: there is nothing to decode")
-    missing = look_for_files(images, on_bad_image) if loader is None else {}
-    decoder = Decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress, missing)
-    cache, problems = _build(images, decoder, cache_dir, memory_limit)
+    decoder = make_decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress)
+    return hold(images, decoder, cache_dir, memory_limit)
+
+
+def hold(
+    images: RowImages,
+    maker: ImageMaker,
+    cache_dir: str | os.PathLike[str] | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> tuple[ImageCache, RowImages]:
+    """Hold what is made of each image that a row lists; see `build_image_cache`."""
+    cache, problems = _build(images, maker, cache_dir, memory_limit)
     if problems:
         more = len(problems) - MAX_PROBLEMS_LISTED
         listed = problems[:MAX_PROBLEMS_LISTED] + ([f"and {more} more"] if more > 0 else [])
@@ -193,39 +217,59 @@ def build_image_cache(
             "not everything in cache_dir can be used; photos that are not found there are "
             "decoded again:\n" + "\n".join(listed)
         )
-    if decoder.failures:
-        report_failures(decoder.failures, on_bad_image, n_used=len(np.unique(images.ids)))
-    return cache, images.drop_sources(decoder.failures)
+    if maker.failures:
+        report_failures(maker.failures, maker.on_bad_image, n_used=len(np.unique(images.ids)))
+    return cache, images.drop_sources(maker.failures)
+
+
+def make_decoder(
+    images: RowImages,
+    size: int,
+    loader: ImageLoader | None,
+    max_pixels: int,
+    on_bad_image: str,
+    n_jobs: int | None,
+    progress: Progress | None = None,
+) -> Decoder:
+    """Check the parameters of `build_image_cache`, and look for missing files."""
+    if on_bad_image not in POLICIES:
+        raise ValueError(f"on_bad_image must be one of {POLICIES}, got {on_bad_image!r}")
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    if images.vectors is not None:
+        raise ValueError("the image cells are embedding vectors: there is nothing to decode")
+    missing = look_for_files(images, on_bad_image) if loader is None else {}
+    return Decoder(images, size, loader, max_pixels, on_bad_image, n_jobs, progress, missing)
 
 
 def _build(
     images: RowImages,
-    decoder: Decoder,
+    maker: ImageMaker,
     cache_dir: str | os.PathLike[str] | None,
     memory_limit: int,
 ) -> tuple[ImageCache, list[str]]:
     """Build a cache; return also what to report about `cache_dir`."""
-    used = np.setdiff1d(images.ids, list(decoder.failures)).tolist()
+    used = np.setdiff1d(images.ids, list(maker.failures)).tolist()
     parent = None if cache_dir is None else os.path.expanduser(cache_dir)
-    places, problems = _find_kept(images, used, decoder, parent)
-    rest = [index for index in used if index not in places and index not in decoder.failures]
-    if len(used) * 3 * decoder.size**2 <= memory_limit:
-        return _in_memory(len(images.sources), places, decoder, rest), problems
+    places, problems = _find_kept(images, used, maker, parent)
+    rest = [index for index in used if index not in places and index not in maker.failures]
+    if len(used) * math.prod(maker.shape) <= memory_limit:
+        return _in_memory(len(images.sources), places, maker, rest), problems
     if rest:
-        decoded: list[int] = []
-        noted = _noted(decoder.decode(rest), decoded)
-        held = write_temporary(noted, len(rest), decoder.size, parent)
-        places |= {index: Place(held, row) for row, index in enumerate(decoded)}
-    return _mapped(len(images.sources), places, decoder.size), problems
+        made: list[int] = []
+        noted = _noted(maker.decode(rest), made)
+        held = write_temporary(noted, len(rest), maker.shape, parent)
+        places |= {index: Place(held, row) for row, index in enumerate(made)}
+    return _mapped(len(images.sources), places, maker.shape), problems
 
 
 def _find_kept(
-    images: RowImages, used: list[int], decoder: Decoder, cache_dir: str | None
+    images: RowImages, used: list[int], maker: ImageMaker, cache_dir: str | None
 ) -> tuple[dict[int, Place], list[str]]:
     """Find images in `cache_dir`, and add those that can be kept and are not there yet."""
-    key = loader_key(decoder.loader)
+    name = maker.folder_name()
     sources = {index: images.sources[index] for index in used}
-    if cache_dir is None or key is None:
+    if cache_dir is None or name is None:
         return {}, []
     if not all(isinstance(source, (str, bytes)) for source in sources.values()):
         return {}, []
@@ -233,33 +277,32 @@ def _find_kept(
         index: Wanted(source_key(source), path_bytes(source) if isinstance(source, str) else b"")
         for index, source in sources.items()
     }
-    folder = ShardFolder(cache_dir, decoder.size, key)
-    holdings = folder.obtain(wanted, decoder.decode)
+    holdings = ShardFolder(cache_dir, name, maker.shape).obtain(wanted, maker.decode)
     return holdings.places, holdings.problems
 
 
 def _in_memory(
-    n_images: int, places: dict[int, Place], decoder: Decoder, rest: list[int]
+    n_images: int, places: dict[int, Place], maker: ImageMaker, rest: list[int]
 ) -> ImageCache:
-    pixels = np.zeros((n_images, decoder.size, decoder.size, 3), dtype=np.uint8)
+    pixels = np.zeros((n_images, *maker.shape), dtype=np.uint8)
     row = np.full(n_images, -1)
     for index, (held, place) in places.items():
         pixels[index] = held[place]
         row[index] = index
-    for index, image in decoder.decode(rest):
+    for index, image in maker.decode(rest):
         pixels[index] = image
         row[index] = index
     return ImageCache([pixels], np.zeros_like(row), row)
 
 
-def _mapped(n_images: int, places: dict[int, Place], size: int) -> ImageCache:
+def _mapped(n_images: int, places: dict[int, Place], shape: Shape) -> ImageCache:
     """Leave images where they lie."""
     stores = list({id(held): held for held, _ in places.values()}.values())
     numbers = {id(held): number for number, held in enumerate(stores)}
     store, row = np.full((2, n_images), -1)
     for index, (held, place) in places.items():
         store[index], row[index] = numbers[id(held)], place
-    return ImageCache(stores or [np.zeros((0, size, size, 3), dtype=np.uint8)], store, row)
+    return ImageCache(stores or [np.zeros((0, *shape), dtype=np.uint8)], store, row)
 
 
 def _noted(pairs: Iterator[tuple[int, np.ndarray]], ids: list[int]) -> Iterator[np.ndarray]:

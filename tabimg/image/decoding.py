@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import joblib
 import numpy as np
 
+from tabimg.image.fingerprint import loader_key
 from tabimg.image.reader import ImageLoader, ImageReadError, read_image
 from tabimg.image.sources import RowImages
 from tabimg.messages import warn
@@ -17,6 +18,8 @@ POLICIES = ("raise", "warn", "skip")
 BLOCK = 256
 BLOCK_BYTES = 2**26
 MAX_IMAGES_LISTED = 20
+# Of kept images. 2: an index has paths, and a checksum covers what its pixels belong to.
+FORMAT_VERSION = 2
 
 
 class NoReadableImageError(ImageReadError):
@@ -64,6 +67,16 @@ class Decoder:
         self.n_threads = joblib.effective_n_jobs(n_jobs)
         self.progress = progress
         self.failures = {} if failures is None else failures
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a decoded image."""
+        return (self.size, self.size, 3)
+
+    def folder_name(self) -> str | None:
+        """Name the size and the loader; None for a loader that other processes cannot name."""
+        key = loader_key(self.loader)
+        return None if key is None else f"images-v{FORMAT_VERSION}-{self.size}px-{key.hex()}"
 
     def decode(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Decode images one after the other.

@@ -1,4 +1,4 @@
-"""Many images of one size in one file, written piece by piece and read through a memory map.
+"""Many images of one shape in one file, written piece by piece and read through a memory map.
 
 Nothing is ever written through a map: on a full disk that would kill the process.
 """
@@ -6,6 +6,7 @@ Nothing is ever written through a map: on a full disk that would kill the proces
 from __future__ import annotations
 
 import io
+import math
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from tabimg.files import allocate, writing_to
 # numpy pads headers to multiples of 64 bytes, and those of images take more than one.
 HEADER_BYTES = 128
 PREFIX = "tabimg-images-"
+Shape = tuple[int, ...]
 ADVICE = "set cache_dir, or the environment variable TMPDIR, to a folder on a larger disk"
 
 
@@ -32,7 +34,7 @@ def write_pixels(
     file: IO[bytes],
     images: Iterable[np.ndarray],
     n_most: int,
-    size: int,
+    shape: Shape,
     folder: str | os.PathLike[str],
     advice: str = ADVICE,
 ) -> int:
@@ -43,11 +45,12 @@ def write_pixels(
     file : binary file
         New, empty, and open for reading and writing without a buffer: buffered data would only be
         written, and fail, when the file is closed.
-    images : iterable of ndarray of shape (size, size, 3), dtype uint8
+    images : iterable of ndarray of this shape, dtype uint8
+        Pixels, or the bytes of what was made of them.
     n_most : int
         Upper bound on their number: space is reserved before the first is drawn.
-    size : int
-        Height and width in pixels.
+    shape : tuple of int
+        Of one image, such as (height, width, 3).
     folder, advice
         See :func:`~tabimg.files.writing_to`.
 
@@ -61,7 +64,7 @@ def write_pixels(
     OSError
         If the disk is full.
     """
-    n_bytes = HEADER_BYTES + n_most * 3 * size**2
+    n_bytes = HEADER_BYTES + n_most * math.prod(shape)
     with writing_to(folder, n_bytes, advice):
         allocate(file, n_bytes)
         file.seek(HEADER_BYTES)
@@ -73,22 +76,22 @@ def write_pixels(
     with writing_to(folder, n_bytes, advice):
         file.truncate()
         file.seek(0)
-        _write_all(file, memoryview(_header(n_images, size)))
+        _write_all(file, memoryview(_header(n_images, shape)))
     return n_images
 
 
-def map_pixels(file: IO[bytes], size: int) -> np.ndarray:
+def map_pixels(file: IO[bytes], shape: Shape) -> np.ndarray:
     """Map what :func:`write_pixels` wrote, if the file holds all of it.
 
     Parameters
     ----------
     file : binary file
-    size : int
-        Height and width in pixels.
+    shape : tuple of int
+        Of one image.
 
     Returns
     -------
-    ndarray of shape (n, size, size, 3), dtype uint8
+    ndarray of shape (n, *shape), dtype uint8
         Read-only.
 
     Raises
@@ -97,41 +100,41 @@ def map_pixels(file: IO[bytes], size: int) -> np.ndarray:
         If it holds something else: reading a map beyond the file's end would kill the process.
     """
     file.seek(0)
-    shape = read_array_header(file, np.dtype(np.uint8))
-    if len(shape) != 4 or shape[1:] != (size, size, 3):
-        raise ForeignFileError(f"it holds no photos of {size} x {size} pixels")
+    held = read_array_header(file, np.dtype(np.uint8))
+    if len(held) != 1 + len(shape) or held[1:] != shape:
+        raise ForeignFileError(f"it holds no photos of the shape {shape}")
     n_bytes = os.fstat(file.fileno()).st_size
-    if file.tell() != HEADER_BYTES or n_bytes != HEADER_BYTES + shape[0] * 3 * size**2:
+    if file.tell() != HEADER_BYTES or n_bytes != HEADER_BYTES + math.prod(held):
         raise ForeignFileError(
-            f"its {n_bytes} bytes do not match the {shape[0]} photos it claims to hold"
+            f"its {n_bytes} bytes do not match the {held[0]} photos it claims to hold"
         )
-    if not shape[0]:
-        return np.empty(shape, dtype=np.uint8)
-    return np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=shape)
+    if not held[0]:
+        return np.empty(held, dtype=np.uint8)
+    return np.memmap(file, dtype=np.uint8, mode="r", offset=HEADER_BYTES, shape=held)
 
 
 def write_temporary(
-    images: Iterable[np.ndarray], n_most: int, size: int, folder: str | os.PathLike[str] | None
+    images: Iterable[np.ndarray], n_most: int, shape: Shape, folder: str | os.PathLike[str] | None
 ) -> np.ndarray:
     """Write images to a file without a name, which disappears with its map, even after a kill.
 
     Parameters
     ----------
-    images, n_most, size
+    images, n_most, shape
         See :func:`write_pixels`.
     folder : str or Path, or None
         A folder on the disk to use; None is the system's temporary folder.
 
     Returns
     -------
-    ndarray of shape (n, size, size, 3), dtype uint8
+    ndarray of shape (n, *shape), dtype uint8
         Read-only.
     """
     place = Path(tempfile.gettempdir() if folder is None else folder)
     _remove_earlier_folders(place)
     with _unnamed_file(place) as file:
-        write_pixels(file, images, n_most, size, place)
-        return map_pixels(file, size)
+        write_pixels(file, images, n_most, shape, place)
+        return map_pixels(file, shape)
 
 
 def read_array_header(file: IO[bytes], dtype: np.dtype) -> tuple[int, ...]:
@@ -169,8 +172,8 @@ def _write_all(file: IO[bytes], data: memoryview) -> None:
         data = data[file.write(data) :]
 
 
-def _header(n_images: int, size: int) -> bytes:
-    described = {"descr": "|u1", "fortran_order": False, "shape": (n_images, size, size, 3)}
+def _header(n_images: int, shape: Shape) -> bytes:
+    described = {"descr": "|u1", "fortran_order": False, "shape": (n_images, *shape)}
     with io.BytesIO() as file:
         np.lib.format.write_array_header_1_0(file, described)
         header = file.getvalue()

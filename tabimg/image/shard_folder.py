@@ -9,6 +9,7 @@ whenever no run uses it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import uuid
@@ -21,7 +22,7 @@ import numpy as np
 
 from tabimg.files import NO_SPACE, writing_to
 from tabimg.image.folder_lock import LOCK_NAME, folder_lock
-from tabimg.image.pixel_file import ForeignFileError
+from tabimg.image.pixel_file import ForeignFileError, Shape
 from tabimg.image.shard_search import Place, ShardSearch, Wanted
 from tabimg.image.shards import (
     ADVICE,
@@ -35,8 +36,6 @@ from tabimg.image.shards import (
 )
 from tabimg.messages import listing
 
-# 2: an index has paths, and a checksum covers what its pixels belong to.
-FORMAT_VERSION = 2
 OUR_FILE = re.compile(r"[0-9a-f]{32}\.(npy|npz|tmp)")
 
 # From ids to pairs of id and pixels, without those that cannot be read.
@@ -62,22 +61,21 @@ class _Content:
 
 
 class ShardFolder:
-    """The shards of one stored size and one loader.
+    """The shards of images that were made in one way.
 
     Parameters
     ----------
     cache_dir : str or Path
-        Folder for shards of all sizes and loaders; created if missing.
-    size : int
-        Height and width of the images in pixels.
-    loader_key : bytes
-        See :func:`~tabimg.image.fingerprint.loader_key`.
+        Folder for shards of all kinds; created if missing.
+    name : str
+        Of this kind: what was made, and everything that decides how, as a folder's name.
+    shape : tuple of int
+        Of one image.
     """
 
-    def __init__(self, cache_dir: str | os.PathLike[str], size: int, loader_key: bytes) -> None:
-        name = f"images-v{FORMAT_VERSION}-{size}px-{loader_key.hex()}"
+    def __init__(self, cache_dir: str | os.PathLike[str], name: str, shape: Shape) -> None:
         self.folder = Path(cache_dir) / name
-        self.size = size
+        self.shape = shape
         self.scope = name.encode()
 
     def obtain(self, wanted: Mapping[int, Wanted], decode: Decode) -> Holdings:
@@ -101,7 +99,7 @@ class ShardFolder:
             If something has to be added and cannot be written. The folder stays as it was.
         """
         with ExitStack() as stack:
-            with writing_to(self.folder, len(wanted) * 3 * self.size**2, ADVICE):
+            with writing_to(self.folder, len(wanted) * math.prod(self.shape), ADVICE):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 kept = {key for shard in self._content().shards for key in shard.keys}
                 needed = not kept.issuperset(image.key for image in wanted.values())
@@ -129,7 +127,7 @@ class ShardFolder:
                 content.unfinished.append(name)
                 continue
             try:
-                content.shards.append(read_shard(name, self.scope, self.size))
+                content.shards.append(read_shard(name, self.scope, self.shape))
             except FileNotFoundError:
                 pass  # another run has just removed it
             except (ForeignFileError, OSError) as error:
@@ -168,7 +166,7 @@ class ShardFolder:
         def write(old: list[Shard]) -> Shard | None:
             n_most = len(missing) + sum(len(search.living[shard]) for shard in old)
             name = self.folder / uuid.uuid4().hex
-            return write_shard(name, self.scope, self.size, photos(old), n_most)
+            return write_shard(name, self.scope, self.shape, photos(old), n_most)
 
         if missing:
             search.forget_outdated()

@@ -25,6 +25,7 @@ from tabimg.files import open_regular, writing_to
 from tabimg.image.fingerprint import KEY_BYTES
 from tabimg.image.pixel_file import (
     ForeignFileError,
+    Shape,
     map_pixels,
     read_array_header,
     write_pixels,
@@ -44,7 +45,8 @@ class Photo:
         See :func:`~tabimg.image.fingerprint.source_key`.
     path : bytes
         Empty if the image does not come from a file.
-    pixels : ndarray of shape (size, size, 3), dtype uint8
+    pixels : ndarray, dtype uint8
+        Of one shape in a shard.
     """
 
     key: bytes
@@ -61,8 +63,8 @@ class Shard:
     name : Path
         Path of its files, without suffix.
     scope : bytes
-        What all images of its folder share: their size and how they were loaded.
-    pixels : ndarray of shape (n, size, size, 3), dtype uint8
+        What all images of its folder share: their shape and how they were made.
+    pixels : ndarray of shape (n, ...), dtype uint8
         A read-only memory map.
     keys, paths : list of n bytes
     checksums : ndarray of shape (n,), dtype uint32
@@ -87,15 +89,15 @@ class Shard:
         return _checksum(self.scope, self.photo(row)) == int(self.checksums[row])
 
 
-def read_shard(name: Path, scope: bytes, size: int) -> Shard:
+def read_shard(name: Path, scope: bytes, shape: Shape) -> Shard:
     """Open a shard.
 
     Parameters
     ----------
     name, scope
         See :class:`Shard`.
-    size : int
-        Height and width of the images in pixels.
+    shape : tuple of int
+        Of one image.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def read_shard(name: Path, scope: bytes, size: int) -> Shard:
     """
     try:
         with open_regular(name.with_suffix(PIXELS)) as file:
-            pixels = map_pixels(file, size)
+            pixels = map_pixels(file, shape)
         with open_regular(name.with_suffix(INDEX)) as file:
             keys, paths, checksums = _read_index(file, len(pixels))
     except (OSError, MemoryError):
@@ -118,13 +120,13 @@ def read_shard(name: Path, scope: bytes, size: int) -> Shard:
 
 
 def write_shard(
-    name: Path, scope: bytes, size: int, photos: Iterable[Photo], n_most: int
+    name: Path, scope: bytes, shape: Shape, photos: Iterable[Photo], n_most: int
 ) -> Shard | None:
     """Write a new shard.
 
     Parameters
     ----------
-    name, scope, size
+    name, scope, shape
         See :func:`read_shard`. No file has this name yet.
     photos : iterable of Photo
     n_most : int
@@ -153,8 +155,8 @@ def write_shard(
 
     try:
         with _create(name.with_suffix(PIXELS)) as file:
-            write_pixels(file, noted(), n_most, size, name.parent, ADVICE)
-            pixels = map_pixels(file, size)
+            write_pixels(file, noted(), n_most, shape, name.parent, ADVICE)
+            pixels = map_pixels(file, shape)
         if keys:
             _publish(name, keys, paths, np.array(checksums, dtype=np.uint32))
     except BaseException:
