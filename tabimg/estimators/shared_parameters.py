@@ -74,9 +74,10 @@ class PhotoParameters:
 
     image_root: Any = None
     image_loader: Callable[[str], Any] | None = None
-    image_size: int = 64
-    image_encoder: str | Callable[[], torch.nn.Module] = "resnet18"
+    image_size: int | str = "auto"
+    image_encoder: str | Callable[[], torch.nn.Module] = "efficientnet_lite0"
     image_weights: str | Path | None = None
+    image_training: str = "auto"
     augmentation: Any = "default"
     on_bad_image: str = "raise"
     max_image_pixels: int = MAX_PIXELS

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from tabimg.image import PhotoOptions, RowImages
 from tabimg.inputs.checks import check_fit_rows
@@ -18,6 +20,7 @@ from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights
 from tabimg.training.pairs import PairedRows
+from tabimg.training.photo_inputs import open_photos
 
 
 class RowSource(ABC):
@@ -121,13 +124,20 @@ def gather(
 
 
 @contextmanager
-def paired(rows: TrainingRows, encoded: Any, options: PhotoOptions) -> Iterator[PairedRows]:
-    """Pair the encoded rows with their decoded photos while the context lasts."""
-    images, cache = rows.images, None
-    if images is not None and images.vectors is None:
-        cache, images = options.decode(images)
-    with nullcontext() if cache is None else closing(cache):
-        yield PairedRows(encoded, images, cache, encoded.row_keys(), rows.groups, rows.weight)
+def paired(
+    rows: TrainingRows,
+    encoded: Any,
+    encoder: nn.Module | None,
+    options: PhotoOptions,
+    device: torch.device,
+) -> Iterator[PairedRows]:
+    """Pair the encoded rows with photos, as an image encoder takes them, in a context."""
+    ids = (encoded.row_keys(), rows.groups, rows.weight)
+    if rows.images is None:
+        yield PairedRows(encoded, None, None, *ids)
+        return
+    with open_photos(rows.images, encoder, options, device) as (photos, images):
+        yield PairedRows(encoded, images, photos, *ids)
 
 
 def _images(pretrainer: RowSource, parts: Sequence[Rows]) -> RowImages | None:

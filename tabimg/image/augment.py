@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -216,6 +217,45 @@ def plain(pixels: Tensor, size: int) -> Tensor:
     _check_pixels(pixels)
     _check_size(size)
     return _in_chunks(pixels, size, lambda part: _plain_chunk(pixels[part], size))
+
+
+def n_fixed_views(augmentation: Augmentation) -> int:
+    """Count the views that `fixed_views` makes."""
+    return 2 if augmentation.crop is not None or augmentation.flip > 0 else 1
+
+
+def fixed_views(pixels: Tensor, size: int, augmentation: Augmentation) -> list[Tensor]:
+    """Make the views of photos that are seen once, without anything random.
+
+    Parameters
+    ----------
+    pixels : Tensor of shape (B, H, W, 3), dtype uint8
+    size : int
+        Height and width of the result in pixels.
+    augmentation : Augmentation
+        Says which changes leave what the photo says as it is.
+
+    Returns
+    -------
+    list of Tensor of shape (B, 3, size, size), dtype float32
+        The photo as in `plain` and, if it may be cropped or flipped, its middle, mirrored: as much
+        of the area as a random crop keeps on average.
+    """
+    views = [plain(pixels, size)]
+    if n_fixed_views(augmentation) == 1:
+        return views
+    side = math.sqrt(sum(augmentation.crop) / 2) if augmentation.crop else 1.0
+    window = pixels.new_tensor([(1 - side) / 2, (1 - side) / 2, side, side], dtype=torch.float32)
+    flip = torch.full((len(pixels),), augmentation.flip > 0, device=pixels.device)
+    one = torch.ones(len(pixels), device=pixels.device)
+
+    def middle(part: slice) -> Tensor:
+        planes = pixel_ops.to_planes(pixels[part])
+        windows = window.expand(len(planes), 4)
+        images = pixel_ops.crop_and_flip(planes, windows, flip[part], size)
+        return pixel_ops.recolour(images, one[part], one[part], one[part])
+
+    return [*views, _in_chunks(pixels, size, middle)]
 
 
 def stored_size(image_size: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -128,7 +128,7 @@ class Decoder:
         self.failures[index] = named
 
 
-def report_failures(failures: dict[int, ImageReadError], on_bad_image: str, n_used: int) -> None:
+def report_failures(failures: Mapping[int, ImageReadError], on_bad_image: str, n_used: int) -> None:
     """Warn once, under "warn", about every image that could not be read.
 
     Raises

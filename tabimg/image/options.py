@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tabimg.image.augment import stored_size
-from tabimg.image.cache import ImageCache, build_image_cache
+from tabimg.image.augment import Augmentation, stored_size
+from tabimg.image.cache import ImageCache, hold, make_decoder
+from tabimg.image.decoding import Decoder
 from tabimg.image.sources import RowImages
 
 
@@ -20,11 +21,14 @@ class PhotoOptions:
     ----------
     image_size : int
         Height and width in pixels that the network sees.
+    augmentation : Augmentation
+        What may be changed in them in training.
     loader, max_pixels, on_bad_image, n_jobs, cache_dir
         As in `build_image_cache`.
     """
 
     image_size: int
+    augmentation: Augmentation
     loader: Callable[[str], Any] | None
     max_pixels: int
     on_bad_image: str
@@ -33,12 +37,15 @@ class PhotoOptions:
 
     def decode(self, images: RowImages) -> tuple[ImageCache, RowImages]:
         """Decode photos; see `build_image_cache`."""
-        return build_image_cache(
+        return hold(images, self.decoder(images), self.cache_dir)
+
+    def decoder(self, images: RowImages) -> Decoder:
+        """Return what decodes these photos; missing files are looked for at once."""
+        return make_decoder(
             images,
             stored_size(self.image_size),
-            loader=self.loader,
-            max_pixels=self.max_pixels,
-            on_bad_image=self.on_bad_image,
-            n_jobs=self.n_jobs,
-            cache_dir=self.cache_dir,
+            self.loader,
+            self.max_pixels,
+            self.on_bad_image,
+            self.n_jobs,
         )

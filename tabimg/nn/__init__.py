@@ -11,6 +11,7 @@ from tabimg.nn.efficientnet_lite import EfficientNetLite, efficientnet_lite0
 from tabimg.nn.fusion import FusionEncoder, image_tokens
 from tabimg.nn.gate_statistics import GateStatistics, gate_statistics, record_gates
 from tabimg.nn.heads import MaskPredictionHead, ProjectionHead, TaskHead
+from tabimg.nn.locked import LockedEncoder, TunedEncoder
 from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.mlp import MLPEncoder
 from tabimg.nn.molin import PrototypeMixture, equal_width
@@ -30,6 +31,7 @@ __all__ = [
     "FeedForward",
     "FusionEncoder",
     "GateStatistics",
+    "LockedEncoder",
     "MLPEncoder",
     "MaskPredictionHead",
     "MaskedValueHead",
@@ -42,6 +44,7 @@ __all__ = [
     "TabularTransformer",
     "TaskHead",
     "TransformerBlock",
+    "TunedEncoder",
     "efficientnet_lite0",
     "equal_width",
     "gate_statistics",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
 from tabimg.nn.dual_encoder import DualEncoder, required
 from tabimg.nn.fusion import FusionEncoder, image_tokens
+from tabimg.nn.locked import LockedEncoder
 from tabimg.nn.masked_values import MaskedValueHead
 from tabimg.nn.tabular_transformer import TabularTransformer
 
@@ -115,7 +116,16 @@ class CITabNet(DualEncoder):
         return self.transformer(tokens, present), present
 
     def image_tokens(self, pixels: Tensor) -> Tensor:
-        """Encode images (B, 3, H, W), or embedding vectors (B, C), as tokens (B, S, C)."""
+        """Encode images as tokens (B, S, C).
+
+        Parameters
+        ----------
+        pixels : tensor of float
+            Images (B, 3, H, W), embedding vectors (B, C), or features (B, S, C) of a locked
+            encoder.
+        """
+        if isinstance(self.image_encoder, LockedEncoder):
+            return self.image_encoder.tokens(pixels)
         feature_map: Any = getattr(self.image_encoder, "feature_map", None)
         if pixels.ndim == 4 and feature_map is not None:
             return image_tokens(feature_map(pixels))

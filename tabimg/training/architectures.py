@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 from tabimg.messages import shorten
 from tabimg.nn import (
     EfficientNetLite,
+    LockedEncoder,
     MaskPredictionHead,
     MLPEncoder,
     MultiModalNet,
@@ -20,6 +21,7 @@ from tabimg.nn import (
     ResNet,
     ResNet1dCBAM,
     RowEmbedding,
+    TunedEncoder,
     efficientnet_lite0,
     output_width,
     resnet18,
@@ -33,6 +35,8 @@ ModuleFactory = Callable[[], nn.Module]
 # Of photos, in pixels: a batch of larger ones would not fit into memory.
 MAX_IMAGE_SIZE = 4096
 EXAMPLE_SIZE = 32
+IMAGE_TRAININGS = ("full", "tuned", "locked")
+MAX_GRID = 64
 
 TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d_cbam": ResNet1dCBAM,
@@ -122,16 +126,29 @@ class ImageArchitecture:
         Height and width that photos are resized to, in pixels.
     vector_width : int, optional
         Width of the image cells if these are embedding vectors, which need no encoder.
+    training : {"full", "tuned", "locked"}
+        How much of the encoder is trained: all, its last part, or nothing.
+    grid : int
+        A locked encoder sees ``grid * grid`` regions of each photo.
     """
 
     encoder: str | ModuleFactory
     image_size: int
     vector_width: int | None = None
+    training: str = "full"
+    grid: int = 1
 
     def build(self) -> nn.Module:
         """Build the encoder without its public weights."""
         if self.vector_width is not None:
             return VectorEncoder(self.vector_width)
+        encoder = self._backbone()
+        if self.training == "locked":
+            grid = self.grid if hasattr(encoder, "feature_map") else 1
+            return LockedEncoder(encoder, output_width(encoder, self._example()), grid)
+        return TunedEncoder(encoder) if self.training == "tuned" else encoder
+
+    def _backbone(self) -> nn.Module:
         if callable(self.encoder):
             encoder = _checked_module(self.encoder(), "image_encoder")
             return _materialised(encoder, self._example())
@@ -201,6 +218,9 @@ class TaskArchitecture:
 def _check_image_architecture(architecture: ImageArchitecture) -> None:
     check_architecture(architecture)
     check_whole("image_size", architecture.image_size, 1, MAX_IMAGE_SIZE)
+    check_whole("grid", architecture.grid, 1, MAX_GRID)
+    if architecture.training not in IMAGE_TRAININGS:
+        raise ValueError(f"unknown way to train an image encoder: {architecture.training!r}")
 
 
 register(ImageArchitecture, check=_check_image_architecture, formerly="ImageRecipe")

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
-from tabimg.image import Augmenter, ImageCache, RowImages, plain
+from tabimg.image import RowImages
 from tabimg.objectives import positives_from_ids
+from tabimg.training.photo_inputs import PhotoInputs
 from tabimg.training.runtime import derive_seed
 from tabimg.training.skorch_net import Batch
 
@@ -49,8 +49,8 @@ class PairedRows:
     table : RowTable of n_rows rows
     images : RowImages of n_rows rows, or None
         None if no photos are used at all.
-    cache : ImageCache or None
-        The decoded photos; None if the image cells are embedding vectors.
+    photos : PhotoInputs or None
+        The photos as the image encoder takes them.
     row_ids, group_ids : int64 arrays of shape (n_rows,)
         Equal ids mark identical rows, and rows of one declared group. -1 means no group.
     weight : float32 array of shape (n_rows,)
@@ -59,7 +59,7 @@ class PairedRows:
 
     table: RowTable
     images: RowImages | None
-    cache: ImageCache | None
+    photos: PhotoInputs | None
     row_ids: np.ndarray
     group_ids: np.ndarray
     weight: np.ndarray
@@ -103,13 +103,6 @@ class PairedRows:
         graph = coo_array((listed.data, edges), shape=(size, size))
         return connected_components(graph, directed=False)[1][: len(self)].astype(np.int64)
 
-    def pixels(self, image_ids: np.ndarray) -> Tensor:
-        """Gather photos, uint8 (B, S, S, 3), or embedding vectors, float32 (B, d)."""
-        if self.cache is not None:
-            return torch.from_numpy(self.cache.gather(image_ids))
-        assert self.images is not None and self.images.vectors is not None
-        return torch.from_numpy(self.images.vectors[image_ids])
-
 
 class BatchBuilder:
     """Makes one batch from row numbers: gathers rows and photos, and marks positives.
@@ -119,7 +112,6 @@ class BatchBuilder:
     rows : PairedRows
     draw_cells : callable
         Makes the cells of a batch from encoded rows; this is where a method corrupts or masks.
-    image_size : int
     device : torch.device
     """
 
@@ -127,13 +119,11 @@ class BatchBuilder:
         self,
         rows: PairedRows,
         draw_cells: CellDraw,
-        image_size: int,
         device: torch.device,
     ) -> None:
         self.rows = rows
         self.listed_images = rows.listed_images().tocsr()
         self.draw_cells = draw_cells
-        self.image_size = image_size
         self.device = device
 
     def table_part(self, index: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -176,13 +166,11 @@ class TrainingBatches:
         builder: BatchBuilder,
         index: np.ndarray,
         batch_size: int,
-        augmenter: Augmenter,
         seed: int,
         first_epoch: int = 0,
     ) -> None:
         self.builder = builder
         self.index = index
-        self.augmenter = augmenter
         self.seed = seed
         self.epoch = first_epoch
         self.n_batches = -(-len(index) // batch_size)
@@ -220,16 +208,14 @@ class TrainingBatches:
     ) -> Batch:
         rows = self.builder.rows
         batch = self.builder.table_part(index, rng)
-        if rows.images is None:
+        if rows.images is None or rows.photos is None:
             return batch
         image_ids = np.full(len(index), -1, dtype=np.int64)
         standing = np.flatnonzero(rows.has_image[index])
         image_ids[standing] = rows.images.draw(index[standing], rng)
         part = self.builder.image_part(index, image_ids)
         if part:
-            pixels = rows.pixels(image_ids[standing]).to(self.builder.device)
-            is_photo = rows.cache is not None
-            part["pixels"] = self.augmenter(pixels, generator) if is_photo else pixels
+            part["pixels"] = rows.photos.drawn(image_ids[standing], generator)
         return batch | part
 
 
@@ -284,8 +270,7 @@ class ValidationBatches:
             yield batch | self._pixels(batch, image_ids)
 
     def _pixels(self, batch: Batch, image_ids: np.ndarray) -> Batch:
-        if "image_rows" not in batch:
+        photos = self.builder.rows.photos
+        if "image_rows" not in batch or photos is None:
             return {}
-        rows, builder = self.builder.rows, self.builder
-        pixels = rows.pixels(image_ids[image_ids >= 0]).to(builder.device)
-        return {"pixels": pixels if rows.cache is None else plain(pixels, builder.image_size)}
+        return {"pixels": photos.plain(image_ids[image_ids >= 0], self.builder.device)}

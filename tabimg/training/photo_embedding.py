@@ -11,11 +11,12 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from tabimg.image import PhotoOptions, RowImages, plain
+from tabimg.image import PhotoOptions, RowImages
 from tabimg.table import EncodedTable
 from tabimg.training.citab_architectures import ColumnVectors
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.inference import apply_in_blocks
+from tabimg.training.photo_inputs import open_photos
 
 # Bounds the memory of embedding many photos.
 PHOTOS_AT_ONCE = 1024
@@ -174,22 +175,16 @@ class PhotoEmbedder:
         width : int
             Of an embedding.
         embed : callable
-            Maps row numbers (k,) and their photos, float32 (k, 3, S, S) or vectors (k, d), to an
-            array (k, width).
+            Maps row numbers (k,) and their photos, as the image encoder takes them, to an array
+            (k, width).
 
         Returns
         -------
         float32 array of shape (n_rows, width), NaN for rows without a photo
         """
-        if images.vectors is not None:
-            return _in_rows(images, width, embed, images.vectors.__getitem__)
-        cache, images = self.options.decode(images)
-
-        def read(first: np.ndarray) -> np.ndarray:
-            return plain(torch.from_numpy(cache.gather(first)), self.options.image_size).numpy()
-
-        with cache:
-            return _in_rows(images, width, embed, read)
+        encoder, cpu = self.network.on(self.device).image_encoder, torch.device("cpu")
+        with open_photos(images, encoder, self.options, self.device) as (photos, images):
+            return _in_rows(images, width, embed, lambda ids: photos.plain(ids, cpu).numpy())
 
 
 def _in_rows(

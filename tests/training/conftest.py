@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tabimg.image import Augmentation, RowImages, build_image_cache
+from tabimg.image import Augmentation, Augmenter, RowImages, build_image_cache
 from tabimg.nn import MLPEncoder, MultiModalNet
 from tabimg.nn.task import TaskNet
 from tabimg.table import EncodedTable
@@ -28,6 +28,7 @@ from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.mtcmtm import MTCMTM
 from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import PairedRows
+from tabimg.training.photo_inputs import PhotoInputs, Pixels, Vectors
 from tabimg.training.pretraining import PretrainingOptions
 
 IMAGE_SIZE = 16
@@ -71,14 +72,16 @@ def pair_up(encoded: Callable[[int], EncodedTable]) -> Callable[..., PairedRows]
 
     def make(cells: list[Any], table: EncodedTable | None = None, **changes: Any) -> PairedRows:
         images: RowImages | None = RowImages.from_cells([cells])
-        cache = None
         if images.vectors is None:
             cache, images = build_image_cache(images, 18)
+            photos: PhotoInputs = Pixels(cache, Augmenter(Augmentation(), 16))
+        else:
+            photos = Vectors(images.vectors)
         table = encoded(len(cells)) if table is None else table
         rows = PairedRows(
             table,
             images,
-            cache,
+            photos,
             table.row_keys(),
             np.full(len(cells), -1, dtype=np.int64),
             np.ones(len(cells), dtype=np.float32),

@@ -12,7 +12,7 @@ import torch
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 
-from tabimg.image import Augmentation, Augmenter, RowImages
+from tabimg.image import Augmentation, RowImages
 from tabimg.nn.citab import CITabNet
 from tabimg.objectives import InfoNCE
 from tabimg.table import CohortTable
@@ -23,6 +23,7 @@ from tabimg.training.citab import CITab, CITabObjective, MaskedCells, expert_use
 from tabimg.training.citab_architectures import CITabArchitecture, CohortArchitecture, ColumnVectors
 from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, side_by_side
+from tabimg.training.photo_inputs import Vectors
 from tabimg.training.pretraining import PretrainingOptions, pretrain
 
 TEXT, DIM, WIDTH = 6, 8, 5
@@ -56,10 +57,11 @@ def make_rows(
             codes[own, column] = rng.integers(2, 2 + n, own.sum())
     numeric[0, 1], codes[1, 0] = np.nan, 1
     cells = [None if row in without else rng.standard_normal(WIDTH) for row in range(n_rows)]
+    images = RowImages.from_cells([cells])
     rows = PairedRows(
         CohortTable(numeric, codes, cohorts),
-        RowImages.from_cells([cells]),
-        None,
+        images,
+        None if images.vectors is None else Vectors(images.vectors),
         np.arange(n_rows),
         np.full(n_rows, -1),
         np.ones(n_rows, dtype=np.float32),
@@ -84,11 +86,11 @@ def make_method(**changes: Any) -> CITab:
 
 def make_batch(rows: PairedRows, method: CITab, index: np.ndarray | None = None) -> dict[str, Any]:
     index = np.arange(len(rows)) if index is None else index
-    builder = BatchBuilder(rows, method.cell_draw(rows.table), 32, CPU)
+    builder = BatchBuilder(rows, method.cell_draw(rows.table), CPU)
     images = rows.first_image_ids()[index]
     batch = builder.table_part(index, np.random.default_rng(2)) | builder.image_part(index, images)
     if "image_rows" in batch:
-        batch["pixels"] = rows.pixels(images[images >= 0])
+        batch["pixels"] = Vectors(rows.images.vectors).plain(images[images >= 0], CPU)
     return batch
 
 
@@ -255,9 +257,8 @@ def test_rows_of_a_cohort_come_side_by_side(sizes: tuple[int, ...]) -> None:
 
 def test_small_cohort_meets_itself_in_every_epoch() -> None:
     rows, method = make_rows((400, 10, 6)), make_method()
-    builder = BatchBuilder(rows, method.cell_draw(rows.table), 32, CPU)
-    augmenter = Augmenter(Augmentation.from_param("none"), 32)
-    batches = TrainingBatches(builder, np.arange(416), 32, augmenter, seed=0)
+    builder = BatchBuilder(rows, method.cell_draw(rows.table), CPU)
+    batches = TrainingBatches(builder, np.arange(416), 32, seed=0)
     for _ in range(3):
         epoch = list(batches)
         assert sum(batch["size"] for batch in epoch) == 416

@@ -11,22 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from tabimg.image import Augmentation, Augmenter
 from tabimg.table import EncodedTable, MarginalCorruption
 from tabimg.training.mtcmtm import CorruptedCells
 from tabimg.training.pairs import BatchBuilder, PairedRows, TrainingBatches, ValidationBatches
 
 IMAGE_SIZE = 16
-AUGMENTER = Augmenter(Augmentation.from_param("default"), IMAGE_SIZE)
 
 
 def builder_of(rows: PairedRows) -> BatchBuilder:
     draw_cells = CorruptedCells(MarginalCorruption(rows.table, 0.3))
-    return BatchBuilder(rows, draw_cells, IMAGE_SIZE, torch.device("cpu"))
+    return BatchBuilder(rows, draw_cells, torch.device("cpu"))
 
 
 def training_batches(rows: PairedRows, batch_size: int, seed: int = 0) -> TrainingBatches:
-    return TrainingBatches(builder_of(rows), np.arange(len(rows)), batch_size, AUGMENTER, seed)
+    return TrainingBatches(builder_of(rows), np.arange(len(rows)), batch_size, seed)
 
 
 def numbered(n_rows: int, with_photo: np.ndarray) -> tuple[EncodedTable, list[Any]]:
@@ -79,7 +77,7 @@ def test_epoch_shares_photos_out_and_never_contrasts_a_single_one(
     table, cells = numbered(29, np.arange(29) < max(1, n_photos))
     rows = pair_up(cells, table)
     index = np.arange(29) if n_photos else np.arange(1, 29)
-    batches = TrainingBatches(builder_of(rows), index, batch_size, AUGMENTER, 0)
+    batches = TrainingBatches(builder_of(rows), index, batch_size, 0)
     counts = [len(batch["image_rows"]) for batch in batches if "image_rows" in batch]
     assert sum(counts) == (n_photos if n_photos >= 2 else 0)
     if counts:

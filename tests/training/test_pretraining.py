@@ -13,7 +13,6 @@ from PIL import Image
 from skorch.callbacks import Callback
 from torch.nn import functional as F
 
-from tabimg.image import Augmenter, plain
 from tabimg.nn import MultiModalNet
 from tabimg.table import EncodedTable
 from tabimg.training.optimise import RunOptions
@@ -48,9 +47,7 @@ def with_vectors(
 def share_matched(net: MultiModalNet, rows: PairedRows) -> float:
     """Share of the photos whose nearest row, among all, is their own."""
     index = np.flatnonzero(rows.has_image)
-    pixels = rows.pixels(rows.images.first(index))
-    if rows.cache is not None:
-        pixels = plain(pixels, IMAGE_SIZE)
+    pixels = rows.photos.plain(rows.images.first(index), torch.device("cpu"))
     table = rows.table.take(index)
     with torch.no_grad():
         images = net.project_image(net.embed_image(pixels))
@@ -125,9 +122,8 @@ def test_table_encoder_gets_gradients_from_each_term(
 
 def first_batch(rows: PairedRows, options: PretrainingOptions) -> dict[str, Any]:
     draw_cells = options.method.cell_draw(rows.table)
-    builder = BatchBuilder(rows, draw_cells, IMAGE_SIZE, torch.device("cpu"))
-    augmenter = Augmenter(options.augmentation, IMAGE_SIZE)
-    return next(iter(TrainingBatches(builder, np.arange(len(rows)), 32, augmenter, 0)))
+    builder = BatchBuilder(rows, draw_cells, torch.device("cpu"))
+    return next(iter(TrainingBatches(builder, np.arange(len(rows)), 32, 0)))
 
 
 def test_objective_takes_the_terms_that_have_a_weight(
@@ -163,7 +159,7 @@ def test_contrastive_term_in_bfloat16_is_close_and_float32(
 def test_without_photos_only_the_masked_term_is_trained(
     with_photos: PairedRows, build_net: Callable[..., MultiModalNet], pretraining_options: Options
 ) -> None:
-    rows = replace(with_photos, images=None, cache=None)
+    rows = replace(with_photos, images=None, photos=None)
     net = build_net(rows)
     history = pretrain(net, rows, pretraining_options())
     assert net.image_encoder is None
