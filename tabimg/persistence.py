@@ -20,6 +20,7 @@ from tabimg.estimators import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
+from tabimg.messages import listing
 from tabimg.serialization import (
     SerializationError,
     read_directory,
@@ -50,7 +51,7 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If the estimator is of another class.
+        If the estimator is of another class, or holds estimators of yours (``members``).
     sklearn.exceptions.NotFittedError
     FileExistsError
         If the directory holds anything other than a saved estimator.
@@ -67,6 +68,13 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
             "Pipeline around one use joblib or skops"
         )
     check_is_fitted(estimator)
+    own = getattr(found, "members", None)
+    if own:
+        names = listing([name for name, _ in own])
+        raise TypeError(
+            f"save() keeps no estimators of other libraries, and members holds {names}: use "
+            "joblib.dump, and load such a file only if you trust it, or fit with members=None"
+        )
     write_directory(directory, estimator)
 
 

@@ -24,10 +24,11 @@ from tabimg import (
     MultiModalPretrainer,
 )
 from tabimg.nn.resnet import ResNet
-from tabimg.training import forest
+from tabimg.training import boosting, distillation, forest
 
 N_ROWS = 40
 N_TREES = 5
+ROUNDS = (5, 20)
 PRETRAINER_PARAMS = {
     "image_size": 32,
     "image_encoder": partial(ResNet, layers=(1, 1, 1, 1), width=4),
@@ -66,9 +67,11 @@ CITAB_FINETUNED_PARAMS = {
 
 @pytest.fixture
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blend small forests."""
+    """Blend small forests, and few rounds of boosting."""
     monkeypatch.setattr(forest, "TREES_AT_ONCE", N_TREES)
     monkeypatch.setattr(forest, "N_TREES", N_TREES)
+    monkeypatch.setattr(boosting, "ROUNDS", ROUNDS)
+    monkeypatch.setattr(distillation, "STUDENT_ROUNDS", max(ROUNDS))
 
 
 @pytest.fixture(scope="session")

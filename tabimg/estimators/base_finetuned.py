@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -29,16 +30,30 @@ from tabimg.estimators.saved_columns import check_features
 from tabimg.estimators.shared_parameters import ColumnParameters, TrainingParameters, run_options
 from tabimg.estimators.table_encoder import TableEncoder
 from tabimg.estimators.targets import Target, target_given
+from tabimg.estimators.training_blocks import (
+    TrainingBlocks,
+    learn_from_photos,
+    with_shuffled_photos,
+)
+from tabimg.estimators.unlabeled_rows import (
+    check_unlabeled,
+    pairs_to_distil,
+    warn_of_idle_pairs,
+)
+from tabimg.estimators.user_members import check_user_members
+from tabimg.image import RowImages
 from tabimg.inputs.categorical import check_categorical_features
 from tabimg.inputs.checks import check_fit_rows, check_table
 from tabimg.inputs.containers import as_container, as_image_cells
 from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.hints import (
     warn_of_odd_columns,
+    warn_of_several_cohorts,
     warn_of_unknown_categories,
 )
 from tabimg.inputs.parameter_checks import (
     check_choice,
+    check_flag,
     check_positive,
     check_positive_int,
     draw_seed,
@@ -47,16 +62,25 @@ from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.stacking import stack_tables
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights, refuse_extreme_weights
-from tabimg.messages import bounded_errors, listing, warn
+from tabimg.messages import bounded_errors
 from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blending import Member, predict
-from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
+from tabimg.training.blocks import COLUMNS, PHOTOS, Blocks
 from tabimg.training.candidates import Candidates
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
-from tabimg.training.members import continue_members, fit_members, history_of, shares_of
+from tabimg.training.imputation import PhotoImputer
+from tabimg.training.members import (
+    continue_members,
+    control_losses,
+    fit_members,
+    history_of,
+    report_of,
+    shares_of,
+)
+from tabimg.training.report import FitReport, Stopwatch
 from tabimg.training.runtime import PRECISIONS, resolve_device
 from tabimg.training.splits import related_rows
 
@@ -83,6 +107,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     predict_modality: str = "table"
     finetune: str = "auto"
     head: str = "embedding+columns"
+    members: Sequence[tuple[str, Any]] | None = None
+    photo_control: bool = False
     n_members: int = 1
     dropout: float = 0.1
     max_epochs: int = 30
@@ -143,7 +169,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         X = as_container(X)
         image_paths = as_image_cells(X, image_paths)
         y = target_given(self, X, y, unlabeled)
-        self._check_unlabeled(unlabeled)
+        check_unlabeled(self, unlabeled)
         routed = self._route(sample_weight, image_paths, unlabeled)
         seed = draw_seed(self.random_state)
         pretrainer = find_pretrainer(self.pretrainer, self.pretrainer_class)
@@ -151,7 +177,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         declared.require(X, image_paths)
         self._table_encoder_class.check_frame(self, X)
         given = declared.rows_of(X, image_paths)
-        _warn_of_several_cohorts(given)
+        warn_of_several_cohorts(given.cohort_names())
         continued = self.warm_start and hasattr(self, "members_")
         table = check_table(self, given.table, reset=not continued)
         with bounded_errors():
@@ -161,13 +187,16 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         refuse_extreme_weights(weight, "sample_weight times class_weight")
         check_fit_rows(self, int((weight > 0).sum()))
         data = {"X": table, "y": values, "the weights": weight, "the groups": given.groups}
+        watch = Stopwatch()
         with fit_checkpoints(self, seed, continued, lambda: data) as seed:
             if not continued:
                 if pretrainer is None or pretrainer is not self.pretrainer:
                     warn_of_odd_columns(table)  # the pretrainer's fit warns by itself
                 self._table_encoder_class.check_categorical(self, pretrainer, table)
                 self._keep(self._target_class.learn(self, values, weight))
-                self.pretrainer_ = pretrained(self, pretrainer, declared, X, given, routed, seed)
+                with watch("pre-training"):
+                    found = pretrained(self, pretrainer, declared, X, given, routed, seed)
+                self.pretrainer_ = found
                 seen = _safe_indexing(table, np.flatnonzero(weight > 0))
                 self._keep(self._table_encoder_class.learn(self, seen))
                 self._sees_embedding = self.pretrainer_ is not None and self.finetune == "auto"
@@ -175,12 +204,18 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             images = None
             if self._columns.learns_from_photos(self.predict_modality):
                 images = photos_to_learn_from(self.pretrainer_, given, weight)
-            further = None if continued else self._pairs_to_distil(given, unlabeled)
-            photos, pairs = self._photos(table, given, weight, further)
-            rows = self._label(table, given, photos, self._target.encode(values), weight)
-            self._fit_members(rows, pairs, seed, continued)
+            further = None if continued else pairs_to_distil(self, given, unlabeled)
+            parts = [replace(given, table=table), *([] if further is None else [further])]
+            own = np.flatnonzero(weight > 0)
+            unlabelled = np.arange(len(weight), sum(map(len, parts)))
+            kept = np.concatenate([own, unlabelled])
+            with watch("photos"):
+                blocks = self._training_blocks(parts, kept, len(own), seed)
+            target = self._target.encode(values)[own]
+            self._fit_members(blocks, target, weight[own], seed, continued, watch)
             self.photo_members_: dict[str, list[Member]] | None = None
             if images is not None:
+                rows = blocks.labelled(target, weight[own])
                 self.photo_members_ = self._photo_predictor.fit(rows, images, seed)
         return self
 
@@ -242,80 +277,45 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             return dict(process_routing(self, "fit", **known).pretrainer.fit)
         return given
 
-    def _check_unlabeled(self, unlabeled: Unlabeled | None) -> None:
-        """Refuse unlabeled rows that would not be used."""
-        if unlabeled is None:
-            return
-        if not isinstance(unlabeled, Unlabeled):
-            raise TypeError(
-                f"unlabeled must be tabimg.Unlabeled(frame), got {type(unlabeled).__name__}"
-            )
-        if self.pretrainer is None:
-            raise ValueError("unlabeled rows are for pre-training, and pretrainer is None")
-        if not isinstance(self.pretrainer, self.pretrainer_class) and self.finetune != "auto":
-            raise ValueError(
-                "unlabeled rows are for pre-training, which is already done, and for "
-                f"finetune='auto'; pretrainer is frozen and finetune is {self.finetune!r}"
-            )
+    def _training_blocks(
+        self, parts: Sequence[Rows], kept: np.ndarray, n_labelled: int, seed: int
+    ) -> TrainingBlocks:
+        """Encode the rows to learn from: labelled ones, then unlabeled pairs.
 
-    def _pairs_to_distil(self, given: Rows, unlabeled: Unlabeled | None) -> Rows | None:
-        """Take the unlabeled rows apart, if their photos can be distilled."""
-        if unlabeled is None or self.pretrainer_ is None or self.finetune != "auto":
-            return None
-        declared = DeclaredColumns.of(self, self.pretrainer_)
-        further = self._columns.unlabeled_rows(declared, given, unlabeled)
-        if further is None:
-            self._warn_of_idle_pairs(
-                "pre-training is already done, and none are known to belong to the cohort of X. "
-                "Give a frame with the columns of X, or name both cohorts with cohort_column="
-            )
-        return further
-
-    def _photos(
-        self, table: Any, given: Rows, weight: np.ndarray, further: Rows | None
-    ) -> tuple[np.ndarray | None, Blocks | None]:
-        """Return photo features of the labelled rows, and the unlabeled pairs to distil from."""
-        if further is None:
-            return None, None
-        images = [part.images(self.pretrainer_.image_root) for part in (given, further)]
-        labelled = images[0].take(np.flatnonzero(weight > 0))
+        Parameters
+        ----------
+        parts : sequence of Rows
+            With checked tables.
+        kept : int array
+            Positions of the rows to learn from; ``n_labelled`` of them come first.
+        n_labelled, seed : int
+        """
+        self.imputer_: PhotoImputer | None = None
+        encoded = self._columns.encode(reduce(stack_tables, [part.table for part in parts]))
+        groups = related_rows(encoded.row_keys(), group_ids(parts))[kept]
+        rows = TrainingBlocks(self._blocks(encoded.take(kept)), groups, n_labelled)
+        may_teach = len(parts) > 1 or parts[0].has_photos
+        if self.pretrainer_ is None or self.finetune != "auto" or not may_teach:
+            return rows
+        images = RowImages.concat([part.images(self.pretrainer_.image_root) for part in parts])
         embedder = self.pretrainer_._photo_embedder
-        lack = embedder.why_no_teacher(labelled, images[1])
-        if lack is not None:
-            self._warn_of_idle_pairs(lack)
-            return None, None
-        own, photos = embedder.features(images)
-        encoded = self._columns.encode(stack_tables(table, further.table))
-        pairs = self._blocks(encoded.take(np.arange(len(own), len(encoded))))
-        pairs = pairs.having(photos=photos)
-        return own, pairs.take(np.flatnonzero(pairs.has_photo()))
-
-    def _warn_of_idle_pairs(self, reason: str) -> None:
-        # A pretrainer that was fitted here has at least learned from them.
-        if not isinstance(self.pretrainer, self.pretrainer_class):
-            warn(f"the unlabeled rows are not used: {reason}")
-
-    def _label(
-        self,
-        table: Any,
-        given: Rows,
-        photos: np.ndarray | None,
-        target: np.ndarray,
-        weight: np.ndarray,
-    ) -> LabelledRows:
-        """Encode the rows of positive weight, with their target."""
-        encoded = self._columns.encode(table)
-        groups = related_rows(encoded.row_keys(), group_ids([given]))
-        blocks = self._blocks(encoded)
-        if photos is not None:
-            blocks = blocks.having(photos=photos)
-        rows = LabelledRows(blocks, target, weight.astype(np.float32), groups)
-        return rows if (weight > 0).all() else rows.take(np.flatnonzero(weight > 0))
+        rows = learn_from_photos(rows, images.take(kept), embedder, seed)
+        if rows.lack is not None and len(parts) > 1:
+            warn_of_idle_pairs(self, rows.lack)
+        self.imputer_ = rows.imputer
+        return rows
 
     def _fit_members(
-        self, rows: LabelledRows, pairs: Blocks | None, seed: int, continued: bool
+        self,
+        blocks: TrainingBlocks,
+        target: np.ndarray,
+        weight: np.ndarray,
+        seed: int,
+        continued: bool,
+        watch: Stopwatch,
     ) -> None:
         """Fit new members, or continue training those of the last fit."""
+        rows, pairs = blocks.labelled(target, weight), blocks.pairs()
         task, options = self._target.task, self._options(seed)
         n_columns = rows.columns.shape[1] if "columns" in self.head else 0
         architecture = TaskArchitecture(
@@ -325,9 +325,16 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             members = continue_members(self.members_, architecture, options, rows, task)
         else:
             network = None if self.pretrainer_ is None else self.pretrainer_.network_
-            candidates = Candidates(architecture, network, options, self.n_members)
-            members, losses = fit_members(candidates, self.finetune, rows, pairs, task)
-            self.validation_losses_ = losses
+            users = dict(self.members or [])
+            candidates = Candidates(architecture, network, options, self.n_members, users)
+            members, blended = fit_members(candidates, self.finetune, rows, pairs, task, watch)
+            controls = {}
+            if self.photo_control and blended is not None and PHOTOS in rows.blocks:
+                other = with_shuffled_photos(blocks, seed)
+                shuffled = (other.labelled(target, weight), other.pairs())
+                controls = control_losses(blended, candidates, rows, pairs, shuffled, task)
+            self.report_ = report_of(blended, rows, pairs, task, watch.seconds, controls)
+            self.validation_losses_ = self.report_.losses()
         self.members_: list[Member] = members
         self.weights_ = shares_of(self.members_)
         self.history_ = history_of(self.members_)
@@ -347,6 +354,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_categorical_features(self.categorical_features)
         check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)
+        check_flag("photo_control", self.photo_control)
         self._check_modality()
         check_choice("precision", self.precision, PRECISIONS)
         check_positive_int("n_members", self.n_members)
@@ -355,6 +363,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_scalar(self.dropout, "dropout", Real, min_val=0, max_val=1, include_boundaries="left")
         self._table_encoder_class.check_parameters(self)
         self._target_class.check_parameters(self)
+        check_user_members(self)
         if self.warm_start and self.finetune == "auto":
             raise ValueError(
                 "warm_start continues networks, but finetune='auto' blends them with other models: "
@@ -375,6 +384,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_type("codec_", self.codec_, TableCodec)
         check_type("_sees_embedding", self._sees_embedding, bool)
         check_items("history_", self.history_, list, dict)
+        check_type("report_", getattr(self, "report_", None), FitReport, type(None))
+        check_type("imputer_", getattr(self, "imputer_", None), PhotoImputer, type(None))
         check_features(self, self.codec_)
         self._check_modality()
         self._columns.check_loaded()
@@ -420,6 +431,9 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     def _blocks(self, encoded: EncodedTable) -> Blocks:
         """Return what members see of rows at prediction: no photos."""
         blocks = Blocks(encoded, {COLUMNS: self.codec_.to_matrix(encoded)})
+        imputer = getattr(self, "imputer_", None)  # earlier versions had none
+        if imputer is not None:
+            blocks = imputer.impute(blocks)
         if not self._sees_embedding or self.pretrainer_ is None:
             return blocks
         return blocks.having(embedding=self._columns.embed(encoded, self.device))
@@ -432,13 +446,3 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             part = encoded.take(np.arange(start, min(start + ROWS_AT_ONCE, len(encoded))))
             parts.append(predict(self.members_, self._blocks(part), task, device))
         return np.concatenate(parts)
-
-
-def _warn_of_several_cohorts(given: Rows) -> None:
-    names = given.cohort_names()
-    if len(names) > 1:
-        warn(
-            f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
-            "columns with the same name share scaling and categories. Fit each cohort by itself, "
-            "and give the others as unlabeled=Unlabeled(...)"
-        )

@@ -21,6 +21,7 @@ CIRCUMSTANCES = {
     "memory",
     "n_jobs",
     "n_threads",
+    "photo_control",
     "verbose",
 }
 # May differ when an interrupted fit is resumed.

@@ -22,6 +22,7 @@ from tabimg.table.categories import MISSING
 from tabimg.training.architectures import MAX_IMAGE_SIZE, TableArchitecture
 from tabimg.training.blending import Member
 from tabimg.training.blocks import COLUMNS
+from tabimg.training.boosting import BoostedModel
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.forest import ForestModel
 from tabimg.training.linear import LinearModel
@@ -63,7 +64,8 @@ def check_parameters(estimator: Any) -> None:
 
 def check_photo_parameters(pretrainer: Any) -> None:
     """Check the parameters by which photos are read."""
-    check_whole("image_size", pretrainer.image_size, 1, MAX_IMAGE_SIZE)
+    if pretrainer.image_size != "auto":
+        check_whole("image_size", pretrainer.image_size, 1, MAX_IMAGE_SIZE)
     check_whole("max_image_pixels", pretrainer.max_image_pixels, 1, 2**62)
     check_type("n_jobs", pretrainer.n_jobs, int, type(None))
     if pretrainer.n_jobs is not None:
@@ -95,9 +97,11 @@ def check_members(
         raise ValueError("the weights of the members do not sum to 1")
     for member in members:
         model = member.model
-        check_type("model", model, ForestModel, LinearModel, NetworkModel)
+        check_type("model", model, BoostedModel, ForestModel, LinearModel, NetworkModel)
         if isinstance(model, ForestModel):
             fits = _forest_fits(model, widths, n_outputs)
+        elif isinstance(model, BoostedModel):
+            fits = len(model.start) == n_outputs and _forest_fits(model.trees, widths, n_outputs)
         elif isinstance(model, LinearModel):
             fits = model.weight.shape == (n_outputs, sum(widths[name] for name in model.names))
         else:
@@ -116,7 +120,7 @@ def fits_codec(module: FittedModule[Any, Any], codec: TableCodec) -> bool:
 
 
 def _forest_fits(model: ForestModel, widths: Mapping[str, int], n_outputs: int) -> bool:
-    sees = int(model.feature.max()) < widths[COLUMNS]
+    sees = int(model.feature.max()) < sum(widths[name] for name in model.names)
     return sees and (len(model.indices) == 0 or int(model.indices.max()) < n_outputs)
 
 

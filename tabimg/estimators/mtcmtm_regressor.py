@@ -51,12 +51,21 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
     finetune : {"auto", "full", "frozen", "gradual"}, default="auto"
         "frozen" fits a penalised linear head on the fixed encoder; "full" then trains encoder and
         head; "gradual" unfreezes the encoder part by part. "auto" blends fully fine-tuned networks,
-        a linear model on columns and embedding, a linear model and two forests on the columns alone
-        and, if `fit` is given `Unlabeled` rows and photos, students of those photos. Their weights
-        depend on how well they predict inner held-out rows, so pre-training that does not help does
-        no harm.
+        a linear model on columns and embedding, and a linear model, two forests and boosted trees
+        on the columns alone. If `fit` is given photos, it adds a linear model on what the columns
+        say about them and, with `Unlabeled` rows, students of those photos. Their weights depend on
+        how well they predict inner held-out rows, so pre-training that does not help does no harm.
     head : {"embedding+columns", "embedding"}, default="embedding+columns"
         What the networks' heads see: the embedding and the encoded columns, or the embedding alone.
+    members : list of (str, estimator), default=None
+        Your own estimators, which join the blend of "auto" under their names: on the encoded
+        columns, on these with embedding and imputed photo ("NAME_with_embedding"), as students of
+        photos ("NAME_student"), and as a part of their teacher. They see float32 features and
+        standardised targets. An estimator that holds them can be pickled, but not saved.
+    photo_control : bool, default=False
+        Also fit what learns from photos with shuffled photos, and with a teacher that sees none, to
+        compare losses in ``report_``: a gain that remains is not the photos'. Takes up to three
+        times as long; predictions do not change.
     n_members : int, default=1
         Number of networks, fine-tuned from different seeds, whose predictions are averaged; with
         "auto", per inner fold.
@@ -94,7 +103,7 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
         pretrainer that is fitted here and sets none. Removed when the fit is complete.
     time_limit : float, default=None
         Seconds for fine-tuning, including inner validation, divided among the networks that are
-        trained; linear models and forests do not count. The pretrainer has its own limit.
+        trained; linear models and trees do not count. The pretrainer has its own limit.
     warm_start : bool, default=False
         Continue from the networks of the last fit; pre-training is not repeated. A blend ("auto")
         cannot be continued.
@@ -109,6 +118,8 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
         The fitted pretrainer.
     codec_ : TableCodec
         Turns tables into numbers.
+    imputer_ : PhotoImputer or None
+        Predicts features of a row's photo from its columns; None if there was nothing to learn.
     photo_members_ : dict of str to list, or None
         The models that predict from the photo ("image"), and from table and photo ("both"); empty
         if `fit` saw no photos of labelled rows, None if its ``predict_modality`` was "table".
@@ -116,8 +127,13 @@ class MTCMTMRegressor(FixedColumnsParameters, FineTunedRegressor):
         The fitted models, each with its ``name`` and its ``weight`` in the prediction.
     weights_ : dict of str to float
         The weights by name, summing to 1: "columns", "random_forest", "extra_trees", "network",
-        "embedding" (with a pretrainer) and "distilled" (with photos to distil from); without "auto"
-        only the way of fine-tuning.
+        "boosting" (from 100 labelled rows on, up to 20 outputs), "embedding" (with a pretrainer),
+        "imputed" (with photos that the columns say something about), and "linear_student",
+        "forest_student" and, up to 3 outputs, "boosted_student" (with photos to distil from);
+        without "auto" only the way of fine-tuning.
+    report_ : FitReport
+        What the fit found out: the held-out loss of the blend, of the columns alone and of each
+        member, weights and seconds. ``print(report_)`` shows it, ``report_.to_frame()`` is a table.
     validation_losses_ : dict of str to float
         Mean loss of each of these alone on inner held-out rows; empty without "auto", or if the
         rows cannot be split.

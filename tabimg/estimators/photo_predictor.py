@@ -73,8 +73,8 @@ class PhotoPredictor:
             self.columns.photo_blocks[0]: LinearCandidate(self.columns.photo_blocks),
         }
         return {
-            "image": blend({"image": image}, seen, self.task, seed)[0],
-            "both": blend(candidates, seen, self.task, seed)[0],
+            "image": blend({"image": image}, seen, self.task, seed).members,
+            "both": blend(candidates, seen, self.task, seed).members,
         }
 
     # --- prediction ----------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from tabimg.inputs.target_types import (
 from tabimg.table.objects import missing_cells
 from tabimg.training.blending import Candidate, Member, Model, blend, predict
 from tabimg.training.blocks import COLUMNS, PHOTOS, Blocks, LabelledRows
-from tabimg.training.distillation import DistilledCandidate
+from tabimg.training.distillation import Teacher, students
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.photo_embedding import MIN_LABELLED, MIN_PAIRS
@@ -45,7 +45,6 @@ __all__ = [
     "Blocks",
     "Candidate",
     "Classification",
-    "DistilledCandidate",
     "FineTunedEstimator",
     "ForestCandidate",
     "ImageLoader",
@@ -61,6 +60,7 @@ __all__ = [
     "Rows",
     "Split",
     "Task",
+    "Teacher",
     "as_column_list",
     "as_container",
     "as_target",
@@ -91,6 +91,7 @@ __all__ = [
     "single_thread",
     "source_key",
     "stack_known_columns",
+    "students",
     "take_apart",
     "warn_of_odd_columns",
     "without_columns",

@@ -11,7 +11,7 @@ from sklearn.utils import _safe_indexing
 
 from tabimg.inputs.frames import HEAD_ROWS, is_frame
 from tabimg.inputs.unlabeled import Unlabeled
-from tabimg.messages import shorten, warn
+from tabimg.messages import listing, shorten, warn
 from tabimg.table import ColumnKind, EncodedTable, TableCodec, looks_like_file_paths, read_columns
 from tabimg.table.categories import FIRST_CATEGORY, UNKNOWN
 from tabimg.table.columns import describe
@@ -105,3 +105,13 @@ def _counts_rows(values: np.ndarray) -> bool:
     if len(values) < MANY_ROWS or values[0] not in (0.0, 1.0):
         return False
     return bool((np.diff(values) == 1).all())
+
+
+def warn_of_several_cohorts(names: Sequence[Any]) -> None:
+    """Warn that the cohorts that a frame names are fitted as one table."""
+    if len(names) > 1:
+        warn(
+            f"X holds {len(names)} cohorts, [{listing(names)}], which are fitted as one table: "
+            "columns with the same name share scaling and categories. Fit each cohort by itself, "
+            "and give the others as unlabeled=Unlabeled(...)"
+        )

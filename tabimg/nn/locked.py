@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.nn.dropout import Dropout
+
 
 class LockedEncoder(nn.Module):
     """Standardise what a fixed image encoder sees in photos.
@@ -39,8 +41,9 @@ class LockedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone.requires_grad_(False).eval()
-        self.width, self.grid, self.dropout = width, grid, dropout
+        self.width, self.grid = width, grid
         self.standardise = nn.BatchNorm1d(width)
+        self.dropout = Dropout(dropout)
 
     def train(self, mode: bool = True) -> LockedEncoder:
         """Set the mode of all but the fixed encoder, whose statistics stay those of its weights."""
@@ -60,9 +63,8 @@ class LockedEncoder(nn.Module):
     def tokens(self, photos: Tensor) -> Tensor:
         """Encode photos (B, 3, H, W), or their features (B, grid * grid, C), as tokens."""
         features = self.features(photos) if photos.ndim == 4 else photos
-        standardised = self.standardise(features.transpose(1, 2)).transpose(1, 2)
         # After the standardisation 0 is the mean.
-        return F.dropout(standardised, self.dropout, self.training)
+        return self.dropout(self.standardise(features.transpose(1, 2)).transpose(1, 2))
 
     def forward(self, photos: Tensor) -> Tensor:
         """Embed photos (B, 3, H, W), or their features (B, grid * grid, C), as (B, C)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,9 +84,52 @@ def check_member(member: Member) -> None:
 register(Member, check=check_member)
 
 
-def blend(
-    candidates: Mapping[str, Candidate], rows: LabelledRows, task: Task, seed: int
-) -> tuple[list[Member], dict[str, float]]:
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """Fitted candidates and their weights.
+
+    Parameters
+    ----------
+    members : list of Member
+    losses : dict of str to float
+        Mean loss of each candidate on held-out rows; empty if the rows cannot be split.
+    seconds : dict of str to float
+        That each candidate took.
+    held_out : dict of str to float64 array of shape (n_rows, n_outputs)
+        What each candidate predicts of rows that it has not seen; NaN where it has seen all.
+    folds : list of (train, valid)
+    """
+
+    members: list[Member]
+    losses: dict[str, float]
+    seconds: dict[str, float]
+    held_out: dict[str, np.ndarray]
+    folds: list[Split]
+
+    def loss(self, rows: LabelledRows, task: Task, names: Collection[str] | None = None) -> float:
+        """Mean loss of a blend of all, or some, candidates; weights come from other folds' rows.
+
+        NaN if nothing was held out from all of them, or none is named.
+        """
+        parts = [p for name, p in self.held_out.items() if names is None or name in names]
+        if not parts or not len(self.folds):
+            return float("nan")
+        stacked = np.stack(parts)
+        known = _known(stacked)
+        losses, weight = np.zeros(len(rows)), rows.weight.astype(np.float64).copy()
+        weight[np.setdiff1d(np.arange(len(rows)), known)] = 0.0
+        for _, valid in self.folds:
+            own = np.intersect1d(valid, known)
+            others = np.setdiff1d(known, valid) if len(self.folds) > 1 else own
+            shares = blend_weights(
+                stacked[:, others], rows.target[others], rows.weight[others], task
+            )
+            mixed = np.einsum("m,mno->no", shares, stacked[:, own])
+            losses[own] = task.losses(mixed, rows.target[own])
+        return float(np.average(losses, weights=weight)) if weight.any() else float("nan")
+
+
+def blend(candidates: Mapping[str, Candidate], rows: LabelledRows, task: Task, seed: int) -> Blend:
     """Fit candidates and weight them by their predictions of held-out rows.
 
     Parameters
@@ -98,14 +142,16 @@ def blend(
 
     Returns
     -------
-    members : list of Member
-    validation_losses : dict of str to float
-        Mean loss of each candidate on held-out rows; empty if the rows cannot be split.
+    Blend
     """
     folds = grouped_folds(rows.groups, N_FOLDS, seed, task.classes(rows.target))
     if len(rows) >= ONE_FOLD_ROWS:
         folds = folds[:1]
-    fitted = {name: c.cross_fit(rows, folds, task) for name, c in candidates.items()}
+    fitted, seconds = {}, {}
+    for name, candidate in candidates.items():
+        began = time.perf_counter()
+        fitted[name] = candidate.cross_fit(rows, folds, task)
+        seconds[name] = time.perf_counter() - began
     parts = np.stack([held_out for held_out, _ in fitted.values()])
     weights = held_out_weights(parts, rows, task)
     losses = {}
@@ -121,7 +167,8 @@ def blend(
         for (name, (_, models)), share in zip(fitted.items(), weights, strict=True)
         for model in models
     ]
-    return members, losses
+    held_out = {name: part for name, (part, _) in fitted.items()}
+    return Blend(members, losses, seconds, held_out, folds)
 
 
 def held_out_weights(parts: np.ndarray, rows: LabelledRows, task: Task) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from tabimg.serialization.checks import check_items
 from tabimg.table import EncodedTable
 
 # The encoded columns as one matrix.
@@ -15,10 +17,12 @@ COLUMNS = "columns"
 EMBEDDING = "embedding"
 # The joint embedding of table and photo by the fixed encoders; NaN for rows without a photo.
 FUSED = "fused"
+# What the columns say about the photo, out of fold for rows with a photo.
+IMPUTED = "imputed"
 # The photo's embedding by the fixed image encoder; NaN for rows without one. Where the table alone
 # predicts, only training rows have it.
 PHOTOS = "photos"
-BLOCKS = (COLUMNS, EMBEDDING, FUSED, PHOTOS)
+BLOCKS = (COLUMNS, EMBEDDING, IMPUTED, FUSED, PHOTOS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +52,28 @@ class Blocks:
         """Return the same rows with blocks added or replaced."""
         return replace(self, features={**self.features, **further})
 
+    def without(self, name: str) -> Blocks:
+        """Return the same rows without a block."""
+        return replace(self, features={k: v for k, v in self.features.items() if k != name})
+
     def take(self, index: np.ndarray) -> Blocks:
         """Return the rows of an index array."""
         taken = {name: block[index] for name, block in self.features.items()}
         return Blocks(self.table.take(index), taken)
+
+    def with_rows_of(self, others: Blocks) -> Blocks:
+        """Append the rows of others, as far as both have the same blocks."""
+        return Blocks(
+            EncodedTable(
+                np.concatenate([self.table.numeric, others.table.numeric]),
+                np.concatenate([self.table.codes, others.table.codes]),
+            ),
+            {
+                name: np.concatenate([block, others[name]])
+                for name, block in self.features.items()
+                if name in others
+            },
+        )
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
         """Put blocks side by side, float32 (n_rows, n_features)."""
@@ -62,6 +84,13 @@ class Blocks:
         if PHOTOS not in self:
             return np.zeros(len(self), dtype=bool)
         return ~np.isnan(self[PHOTOS][:, 0])
+
+
+def check_blocks(names: Any) -> None:
+    """Raise a ValueError unless a value, read from a file, is a tuple of names of blocks."""
+    check_items("names", names, tuple, str)
+    if not names or not set(names) <= set(BLOCKS):
+        raise ValueError(f"unknown blocks: {names}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -11,14 +13,39 @@ from tabimg.nn.isolation import isolated
 from tabimg.nn.task import TaskNet
 from tabimg.training.architectures import PretrainingArchitecture, TaskArchitecture
 from tabimg.training.blending import Candidate
-from tabimg.training.blocks import COLUMNS, EMBEDDING, Blocks
-from tabimg.training.distillation import DistilledCandidate
+from tabimg.training.blocks import COLUMNS, EMBEDDING, IMPUTED, PHOTOS, Blocks, LabelledRows
+from tabimg.training.boosting import BoostingCandidate, can_boost
+from tabimg.training.distillation import Teacher, students
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.networks import NetworkCandidate
 from tabimg.training.runtime import derive_seed
+from tabimg.training.tasks import Task
+from tabimg.training.user_models import UserCandidate, UserStudent
+
+# Candidates by what they learn from, beside labelled columns.
+_SOURCES = {
+    "columns": ("columns", "random_forest", "extra_trees", "boosting"),
+    "pre-training": ("network", "embedding"),
+    "photos": ("imputed", "linear_student", "forest_student", "boosted_student"),
+}
+BUILT_IN = frozenset(name for names in _SOURCES.values() for name in names)
+# Of candidates that are made of a user's estimator.
+WITH_EMBEDDING, STUDENT = "_with_embedding", "_student"
+# What a user's estimator sees as a part of the teacher.
+TAUGHT_BY = (COLUMNS, PHOTOS)
+
+
+def source_of(name: str) -> str:
+    """Say what a candidate learns from: "columns", "pre-training" or "photos"."""
+    for source, names in _SOURCES.items():
+        if name in names:
+            return source
+    if name.endswith(STUDENT):
+        return "photos"
+    return "pre-training" if name.endswith(WITH_EMBEDDING) else "columns"
 
 
 @dataclass(frozen=True)
@@ -32,12 +59,15 @@ class Candidates:
         The pre-training network; it is copied, never changed.
     options : FinetuningOptions
     n_members : int
+    users : mapping of str to estimator
+        The user's own.
     """
 
     architecture: TaskArchitecture
     pretrained: FittedModule[PretrainingArchitecture, MultiModalNet] | None
     options: FinetuningOptions
     n_members: int
+    users: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, share: float) -> Candidates:
         """Return the same candidates with a share of the time limit."""
@@ -48,13 +78,16 @@ class Candidates:
         start = self._random if self.pretrained is None else self._pretrained
         return NetworkCandidate(mode, self.architecture, start, self.options, self.n_members)
 
-    def all(self, pairs: Blocks | None) -> dict[str, Candidate]:
+    def all(self, rows: LabelledRows, pairs: Blocks | None, task: Task) -> dict[str, Candidate]:
         """Return everything that ``finetune="auto"`` blends, by name.
 
         Parameters
         ----------
+        rows : LabelledRows
+            Their blocks say what there is to learn from.
         pairs : Blocks or None
             Unlabelled rows with photos, to distil from.
+        task : Task
         """
         seed = self.options.run.seed
         candidates: dict[str, Candidate] = {
@@ -63,11 +96,50 @@ class Candidates:
             "extra_trees": ForestCandidate("extra_trees", derive_seed(seed, 202)),
             "network": self.network("full"),
         }
-        if self.pretrained is not None:
-            beside = (COLUMNS,) if self.architecture.n_columns else ()
+        if can_boost(len(rows), task):
+            candidates["boosting"] = BoostingCandidate(derive_seed(seed, 204))
+        beside = (COLUMNS,) if self.architecture.n_columns else ()
+        if EMBEDDING in rows.blocks:
             candidates["embedding"] = LinearCandidate((EMBEDDING, *beside))
-        if pairs is not None:
-            candidates["distilled"] = DistilledCandidate(pairs, derive_seed(seed, 203))
+        if IMPUTED in rows.blocks:
+            candidates["imputed"] = self.imputed()
+        candidates |= self._of_users(rows)
+        return candidates if pairs is None else candidates | self.students(pairs, task)
+
+    def students(
+        self, pairs: Blocks, task: Task, taught_by: tuple[str, ...] = TAUGHT_BY
+    ) -> dict[str, Candidate]:
+        """Return students of all families, and of the user's estimators, with one teacher.
+
+        Parameters
+        ----------
+        pairs : Blocks
+        task : Task
+        taught_by : tuple of str
+            The blocks that the teacher sees.
+        """
+        seed = derive_seed(self.options.run.seed, 203)
+        further = [UserCandidate(each, seed, taught_by) for each in self.users.values()]
+        teacher = Teacher(pairs, derive_seed(seed, 0), further, taught_by)
+        own: dict[str, Candidate] = {
+            name + STUDENT: UserStudent(teacher, estimator, derive_seed(seed, 10 + number))
+            for number, (name, estimator) in enumerate(self.users.items())
+        }
+        return students(teacher, task, seed) | own
+
+    def imputed(self) -> LinearCandidate:
+        """Return the model of imputed photo features."""
+        return LinearCandidate((IMPUTED, *((COLUMNS,) if self.architecture.n_columns else ())))
+
+    def _of_users(self, rows: LabelledRows) -> dict[str, Candidate]:
+        """The user's estimators, on the columns, and on these with what photos left in them."""
+        candidates: dict[str, Candidate] = {}
+        seen = tuple(name for name in (COLUMNS, EMBEDDING, IMPUTED) if name in rows.blocks)
+        for number, (name, estimator) in enumerate(self.users.items()):
+            seed = derive_seed(self.options.run.seed, 220 + number)
+            candidates[name] = UserCandidate(estimator, seed)
+            if seen != (COLUMNS,):
+                candidates[name + WITH_EMBEDDING] = UserCandidate(estimator, seed, seen)
         return candidates
 
     def _random(self, seed: int) -> TaskNet:

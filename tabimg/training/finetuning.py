@@ -70,7 +70,7 @@ def fit_frozen(net: TaskNet, rows: LabelledRows, task: Task, options: Finetuning
     net.scale.copy_(torch.from_numpy(scale))
     standardised = ((features - net.mean.numpy()) / net.scale.numpy()).astype(np.float64)
     folds = grouped_folds(rows.groups, N_FOLDS, 0, task.classes(rows.target))
-    _, penalty = choose_penalty(standardised, rows.target, rows.weight, folds, task)
+    penalty = choose_penalty(standardised, rows.target, rows.weight, folds, task).number
     weight, bias = fit_head(standardised, rows.target, rows.weight, penalty, task)
     with torch.no_grad():
         net.head.out.weight.copy_(torch.from_numpy(weight))

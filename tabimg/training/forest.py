@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from scipy.sparse import csr_array, vstack
 
 from tabimg.serialization import register
 from tabimg.serialization.checks import check_stored
-from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows, check_blocks
+from tabimg.training.cross_fitting import CrossFitted, SimpleCandidate, held_out_by
 from tabimg.training.runtime import derive_seed, own_warning_filters
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Task
@@ -27,7 +29,7 @@ MAX_DEPTH = 2 * MAX_ROWS_A_TREE
 
 @dataclass(frozen=True, eq=False)
 class ForestModel:
-    """Trees on the encoded columns.
+    """Trees on some blocks.
 
     The nodes of all trees are stacked. An inner node sends a row to ``left`` if its ``feature`` is
     at most ``threshold``, else to ``right``; a leaf has feature -1.
@@ -41,6 +43,8 @@ class ForestModel:
     values, indices, pointers : arrays
         The prediction of each node, as a sparse matrix of shape (n_nodes, n_outputs): a leaf mostly
         holds a single class.
+    names : tuple of str
+        The blocks that the trees see, side by side.
     """
 
     roots: np.ndarray
@@ -51,22 +55,28 @@ class ForestModel:
     values: np.ndarray
     indices: np.ndarray
     pointers: np.ndarray
+    names: tuple[str, ...] = (COLUMNS,)
 
     def predict(self, blocks: Blocks, task: Task, device: torch.device) -> np.ndarray:
         """Average the trees' leaves, on the CPU; see `Model`."""
-        leaves = self._leaves(blocks[COLUMNS])
-        n_rows, n_trees = leaves.shape
-        shape = (len(self.feature), task.n_outputs)
-        values = csr_array((self.values, self.indices, self.pointers), shape=shape)
-        pointers = np.arange(0, leaves.size + 1, n_trees)
-        ones = np.ones(leaves.size)
-        visits = csr_array((ones, leaves.ravel(), pointers), shape=(n_rows, len(self.feature)))
-        return task.smoothed((visits @ values).toarray() / n_trees, n_trees)
+        n_trees = len(self.roots)
+        total = self.summed_leaves(blocks.matrix(self.names), self.roots, task.n_outputs)
+        return task.smoothed(total / n_trees, n_trees)
 
-    def _leaves(self, columns: np.ndarray) -> np.ndarray:
-        """Find the leaf of each row in each tree, int64 (n_rows, n_trees)."""
+    def summed_leaves(self, features: np.ndarray, roots: np.ndarray, n_outputs: int) -> np.ndarray:
+        """Add up the leaves that rows reach in some of the trees, float64 (n_rows, n_outputs)."""
+        leaves = self._leaves(features, roots)
+        shape = (len(self.feature), n_outputs)
+        values = csr_array((self.values, self.indices, self.pointers), shape=shape)
+        pointers = np.arange(len(features) + 1) * len(roots)
+        ones = np.ones(leaves.size)
+        visits = csr_array((ones, leaves.ravel(), pointers), shape=(len(features), shape[0]))
+        return (visits @ values).toarray()
+
+    def _leaves(self, columns: np.ndarray, roots: np.ndarray) -> np.ndarray:
+        """Find the leaf of each row in each of these trees, int64 (n_rows, n_trees)."""
         rows = np.arange(len(columns))[:, None]
-        nodes = np.repeat(self.roots[None], len(columns), axis=0)
+        nodes = np.repeat(roots[None], len(columns), axis=0)
         while True:
             feature = self.feature[nodes]
             inner = feature >= 0
@@ -79,6 +89,7 @@ class ForestModel:
 
 def check_forest(forest: ForestModel) -> None:
     """Raise a ValueError for arrays that are not a forest: prediction would fail or never end."""
+    check_blocks(forest.names)
     n_nodes = len(forest.feature) if isinstance(forest.feature, np.ndarray) else 0
     check_stored("feature", forest.feature, "int32", (n_nodes,))
     check_stored("threshold", forest.threshold, "float64", (n_nodes,), finite=False)
@@ -158,7 +169,7 @@ def fit_forest(
             trees.append(estimator.tree_)
             classes = getattr(forest, "classes_", None)
             values.append(csr_array(task.tree_values(estimator.tree_, classes)))
-    return _stacked(trees, vstack(values, format="csr"))
+    return stack_trees(trees, vstack(values, format="csr"))
 
 
 def _new_forest(kind: str, n_rows: int, task: Task, seed: int) -> Any:
@@ -167,7 +178,8 @@ def _new_forest(kind: str, n_rows: int, task: Task, seed: int) -> Any:
     return task.forests[kind](n_estimators=TREES_AT_ONCE, random_state=seed % 2**31, **draws)
 
 
-def _stacked(trees: list[Any], values: csr_array) -> ForestModel:
+def stack_trees(trees: list[Any], values: csr_array) -> ForestModel:
+    """Stack the nodes of fitted trees, with the values at all nodes, (n_nodes, n_outputs)."""
     roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
     return ForestModel(
         roots=roots.astype(np.int64),
@@ -182,31 +194,30 @@ def _stacked(trees: list[Any], values: csr_array) -> ForestModel:
 
 
 @dataclass(frozen=True)
-class ForestCandidate:
-    """A forest on the encoded columns.
+class ForestCandidate(SimpleCandidate):
+    """A forest on some blocks.
 
     Parameters
     ----------
     kind : {"random_forest", "extra_trees"}
     seed : int
+    names : tuple of str
     """
 
     kind: str
     seed: int
+    names: tuple[str, ...] = (COLUMNS,)
 
-    def cross_fit(
-        self, rows: LabelledRows, folds: Sequence[Split], task: Task
-    ) -> tuple[np.ndarray, list[ForestModel]]:
-        """See `tabimg.training.blending.Candidate`."""
-        held_out = np.full((len(rows), task.n_outputs), np.nan)
-        for train, valid in folds:
-            model = self._fit(rows.take(train), task)
-            held_out[valid] = model.predict(rows.blocks.take(valid), task, torch.device("cpu"))
-        return held_out, [self._fit(rows, task)]
+    def fit_folds(self, rows: LabelledRows, folds: Sequence[Split], task: Task) -> CrossFitted:
+        """See `SimpleCandidate`; there is nothing to choose."""
+        fit = partial(self._fit, task)
+        models = [fit(rows.take(train)) for train, _ in folds]
+        return CrossFitted(held_out_by(models, rows.blocks, folds, task), models, fit)
 
-    def _fit(self, rows: LabelledRows, task: Task) -> ForestModel:
-        features = rows.blocks.matrix((COLUMNS,))
-        return fit_forest(self.kind, features, rows.target, rows.weight, task, self.seed)
+    def _fit(self, task: Task, rows: LabelledRows) -> ForestModel:
+        features = rows.blocks.matrix(self.names)
+        forest = fit_forest(self.kind, features, rows.target, rows.weight, task, self.seed)
+        return replace(forest, names=self.names)
 
 
 def _shifted(children: list[np.ndarray], roots: np.ndarray) -> np.ndarray:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 
 from tabimg.nn.rowwise import rowwise_linear
 from tabimg.serialization import register
-from tabimg.serialization.checks import check_items, check_stored
-from tabimg.training.blocks import BLOCKS, Blocks, LabelledRows
+from tabimg.serialization.checks import check_stored
+from tabimg.training.blocks import Blocks, LabelledRows, check_blocks
+from tabimg.training.cross_fitting import CrossFitted, SimpleCandidate
 from tabimg.training.inference import apply_in_blocks
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Head, Task
@@ -50,9 +52,7 @@ class LinearModel:
 
 def check_linear(model: LinearModel) -> None:
     """Raise a ValueError for arrays that are not a linear model on blocks."""
-    check_items("names", model.names, tuple, str)
-    if not model.names or not set(model.names) <= set(BLOCKS):
-        raise ValueError(f"unknown blocks: {model.names}")
+    check_blocks(model.names)
     check_stored("mean", model.mean, "float64", (None,))
     n_features = len(model.mean)
     check_stored("scale", model.scale, "float64", (n_features,))
@@ -73,13 +73,33 @@ def standardisation(features: np.ndarray, weight: np.ndarray) -> tuple[np.ndarra
     return mean, scale
 
 
+@dataclass(frozen=True, eq=False)
+class ChosenPenalty:
+    """The penalty of a linear model, chosen by folds.
+
+    Parameters
+    ----------
+    number : int
+        Among the task's penalties.
+    held_out : float64 array of shape (n_rows, n_outputs)
+        Predictions for each row by the model with this penalty that did not see it; NaN for rows
+        that no fold holds out.
+    heads : list of Head
+        The model of each fold.
+    """
+
+    number: int
+    held_out: np.ndarray
+    heads: list[Head]
+
+
 def choose_penalty(
     features: np.ndarray,
     target: np.ndarray,
     weight: np.ndarray,
     folds: Sequence[Split],
     task: Task,
-) -> tuple[np.ndarray, int]:
+) -> ChosenPenalty:
     """Choose the penalty of a linear model by folds.
 
     Parameters
@@ -93,23 +113,20 @@ def choose_penalty(
 
     Returns
     -------
-    held_out : float64 array of shape (n_rows, n_outputs)
-        Predictions for each row by the model with the chosen penalty that did not see it; NaN for
-        rows that no fold holds out.
-    number : int
-        Index of the chosen penalty among the task's.
+    ChosenPenalty
     """
     n_penalties = len(task.penalties)
     predictions = np.full((n_penalties, len(target), task.n_outputs), np.nan)
-    losses = np.zeros(n_penalties)
+    losses, paths = np.zeros(n_penalties), []
     for train, valid in folds:
         path = task.linear_path(features[train], target[train], weight[train], n_penalties)
+        paths.append(path)
         for k, (coefficients, bias) in enumerate(path):
             outputs = torch.from_numpy(features[valid] @ coefficients.T + bias)
             predictions[k, valid] = task.predictions(outputs).numpy()
             losses[k] += weight[valid] @ task.losses(predictions[k, valid], target[valid])
     chosen = int(np.argmin(losses)) if folds else n_penalties // 2
-    return predictions[chosen], chosen
+    return ChosenPenalty(chosen, predictions[chosen], [path[chosen] for path in paths])
 
 
 def fit_head(
@@ -120,23 +137,36 @@ def fit_head(
 
 
 @dataclass(frozen=True)
-class LinearCandidate:
+class LinearCandidate(SimpleCandidate):
     """A penalised linear model on some blocks.
 
     Parameters
     ----------
     names : tuple of str
+    reference : Blocks, optional
+        Rows whose mean and spread standardise the blocks; None are those that are fitted.
     """
 
     names: tuple[str, ...]
+    reference: Blocks | None = None
 
-    def cross_fit(
-        self, rows: LabelledRows, folds: Sequence[Split], task: Task
-    ) -> tuple[np.ndarray, list[LinearModel]]:
-        """See `tabimg.training.blending.Candidate`."""
+    def fit_folds(self, rows: LabelledRows, folds: Sequence[Split], task: Task) -> CrossFitted:
+        """Choose the penalty; see `SimpleCandidate`."""
         features = rows.blocks.matrix(self.names).astype(np.float64)
-        mean, scale = standardisation(features, rows.weight)
+        if self.reference is None:
+            mean, scale = standardisation(features, rows.weight)
+        else:
+            others = self.reference.matrix(self.names).astype(np.float64)
+            mean, scale = standardisation(others, np.ones(len(others)))
         standardised = (features - mean) / scale
-        held_out, penalty = choose_penalty(standardised, rows.target, rows.weight, folds, task)
-        head = fit_head(standardised, rows.target, rows.weight, penalty, task)
-        return held_out, [LinearModel(self.names, mean, scale, *head)]
+        chosen = choose_penalty(standardised, rows.target, rows.weight, folds, task)
+        models = [LinearModel(self.names, mean, scale, *head) for head in chosen.heads]
+        fit = partial(self._fit, mean, scale, chosen.number, task)
+        return CrossFitted(chosen.held_out, models, fit)
+
+    def _fit(
+        self, mean: np.ndarray, scale: np.ndarray, penalty: int, task: Task, rows: LabelledRows
+    ) -> LinearModel:
+        features = (rows.blocks.matrix(self.names).astype(np.float64) - mean) / scale
+        head = fit_head(features, rows.target, rows.weight, penalty, task)
+        return LinearModel(self.names, mean, scale, *head)

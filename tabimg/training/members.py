@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tabimg.training.architectures import TaskArchitecture
-from tabimg.training.blending import N_FOLDS, Member, blend
-from tabimg.training.blocks import Blocks, LabelledRows
-from tabimg.training.candidates import Candidates
+from tabimg.training.blending import N_FOLDS, Blend, Candidate, Member, blend
+from tabimg.training.blocks import COLUMNS, IMPUTED, Blocks, LabelledRows
+from tabimg.training.candidates import Candidates, source_of
 from tabimg.training.finetuning import FinetuningOptions, continue_training
 from tabimg.training.fitted_module import FittedModule
 from tabimg.training.networks import NetworkModel, reseeded, seen_rows
 from tabimg.training.optimise import History
+from tabimg.training.report import FitReport, MemberReport, Stopwatch
 from tabimg.training.runtime import derive_seed
 from tabimg.training.tasks import Task
 
 
 def fit_members(
-    candidates: Candidates, finetune: str, rows: LabelledRows, pairs: Blocks | None, task: Task
-) -> tuple[list[Member], dict[str, float]]:
+    candidates: Candidates,
+    finetune: str,
+    rows: LabelledRows,
+    pairs: Blocks | None,
+    task: Task,
+    watch: Stopwatch,
+) -> tuple[list[Member], Blend | None]:
     """Fit networks only, or everything that is blended.
 
     Parameters
@@ -31,19 +38,105 @@ def fit_members(
     pairs : Blocks or None
         Unlabeled rows with photos, to distil from with "auto".
     task : Task
+    watch : Stopwatch
 
     Returns
     -------
     members : list of Member
-    validation_losses : dict of str to float
-        By candidate; empty unless it is a blend.
+    blended : Blend or None
+        None if networks alone were fitted.
     """
     if finetune == "auto":
         candidates = candidates.within(1.0 / (candidates.n_members * N_FOLDS))
-        return blend(candidates.all(pairs), rows, task, candidates.options.run.seed)
+        with watch("blend"):
+            found = candidates.all(rows, pairs, task)
+            blended = blend(found, rows, task, candidates.options.run.seed)
+        return blended.members, blended
     candidates = candidates.within(1.0 / candidates.n_members)
-    models = candidates.network(finetune).fit_members(rows, task)
-    return [Member(finetune, 1.0 / len(models), model) for model in models], {}
+    with watch("fine-tuning"):
+        models = candidates.network(finetune).fit_members(rows, task)
+    return [Member(finetune, 1.0 / len(models), model) for model in models], None
+
+
+def control_losses(
+    blended: Blend,
+    candidates: Candidates,
+    rows: LabelledRows,
+    pairs: Blocks | None,
+    shuffled: tuple[LabelledRows, Blocks | None],
+    task: Task,
+) -> dict[str, float]:
+    """Compute the loss of a blend if its photos were others, or its teacher saw none.
+
+    Parameters
+    ----------
+    blended : Blend
+    candidates : Candidates
+    rows, pairs
+        What was blended.
+    shuffled : rows and pairs
+        The same with shuffled photos.
+    task : Task
+
+    Returns
+    -------
+    dict of str to float
+        By control; without pairs there is no teacher.
+    """
+    other_rows, other_pairs = shuffled
+    others: dict[str, Candidate] = {}
+    if IMPUTED in other_rows.blocks:
+        others["imputed"] = candidates.imputed()
+    if other_pairs is not None:
+        others |= candidates.students(other_pairs, task)
+    taught = {name for name in blended.held_out if source_of(name) == "photos"}
+    losses = {"shuffled photos": _loss_with(others, taught, blended, other_rows, task)}
+    if pairs is not None:
+        blind = candidates.students(pairs, task, (COLUMNS,))
+        losses["a teacher without photos"] = _loss_with(blind, set(blind), blended, rows, task)
+    return losses
+
+
+def _loss_with(
+    others: Mapping[str, Candidate],
+    replaced: set[str],
+    blended: Blend,
+    rows: LabelledRows,
+    task: Task,
+) -> float:
+    """Mean loss of a blend with other candidates in place of some."""
+    held_out = {name: part for name, part in blended.held_out.items() if name not in replaced}
+    for name, candidate in others.items():
+        held_out[name], _ = candidate.cross_fit(rows, blended.folds, task)
+    return replace(blended, held_out=held_out).loss(rows, task)
+
+
+def report_of(
+    blended: Blend | None,
+    rows: LabelledRows,
+    pairs: Blocks | None,
+    task: Task,
+    seconds: Mapping[str, float],
+    controls: Mapping[str, float],
+) -> FitReport:
+    """Say what a fit found out."""
+    n_pairs = 0 if pairs is None else len(pairs)
+    if blended is None:
+        return FitReport(math.nan, math.nan, len(rows), n_pairs, (), dict(seconds))
+    shares = shares_of(blended.members)
+    members = tuple(
+        MemberReport(
+            name,
+            float(shares[name]),
+            blended.losses.get(name, math.nan),
+            source_of(name),
+            blended.seconds[name],
+        )
+        for name in blended.held_out
+    )
+    alone = [member.name for member in members if member.learned_from == "columns"]
+    losses = (blended.loss(rows, task), blended.loss(rows, task, alone))
+    return FitReport(*losses, len(rows), n_pairs, members, dict(seconds), dict(controls))
 
 
 def continue_members(

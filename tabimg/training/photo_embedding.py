@@ -99,27 +99,27 @@ class PhotoEmbedder:
         both = self._apply(images, dim + width, embed)
         return both[:, :dim], both[:, dim:]
 
-    def features(self, parts: list[RowImages]) -> list[np.ndarray]:
+    def features(self, images: RowImages) -> np.ndarray:
         """Embed photos, and keep the principal components of all embeddings.
 
         Cells that are already vectors are used as they are.
 
         Parameters
         ----------
-        parts : list of RowImages
+        images : RowImages of n_rows rows
 
         Returns
         -------
-        list of float32 arrays of shape (n_rows, n_features)
-            One per part; NaN for rows without a photo.
+        float32 array of shape (n_rows, n_features)
+            NaN for rows without a photo.
         """
-        embeddings = self._embed_unless_embedded(RowImages.concat(parts))
+        embeddings = self._embed_unless_embedded(images)
         known = ~np.isnan(embeddings[:, 0])
         n_features = min(N_FEATURES, int(known.sum()), embeddings.shape[1])
         features = np.full((len(embeddings), n_features), np.nan, dtype=np.float32)
         standardised = StandardScaler().fit_transform(embeddings[known].astype(np.float64))
         features[known] = PCA(n_features, svd_solver="full").fit_transform(standardised)
-        return np.split(features, np.cumsum([len(part) for part in parts])[:-1])
+        return features
 
     def why_no_pairs(self, images: RowImages) -> str | None:
         """Say what is missing for embedding rows with their photos; None if nothing is."""
@@ -138,20 +138,20 @@ class PhotoEmbedder:
             )
         return None
 
-    def why_no_teacher(self, labelled: RowImages, pairs: RowImages) -> str | None:
-        """Say what a teacher lacks: enough photos, or a way to embed them; None if nothing."""
-        n_labelled, n_pairs = int(labelled.has_image.sum()), int(pairs.has_image.sum())
-        if n_labelled < MIN_LABELLED or n_pairs < MIN_PAIRS:
-            return (
-                f"{n_labelled} labelled and {n_pairs} unlabeled rows have a photo, but at least "
-                f"{MIN_LABELLED} and {MIN_PAIRS} are needed"
-            )
-        are_vectors = labelled.vectors is not None and pairs.vectors is not None
-        if not are_vectors and self.network.architecture.image is None:
+    def why_no_features(self, images: RowImages) -> str | None:
+        """Say what is missing for features of photos: photos, or an encoder; None if nothing."""
+        n_photos = int(images.has_image.sum())
+        if n_photos < MIN_PAIRS:
+            return f"{n_photos} rows have a photo, but at least {MIN_PAIRS} are needed"
+        architecture, vectors = self.network.architecture.image, images.vectors
+        if vectors is None and architecture is None:
             return (
                 "the pretrainer has no image encoder: fit it with keep_image_encoder=True, or give "
                 "the output of its transform_images in place of the photos"
             )
+        fitted_on = None if architecture is None else architecture.vector_width
+        if fitted_on is not None and (vectors is None or vectors.shape[1] != fitted_on):
+            return f"the pretrainer was fitted on vectors of width {fitted_on}, give such vectors"
         return None
 
     def _embed_unless_embedded(self, images: RowImages) -> np.ndarray:

@@ -96,6 +96,12 @@ class Task(Protocol):
         """Fit a linear model to the predictions of another model."""
         ...
 
+    def hardened(
+        self, soft: np.ndarray, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Turn soft targets into targets: numbers of rows, their targets and their weights."""
+        ...
+
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
         """Predictions at the nodes of a fitted tree, float64 (n_nodes, n_outputs)."""
         ...
@@ -151,13 +157,20 @@ class Classification:
         return np.eye(self.n_outputs)[target]
 
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
-        """Logistic regression; a row counts once per class, weighted by the class's share."""
-        rows, labels = np.nonzero(soft >= MIN_SHARE)
+        """Logistic regression on hard labels."""
+        rows, labels, weight = self.hardened(soft, weight)
         if len(np.unique(labels)) < 2:
             return self._constant_head(features.shape[1], labels)
         model = LogisticRegression(C=1.0, max_iter=100, tol=1e-3)
-        _fit_quietly(model, features[rows], labels, weight[rows] * soft[rows, labels])
+        _fit_quietly(model, features[rows], labels, weight)
         return self._spread(model.coef_, model.intercept_, model.classes_)
+
+    def hardened(
+        self, soft: np.ndarray, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Count a row once per class, weighted by the class's share."""
+        rows, labels = np.nonzero(soft >= MIN_SHARE)
+        return rows, labels, weight[rows] * soft[rows, labels]
 
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
         counts = tree.value[:, 0, :]
@@ -229,6 +242,12 @@ class Regression:
     def soft_head(self, features: np.ndarray, soft: np.ndarray, weight: np.ndarray) -> Head:
         """Ridge regression, penalised by one row in ten."""
         return _ridge_path(features, soft, weight, np.array([0.1 * len(soft)]))[0]
+
+    def hardened(
+        self, soft: np.ndarray, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Leave numbers as they are."""
+        return np.arange(len(soft)), soft, weight
 
     def tree_values(self, tree: Any, classes: Any) -> np.ndarray:
         return tree.value[:, :, 0]

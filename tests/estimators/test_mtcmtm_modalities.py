@@ -174,7 +174,7 @@ def test_photos_that_were_distilled_serve_predictions_as_well(
     regressor: Any, pairs: pd.DataFrame, shown: np.ndarray
 ) -> None:
     regressor.set_params(finetune="auto").fit(pairs[:20], shown[:20], unlabeled=Unlabeled(pairs))
-    assert "distilled" in regressor.weights_
+    assert "linear_student" in regressor.weights_
     assert r2_score(shown[20:], regressor.predict(pairs[20:])) > 0.8
 
 

@@ -28,6 +28,11 @@ Rows = Callable[..., LabelledRows]
 LOSSES = ["ce", "mse", "l1", "huber"]
 
 
+def fit_blend(*given: Any, **named: Any) -> tuple[list[Any], dict[str, float]]:
+    blended = blend(*given, **named)
+    return blended.members, blended.losses
+
+
 def problem(loss: str, n_rows: int, n_members: int, seed: int = 0) -> tuple[Any, ...]:
     """Draw members of different skill, each right about something else."""
     rng = np.random.default_rng(seed)
@@ -166,7 +171,7 @@ class Recorder:
 def test_blend_prefers_what_predicts_held_out_rows(labelled: Rows) -> None:
     rows, task = labelled(60, "numbers"), Regression(1, "mse")
     candidates = {"blind": Recorder(0.0), "columns": LinearCandidate((COLUMNS,))}
-    members, losses = blend(candidates, rows, task, seed=0)
+    members, losses = fit_blend(candidates, rows, task, seed=0)
     weights = {member.name: member.weight for member in members}
     assert losses["columns"] < 0.1 * losses["blind"]
     assert losses["blind"] == pytest.approx((rows.target**2).mean())
@@ -179,7 +184,7 @@ def test_blend_prefers_what_predicts_held_out_rows(labelled: Rows) -> None:
 def test_models_of_one_candidate_share_its_weight(labelled: Rows) -> None:
     rows, task = labelled(30, "numbers"), Regression(1, "mse")
     candidates = {"one": Recorder(0.0), "three": Recorder(0.0, n_models=3)}
-    members, _ = blend(candidates, rows, task, seed=0)
+    members, _ = fit_blend(candidates, rows, task, seed=0)
     assert [member.name for member in members] == ["one", "three", "three", "three"]
     np.testing.assert_allclose([m.weight for m in members], [1 / 2, 1 / 6, 1 / 6, 1 / 6])
     assert sum(member.weight for member in members) == pytest.approx(1.0)
@@ -190,7 +195,7 @@ def test_folds_are_the_same_for_all_and_keep_groups_together(labelled: Rows) -> 
     for kind, task in (("numbers", Regression(1, "mse")), ("classes", Classification(2))):
         rows = labelled(60, kind, groups=groups)
         first, second = Recorder(0.5), Recorder(0.5)
-        blend({"first": first, "second": second}, rows, task, seed=3)
+        fit_blend({"first": first, "second": second}, rows, task, seed=3)
         assert len(first.folds) == N_FOLDS
         for (train, valid), (same_train, same_valid) in zip(first.folds, second.folds, strict=True):
             assert np.array_equal(train, same_train) and np.array_equal(valid, same_valid)
@@ -206,7 +211,7 @@ def test_rows_of_great_weight_decide(labelled: Rows) -> None:
     weight = np.where(heavy, 1e3, 1e-3).astype(np.float32)
     rows = replace(rows, target=target, weight=weight)
     candidates = {"low": Recorder(0.0), "high": Recorder(10.0)}
-    members, losses = blend(candidates, rows, Regression(1, "mse"), seed=0)
+    members, losses = fit_blend(candidates, rows, Regression(1, "mse"), seed=0)
     assert losses["low"] < 1e-3 and losses["high"] == pytest.approx(100.0, rel=1e-3)
     assert members[0].weight > 0.95
 
@@ -216,7 +221,9 @@ def test_many_rows_are_judged_on_one_fold(labelled: Rows, monkeypatch: pytest.Mo
     for n_rows, n_folds in ((39, N_FOLDS), (40, 1)):
         recorder = Recorder(0.0)
         candidates = {"columns": LinearCandidate((COLUMNS,)), "recorder": recorder}
-        members, losses = blend(candidates, labelled(n_rows, "numbers"), Regression(1, "mse"), 0)
+        members, losses = fit_blend(
+            candidates, labelled(n_rows, "numbers"), Regression(1, "mse"), 0
+        )
         assert len(recorder.folds) == n_folds
         assert set(losses) == {"columns", "recorder"}
         assert members[0].weight > 0.6
@@ -235,7 +242,7 @@ def test_rows_that_cannot_be_split_are_blended_evenly(kind: str, labelled: Rows)
         "columns": LinearCandidate((COLUMNS,)),
         "forest": ForestCandidate("extra_trees", 0),
     }
-    members, losses = blend(candidates, rows, task, seed=0)
+    members, losses = fit_blend(candidates, rows, task, seed=0)
     assert losses == {}
     assert [member.weight for member in members] == [0.5, 0.5]
     probabilities = predict(members, rows.blocks, task, CPU)
@@ -249,7 +256,7 @@ def test_class_of_one_row_is_learned_and_judges_nobody(labelled: Rows) -> None:
     rows = replace(rows, target=target)
     recorder = Recorder(1 / 3)
     candidates = {"columns": LinearCandidate((COLUMNS,)), "even": recorder}
-    members, losses = blend(candidates, rows, Classification(3), seed=0)
+    members, losses = fit_blend(candidates, rows, Classification(3), seed=0)
     assert all(40 in train and 40 not in valid for train, valid in recorder.folds)
     assert losses["even"] == pytest.approx(np.log(3)) and losses["columns"] < losses["even"]
     probabilities = members[0].model.predict(rows.blocks, Classification(3), CPU)
@@ -262,7 +269,7 @@ def test_members_survive_pickle_and_a_directory(labelled: Rows, tmp_path: Path) 
         "columns": LinearCandidate((COLUMNS,)),
         "forest": ForestCandidate("extra_trees", 0),
     }
-    members, _ = blend(candidates, rows, task, seed=0)
+    members, _ = fit_blend(candidates, rows, task, seed=0)
     write_directory(tmp_path / "members", members)
     expected = predict(members, rows.blocks, task, CPU)
     for back in (pickle.loads(pickle.dumps(members)), read_directory(tmp_path / "members")):

@@ -37,7 +37,8 @@ def choose(
 ) -> tuple[np.ndarray, int]:
     groups = np.arange(len(target)) if groups is None else groups
     folds = grouped_folds(groups, n_folds, 0, task.classes(target))
-    return choose_penalty(features, target, np.ones(len(target)), folds, task)
+    chosen = choose_penalty(features, target, np.ones(len(target)), folds, task)
+    return chosen.held_out, chosen.number
 
 
 def head(task: Any, features: np.ndarray, target: np.ndarray, groups: Any = None) -> Any:
@@ -129,9 +130,9 @@ def test_heavy_rows_decide_the_penalty() -> None:
     folds = grouped_folds(np.arange(90), 3, 0)
     task = Regression(1, "mse")
     heavy = np.where(np.arange(90) < 45, 1.0, 1e-6)
-    _, strong = choose_penalty(features, target, heavy, folds, task)
-    _, weak = choose_penalty(features, target, heavy[::-1], folds, task)
-    assert strong < weak
+    strong = choose_penalty(features, target, heavy, folds, task)
+    weak = choose_penalty(features, target, heavy[::-1], folds, task)
+    assert strong.number < weak.number
 
 
 # --- standardisation -----------------------------------------------------------------------------

@@ -27,7 +27,6 @@ from tabimg.evaluation.foundation import (
     Blocks,
     Candidate,
     Classification,
-    DistilledCandidate,
     ForestCandidate,
     LabelledRows,
     LinearCandidate,
@@ -36,12 +35,14 @@ from tabimg.evaluation.foundation import (
     Regression,
     Split,
     Task,
+    Teacher,
     blend,
     derive_seed,
     own_warning_filters,
     predict,
     related_rows,
     single_thread,
+    students,
 )
 from tabimg.evaluation.metrics import score_predictions
 from tabimg.table import TableCodec
@@ -165,7 +166,7 @@ class _FoldRows:
         """Blend candidates that learn from the known rows."""
         weight = np.ones(len(known), dtype=np.float32)
         rows = LabelledRows(blocks.take(known), goal.values[known], weight, self.related[known])
-        return blend(candidates, rows, goal.task, self.seed)[0]
+        return blend(candidates, rows, goal.task, self.seed).members
 
     def predict(self, members: Sequence[Member], blocks: Blocks, goal: _Goal) -> np.ndarray:
         """Predict the test rows: probabilities or numbers, float64 (n_test, n_outputs)."""
@@ -267,7 +268,7 @@ def _what_photos_teach(
         blocks, candidates = rows.blocks, dict[str, Candidate](alone)
         if given is not None:
             blocks = blocks.having(photos=given)
-            candidates["distilled"] = DistilledCandidate(blocks.take(others), seed)
+            candidates |= students(Teacher(blocks.take(others), seed), goal.task, seed)
         members = rows.fit(candidates, blocks, goal, labelled)
         predicted = rows.predict(members, rows.blocks, goal)
         scores.append(rows.score(method, predicted, labelled, budget, draw))

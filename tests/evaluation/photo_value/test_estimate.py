@@ -14,7 +14,7 @@ from tabimg.datasets import make_membranes
 from tabimg.evaluation import StudyResult, photo_value
 from tabimg.evaluation.data import outer_folds
 from tabimg.image import ImageReadError
-from tabimg.training import blending, forest
+from tabimg.training import blending, distillation, forest
 from tabimg.training.tasks import Regression
 
 N_ROWS, N_COLUMNS = 160, 25
@@ -40,6 +40,7 @@ def cheap_models(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(blending, "N_FOLDS", 2)
     monkeypatch.setattr(forest, "N_TREES", 6)
     monkeypatch.setattr(forest, "TREES_AT_ONCE", 6)
+    monkeypatch.setattr(distillation, "STUDENT_ROUNDS", 10)
 
 
 def paint(shade: np.ndarray) -> pd.Series:
@@ -183,9 +184,9 @@ def test_test_photos_have_no_part_in_what_photos_teach(
         value.scores[value.scores["method"] == "taught"].set_index("fold")["r2"]
         for value in (before, after)
     ]
-    # The components' rounding may still move a tie of a forest.
-    assert taught[1][0] == pytest.approx(taught[0][0], abs=1e-3)
-    assert taught[1][1] != pytest.approx(taught[0][1], abs=1e-3)
+    # The components' rounding may still move ties of trees.
+    assert taught[1][0] == pytest.approx(taught[0][0], abs=5e-3)
+    assert taught[1][1] != pytest.approx(taught[0][1], abs=5e-2)
 
 
 def test_rows_without_photo_are_left_out_and_counted(

@@ -124,7 +124,7 @@ class Recorder:
 
 
 @pytest.fixture
-def blended(small: dict[str, Any]) -> dict[str, Any]:
+def blended(small: dict[str, Any], few_trees: None) -> dict[str, Any]:
     """Arguments of a small study whose estimator may distil."""
     return {**small, "estimator": MTCMTMRegressor(finetune="auto", max_epochs=1)}
 
@@ -175,7 +175,7 @@ def test_methods_with_photos_are_fitted_with_their_vectors_and_the_unlabelled_pa
                 np.testing.assert_array_equal(vector, vector_of[row])
             columns = frame.drop(columns="photo")
             assert rows is None or rows[columns.columns].equals(columns.loc[rows.index])
-    distilled = ["distilled" in model.validation_losses_ for model in recorder.models]
+    distilled = ["linear_student" in model.validation_losses_ for model in recorder.models]
     assert distilled == [True, False]
 
 

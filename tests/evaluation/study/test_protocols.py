@@ -200,19 +200,19 @@ def test_label_curve_is_an_ablation_study_over_fractions(
 def test_sensitivity_has_a_column_for_each_parameter_and_shares_equal_points(
     frame: pd.DataFrame, amount: np.ndarray, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    grid = [{"lambda_c": [0.5, 1.0], "lambda_m": [0.5, 1.0]}, {"mask_rate": [0.3]}]
+    grid = [{"lambda_c": [0.5, 1.0], "lambda_m": [0.5, 1.0]}, {"mask_rate": [0.1]}]
     small = {**small, "label_fractions": (1.0,)}
     result = sensitivity(frame, amount, grid=grid, **small, results_dir=tmp_path)
     scores = result.scores.set_index("method")
     assert result.parameters == ["lambda_c", "lambda_m", "mask_rate"]
     assert len(scores) == 2 * (1 + 4 + 1)
     assert (scores.loc["lambda_c=0.5, lambda_m=1.0", "lambda_c"] == 0.5).all()
-    assert scores.loc["mask_rate=0.3", "lambda_c"].isna().all()
+    assert scores.loc["mask_rate=0.1", "lambda_c"].isna().all()
     assert scores.loc["scratch", result.parameters].isna().all(axis=None)
     # The default is a point of both grids, and is computed once.
     equal = [
         scores.loc[name, "fingerprint"].tolist()
-        for name in ("lambda_c=1.0, lambda_m=1.0", "mask_rate=0.3")
+        for name in ("lambda_c=1.0, lambda_m=1.0", "mask_rate=0.1")
     ]
     assert equal[0] == equal[1]
     assert len(list((tmp_path / "encoders").glob("*.json"))) == 2 * 4

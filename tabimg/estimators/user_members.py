@@ -1,0 +1,64 @@
+"""Users' own estimators as members of a blend: checked before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.base import is_classifier
+
+from tabimg.messages import listing, shorten
+from tabimg.training.candidates import BUILT_IN, STUDENT, WITH_EMBEDDING
+
+# What a name may not end with: the candidates that are made of a user's estimator do.
+ENDINGS = (WITH_EMBEDDING, STUDENT)
+
+
+def check_user_members(estimator: Any) -> None:
+    """Check the parameter ``members``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the member and what to do.
+    """
+    given = estimator.members
+    if given is None:
+        return
+    if estimator.finetune != "auto":
+        raise ValueError(
+            f"members join the blend of finetune='auto', and finetune is {estimator.finetune!r}"
+        )
+    if not isinstance(given, (list, tuple)) or not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in given
+    ):
+        raise TypeError(
+            "members must be a list of pairs of name and estimator, such as "
+            f"[('boosting2', HistGradientBoostingRegressor())], got {shorten(given)}"
+        )
+    names = [name for name, _ in given]
+    for name, member in given:
+        _check_name(name)
+        _check_member(name, member, classifies=is_classifier(estimator))
+    if len(set(names)) < len(names):
+        raise ValueError(f"members must have different names, got {listing(names)}")
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a member's name must be a text, got {shorten(name)}")
+    if name in BUILT_IN or name.endswith(ENDINGS):
+        raise ValueError(
+            f"a member cannot be named {shorten(name)}: that is a name of the blend's own; it has "
+            f"{listing(sorted(BUILT_IN))}, and names that end with {' or '.join(ENDINGS)}"
+        )
+
+
+def _check_member(name: str, member: Any, classifies: bool) -> None:
+    if isinstance(member, type) or not hasattr(member, "fit") or not hasattr(member, "get_params"):
+        raise TypeError(
+            f"the member {name!r} must be an unfitted scikit-learn estimator, got {shorten(member)}"
+        )
+    wanted = "predict_proba" if classifies else "predict"
+    if not hasattr(member, wanted) or is_classifier(member) != classifies:
+        kind = "classifier with predict_proba" if classifies else "regressor"
+        raise TypeError(f"the member {name!r} must be a {kind}, got {type(member).__name__}")

@@ -1,0 +1,140 @@
+"""Users' own estimators join the blend: on columns, on embeddings, as students and teachers."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+import tabimg
+from tabimg import Unlabeled
+
+pytestmark = pytest.mark.usefixtures("few_folds")
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """Predicts the shares of the classes, and notes what it is fitted on."""
+
+    fitted: ClassVar[list[tuple[tuple[int, ...], np.ndarray]]] = []
+
+    def __init__(self, random_state: Any = None) -> None:
+        self.random_state = random_state
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Recorder:
+        self.classes_, counts = np.unique(y, return_counts=True)
+        self.shares_ = counts / counts.sum()
+        self.fitted.append((X.shape, y))
+        assert self.random_state is not None
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return np.tile(self.shares_, (len(X), 1))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+
+
+def test_member_joins_on_columns_on_the_embedding_and_as_a_student(
+    frame: pd.DataFrame, labels: np.ndarray, frozen: FrozenEstimator, make: Any
+) -> None:
+    own = [("neighbours", KNeighborsClassifier(3)), ("tree", DecisionTreeClassifier())]
+    classifier = make.classifier(pretrainer=frozen, members=own)
+    classifier.fit(frame[:20], labels[:20], unlabeled=Unlabeled(frame[20:]))
+    for name in ("neighbours", "tree"):
+        for ending in ("", "_with_embedding", "_student"):
+            assert name + ending in classifier.weights_
+    probabilities = classifier.predict_proba(frame)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
+    alone = make.classifier(members=own).fit(frame.drop(columns="photo"), labels)
+    assert {"neighbours", "tree"} <= set(alone.weights_)
+    assert not any(name.endswith(("_student", "_embedding")) for name in alone.weights_)
+
+
+def test_member_that_knows_the_answer_takes_over(
+    table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
+    """Only the right family can follow a step in one column."""
+    step = np.where(table["pressure"].rank(pct=True).fillna(0) > 0.5, 3.0, -3.0)
+    right = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=3))
+    regressor = make.regressor(members=[("pipe", right), ("mean", DummyRegressor())])
+    regressor.fit(table, step)
+    assert regressor.weights_["pipe"] > 2 * regressor.weights_["mean"]
+    assert regressor.report_.to_frame()["name"].isin(["pipe", "mean"]).sum() == 2
+
+
+def test_clones_are_fitted_with_a_seed_and_weights_become_shares(
+    table: pd.DataFrame, labels: np.ndarray, make: Any
+) -> None:
+    given = Recorder()
+    Recorder.fitted.clear()
+    weight = np.where(labels == labels[0], 3.0, 1.0)
+    classifier = make.classifier(members=[("own", given)])
+    classifier.fit(table, labels, sample_weight=weight)
+    assert not hasattr(given, "classes_") and given.random_state is None
+    shape, target = Recorder.fitted[-1]
+    assert shape[0] == len(table)
+    # It takes no weights: the heavy class is drawn three times as often.
+    share = np.mean(target == np.searchsorted(classifier.classes_, labels[0]))
+    heavy = weight[labels == labels[0]].sum() / weight.sum()
+    assert share == pytest.approx(heavy, abs=2 / len(table))
+
+
+def test_class_that_a_fold_lacks_stays_possible(table: pd.DataFrame, make: Any) -> None:
+    labels = np.where(np.arange(len(table)) == 0, "rare", "common")
+    classifier = make.classifier(members=[("dummy", DummyClassifier())]).fit(table, labels)
+    assert (classifier.predict_proba(table) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("columns", Ridge())], "cannot be named 'columns'"),
+        ([("a_student", Ridge())], "cannot be named 'a_student'"),
+        ([("a", Ridge)], "unfitted scikit-learn estimator"),
+        ([("a", LogisticRegression())], "must be a regressor, got LogisticRegression"),
+        ([("a", Ridge()), ("a", Ridge())], "different names"),
+        ([(3, Ridge())], "must be a text"),
+        ({"a": Ridge()}, "list of pairs"),
+    ],
+)
+def test_wrong_members_are_refused_by_name(
+    table: pd.DataFrame, target: np.ndarray, make: Any, members: Any, message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make.regressor(members=members).fit(table, target)
+
+
+def test_members_need_a_blend_and_classifiers_need_probabilities(
+    table: pd.DataFrame, target: np.ndarray, labels: np.ndarray, make: Any
+) -> None:
+    with pytest.raises(ValueError, match="finetune is 'full'"):
+        make.regressor(members=[("a", Ridge())], finetune="full").fit(table, target)
+    with pytest.raises(TypeError, match="classifier with predict_proba, got KNeighborsRegressor"):
+        make.classifier(members=[("a", KNeighborsRegressor())]).fit(table, labels)
+
+
+def test_estimator_with_members_is_cloned_and_pickled_but_not_saved(
+    table: pd.DataFrame, target: np.ndarray, make: Any, tmp_path: Path
+) -> None:
+    regressor = make.regressor(members=[("ridge", Ridge(alpha=7.0))])
+    copy = clone(regressor)
+    assert copy.members[0][1] is not regressor.members[0][1]
+    assert copy.members[0][1].alpha == 7.0
+    regressor.fit(table, target)
+    back = pickle.loads(pickle.dumps(regressor))
+    np.testing.assert_array_equal(back.predict(table), regressor.predict(table))
+    with pytest.raises(TypeError, match=r"members holds 'ridge'.*joblib"):
+        tabimg.save(regressor, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
