@@ -47,7 +47,7 @@ def main() -> None:
     pretrainer = CITabPretrainer(
         image_column="photo",
         image_size=32,
-        # Drawings of 32 pixels do not ask for a ResNet-18.
+        # Drawings of 32 pixels do not ask for a larger network.
         image_encoder=partial(ResNet, layers=(1, 1, 1, 1), width=16),
         # A crop would change the apparent width of the vessels, which is what the photo tells.
         augmentation={"crop": None},

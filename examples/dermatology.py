@@ -88,6 +88,7 @@ def run_fold(cohorts: dict[str, Cohort], fold: int, max_epochs: int | str) -> It
     pretrainer = CITabPretrainer(
         image_column="image",
         group_column="lesion",
+        image_encoder="resnet18",  # as in the paper; the default sees larger photos
         image_size=32,
         max_epochs=max_epochs,
         random_state=fold,

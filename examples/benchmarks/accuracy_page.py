@@ -66,7 +66,7 @@ budget and draw. `--extras` adds RealMLP, TabM and CatBoost (`pip install tabimg
 
 - **MT-CMTM** pre-trains on all training rows of a fold with their photos, and is fitted on the
   labelled ones. **scratch** is the same estimator with `pretrainer=None`: the same budget, no
-  photo, and those candidates that need none; only MT-CMTM has what is distilled from photos.
+  photo, and those candidates that need none; only MT-CMTM has what learns from photos.
 - Baselines are tuned on inner folds of the same labelled rows. In each cell the *best baseline* is
   the one with the lowest inner validation loss, picked without test rows. Each is shown as well.
 - 5 folds by group and class; 5 %, 10 %, 25 % and all of a fold's training labels, at least two per

@@ -33,11 +33,19 @@ MEMBERS = {
     "columns": "linear model of the columns",
     "random_forest": "random forest",
     "extra_trees": "extremely randomised trees",
+    "boosting": "gradient boosting",
     "network": "fine-tuned networks",
     "embedding": "linear model of embedding and columns",
-    "distilled": "students of the photos",
+    "imputed": "linear model of imputed photo features and columns",
+    "linear_student": "linear student of the photos",
+    "forest_student": "forest taught by the photos",
+    "boosted_student": "boosting taught by the photos",
+    "distilled": "students of the photos, of earlier versions",
 }
-KNOW_PHOTOS = ("network", "embedding", "distilled")
+KNOW_PHOTOS = (
+    *("network", "embedding", "imputed"),
+    *("linear_student", "forest_student", "boosted_student", "distilled"),
+)
 
 INTRODUCTION = """\
 # Inside the blend
