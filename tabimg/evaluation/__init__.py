@@ -12,6 +12,7 @@ from tabimg.evaluation.study import (
     StudyResult,
     ablation_study,
     label_curve,
+    photo_share,
     pooled_labels_worth,
     sensitivity,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "label_curve",
     "leakage_report",
     "make_baseline",
+    "photo_share",
     "photo_value",
     "pooled_difference",
     "pooled_labels_worth",

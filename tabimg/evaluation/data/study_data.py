@@ -97,6 +97,14 @@ class StudyData:
             shuffled[name] = pd.Series(cells, index=shuffled.index, dtype=object)
         return shuffled
 
+    def with_groups(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Copy a table with the group column, if there is one."""
+        if self.group_column is None:
+            return table
+        table = table.copy(deep=False)
+        table[self.group_column] = self.pairs[self.group_column]
+        return table
+
     def with_photo_vectors(self, rows: np.ndarray, vectors: np.ndarray | None) -> pd.DataFrame:
         """Copy the pairs with the photos of ``rows`` as vectors, and no other photos.
 

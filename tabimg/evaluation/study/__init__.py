@@ -11,6 +11,7 @@ from tabimg.evaluation.study.protocols import (
     sensitivity,
 )
 from tabimg.evaluation.study.results import StudyResult
+from tabimg.evaluation.study.share import photo_share
 
 __all__ = [
     "SENSITIVITY_GRID",
@@ -18,6 +19,7 @@ __all__ = [
     "StudyResult",
     "ablation_study",
     "label_curve",
+    "photo_share",
     "pooled_labels_worth",
     "sensitivity",
 ]

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from tabimg.estimators import Unlabeled
 from tabimg.evaluation.foundation import PhotoPretrainer
@@ -22,6 +24,8 @@ from tabimg.evaluation.study.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
 
 ENCODERS_FOLDER = "encoders"
+# Of photos, as columns.
+N_FEATURES = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,15 @@ class PretrainedEncoder:
         pre-training used no photos.
     seconds : float
         Time for pre-training and for embedding the photos.
+    features : float32 array of shape (n_rows, n_features), or None
+        Principal components, of training rows, of all rows' photos, test rows included; None unless
+        they were asked for.
     """
 
     pretrainer: PhotoPretrainer
     photos: np.ndarray | None
     seconds: float
+    features: np.ndarray | None = None
 
 
 def obtain_encoder(
@@ -51,6 +59,7 @@ def obtain_encoder(
     fingerprint: str,
     folder: Path | None,
     further: Unlabeled | None = None,
+    with_features: bool = False,
 ) -> PretrainedEncoder:
     """Load the encoder of this fingerprint, or pre-train it on the training rows and keep it.
 
@@ -69,28 +78,47 @@ def obtain_encoder(
         it, next to the photos' embeddings (.npy) and a note (.json). None keeps nothing.
     further : Unlabeled, optional
         Further pairs for pre-training.
+    with_features : bool
+        Whether the photos of all rows are wanted as features.
     """
     place = _place(fingerprint, folder)
-    if place is not None and is_kept(fingerprint, folder):
-        return _load(place, prototype)
+    if place is not None and is_kept(fingerprint, folder, with_features):
+        return _load(place, prototype, with_features)
     started = time.perf_counter()
     fresh = clone(prototype).set_params(keep_image_encoder=True)
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.architecture.image is not None
     photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
+    features = None
+    if with_features and photos is not None:
+        features = _features(photos, fitted.transform_images(pairs))
     # The image encoder is most of the size, and only its embeddings are needed.
     fitted.set_params(keep_image_encoder=False)
     fitted._keep(fitted.network_.build(), fitted.network_.architecture)
-    encoder = PretrainedEncoder(fitted, photos, time.perf_counter() - started)
+    encoder = PretrainedEncoder(fitted, photos, time.perf_counter() - started, features)
     if place is not None:
         _save(place, encoder)
     return encoder
 
 
-def is_kept(fingerprint: str, folder: Path | None) -> bool:
+def is_kept(fingerprint: str, folder: Path | None, with_features: bool = False) -> bool:
     """Return whether a folder holds the finished encoder of this fingerprint."""
     place = _place(fingerprint, folder)
-    return place is not None and _note(place).exists() and place.exists()
+    if place is None or not _note(place).exists() or not place.exists():
+        return False
+    return not with_features or _features_file(place).exists()
+
+
+def _features(train: np.ndarray, everything: np.ndarray) -> np.ndarray:
+    """Reduce embeddings to principal components of training rows; the mean without a photo."""
+    seen = train[~np.isnan(train[:, 0])]
+    scale = StandardScaler().fit(seen)
+    n_features = min(N_FEATURES, *seen.shape)
+    pca = PCA(n_features, svd_solver="full").fit(scale.transform(seen))
+    known = ~np.isnan(everything[:, 0])
+    features = np.zeros((len(everything), n_features), dtype=np.float32)
+    features[known] = pca.transform(scale.transform(everything[known]))
+    return features
 
 
 def _place(fingerprint: str, folder: Path | None) -> Path | None:
@@ -99,28 +127,43 @@ def _place(fingerprint: str, folder: Path | None) -> Path | None:
 
 def _save(place: Path, encoder: PretrainedEncoder) -> None:
     write_directory(place, encoder.pretrainer)
-    if encoder.photos is not None:
-        scratch = place.with_name(f".{place.name}-{uuid.uuid4().hex}.npy")
-        try:
-            np.save(scratch, encoder.photos, allow_pickle=False)
-            os.replace(scratch, _photos(place))
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+    for array, path in (
+        (encoder.photos, _photos(place)),
+        (encoder.features, _features_file(place)),
+    ):
+        if array is not None:
+            _save_array(array, path)
     # The note is written last: without it the encoder is not finished.
     note = {"pretrain_seconds": encoder.seconds, "sees_photos": encoder.photos is not None}
     write_text(_note(place), json.dumps(note) + "\n")
 
 
-def _load(place: Path, prototype: PhotoPretrainer) -> PretrainedEncoder:
+def _save_array(array: np.ndarray, path: Path) -> None:
+    scratch = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.npy")
+    try:
+        np.save(scratch, array, allow_pickle=False)
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _load(place: Path, prototype: PhotoPretrainer, with_features: bool) -> PretrainedEncoder:
     note = json.loads(_note(place).read_text(encoding="utf-8"))
     fitted = read_directory(place, dict(_code_of(prototype)))
     photos = np.load(_photos(place), allow_pickle=False) if note["sees_photos"] else None
-    return PretrainedEncoder(fitted, photos, note["pretrain_seconds"])
+    features = None
+    if with_features and note["sees_photos"]:
+        features = np.load(_features_file(place), allow_pickle=False)
+    return PretrainedEncoder(fitted, photos, note["pretrain_seconds"], features)
 
 
 def _note(place: Path) -> Path:
     return place.with_name(f"{place.name}.json")
+
+
+def _features_file(place: Path) -> Path:
+    return place.with_name(f"{place.name}-features.npy")
 
 
 def _photos(place: Path) -> Path:

@@ -116,18 +116,29 @@ def _prepare(unit: WorkUnit, data: StudyData, folder: Path | None) -> Pretrained
     if unit.shuffles_photos:
         pairs = data.with_shuffled_photos(train, unit.seed)
     return obtain_encoder(
-        unit.pretrainer, pairs, train, unit.encoder_fingerprint, folder, unit.further
+        unit.pretrainer,
+        pairs,
+        train,
+        unit.encoder_fingerprint,
+        folder,
+        unit.further,
+        _wants_features(unit),
     )
+
+
+def _wants_features(unit: WorkUnit) -> bool:
+    return any(cell.method.sees_test_photos for cell in unit.cells)
 
 
 def _compute(
     cell: PlannedCell, encoder: PretrainedEncoder | None, data: StudyData
 ) -> dict[str, Any]:
-    """Fit on the labelled rows, score on the test rows from the table alone."""
+    """Fit on the labelled rows, score on the test rows as the method sees them."""
     started = time.perf_counter()
     model = cell.method.fit(encoder, cell.fold.train, cell.labelled, data, cell.seed)
     seconds = time.perf_counter() - started
-    table, truth = data.table.iloc[cell.fold.test], data.target[cell.fold.test]
+    table = cell.method.table(encoder, data).iloc[cell.fold.test]
+    truth = data.target[cell.fold.test]
     given = [model.predict(table)]
     if data.task == "classification":
         given += [model.predict_proba(table), model.classes_]
@@ -152,7 +163,7 @@ def _look_at_photos(units: Sequence[WorkUnit], data: StudyData, folder: Path | N
         for unit in units
         if unit.pretrainer is not None
         and unit.pretrainer._wants_photos()
-        and not is_kept(unit.encoder_fingerprint, folder)
+        and not is_kept(unit.encoder_fingerprint, folder, _wants_features(unit))
         and not isinstance(unit.pretrainer.image_root, Mapping)  # a folder for each cohort
     ]
     from_files = [pretrainer for pretrainer in ahead if pretrainer.image_loader is None]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import ParameterGrid
@@ -28,7 +29,9 @@ ABLATIONS: dict[str, dict[str, float]] = {
     "mt_cmtm": {},
     "shuffled_photos": {},
 }
-METHODS = ("scratch", *ABLATIONS)
+# Not a method but what it could gain at most: nobody has the photo at prediction.
+PHOTO_AT_TEST = "photo_at_test"
+METHODS = ("scratch", *ABLATIONS, PHOTO_AT_TEST)
 NAMES = {"methods": METHODS, "baselines": (*CORE_BASELINES, *EXTRA_BASELINES)}
 # This much of a wrong name is compared with the right ones.
 SHOWN = 80
@@ -48,6 +51,8 @@ class StudyMethod:
     shuffles_photos : bool, default=False
         Pair each training row with the photo of another one: the control that separates the effect
         of the photos' content from that of their mere presence.
+    sees_test_photos : bool, default=False
+        Take photo features as columns, in training and at test.
     further : Unlabeled or None, default=None
         Pairs for the pre-training of every fold, in addition to the fold's training rows.
     settings : mapping of str to value
@@ -58,8 +63,17 @@ class StudyMethod:
     estimator: Any
     pretrainer: PhotoPretrainer | None = None
     shuffles_photos: bool = False
+    sees_test_photos: bool = False
     further: Unlabeled | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def table(self, encoder: PretrainedEncoder | None, data: StudyData) -> pd.DataFrame:
+        """Return the rows as the method sees them at prediction, (n_rows, n_columns)."""
+        if not self.sees_test_photos or encoder is None or encoder.features is None:
+            return data.table
+        names = [f"photo feature {number}" for number in range(encoder.features.shape[1])]
+        features = pd.DataFrame(encoder.features, index=data.table.index, columns=names)
+        return pd.concat([data.table, features], axis=1)
 
     def fit(
         self,
@@ -89,12 +103,15 @@ class StudyMethod:
         -----
         If pre-training used photos, the labelled rows come with their embeddings, and the other
         training rows come as `Unlabeled` pairs, for ``finetune="auto"`` to distil from. No other
-        method sees a photo.
+        method sees a photo, but for "photo_at_test", which has features of it among its columns.
         """
         estimator = clone(self.estimator)
         if "random_state" in estimator.get_params():
             estimator.set_params(random_state=seed)
         target = data.target[labelled]
+        if self.sees_test_photos:
+            table = data.with_groups(self.table(encoder, data))
+            return estimator.fit(table.iloc[labelled], target)
         if isinstance(estimator, FineTunedEstimator):
             vectors = None if encoder is None else encoder.photos
             pairs = data.with_photo_vectors(train, vectors)
@@ -171,6 +188,9 @@ class Prototypes:
     def _make(self, name: str) -> StudyMethod:
         if name == "scratch":
             return StudyMethod(name, self._from_scratch())
+        if name == PHOTO_AT_TEST:
+            estimator = self._from_scratch().set_params(image_column=None)
+            return replace(self._pretrained(name, {}), estimator=estimator, sees_test_photos=True)
         return self._pretrained(name, ABLATIONS[name], shuffles=name == "shuffled_photos")
 
     def _pretrained(

@@ -169,4 +169,6 @@ def _cell_fingerprint(
 ) -> str:
     encoder = None if unit.pretrainer is None else unit.encoder_fingerprint
     rows = (unit.fold.train, labelled, unit.fold.test)
-    return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed)
+    # Otherwise the cells of earlier studies keep their names.
+    further = ("photos at test",) if method.sees_test_photos else ()
+    return fingerprint(data.fingerprint, *rows, encoder, method.estimator, seed, *further)

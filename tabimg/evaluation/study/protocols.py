@@ -81,8 +81,10 @@ def ablation_study(
         Unfitted prototype without a pretrainer; None uses the defaults.
     methods : sequence of str
         Any of "scratch" (no pre-training; the same network, head and budget), "masked_only"
-        (``lambda_c=0``), "contrastive_only" (``lambda_m=0``), "mt_cmtm" and "shuffled_photos"
-        (the control: photos are shuffled among the training rows before pre-training).
+        (``lambda_c=0``), "contrastive_only" (``lambda_m=0``), "mt_cmtm", "shuffled_photos" (the
+        control: photos are shuffled among the training rows before pre-training) and
+        "photo_at_test" ("scratch" with features of the photo among its columns, in training and at
+        test: what photos could add at most; see `StudyResult.share`).
     baselines : sequence of str
         Names as in `make_baseline`.
     extra_methods : mapping of str to (pretrainer or None, estimator), default=None

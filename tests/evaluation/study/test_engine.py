@@ -179,6 +179,37 @@ def test_methods_with_photos_are_fitted_with_their_vectors_and_the_unlabelled_pa
     assert distilled == [True, False]
 
 
+def test_ceiling_has_features_of_photos_as_columns_in_training_and_at_test(
+    blended_study: Study,
+    pretrained_on: list[pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = blended_study
+    methods = [*study.built_in("mt_cmtm"), *study.built_in("photo_at_test")]
+    (unit, _) = plan_units(study.data, methods, study.protocol)
+    assert len({cell.fingerprint for cell in unit.cells}) == len(unit.cells)
+    recorder, seen = Recorder(monkeypatch), []
+    predict = MTCMTMRegressor.predict
+    monkeypatch.setattr(
+        MTCMTMRegressor, "predict", lambda self, X: (seen.append(X), predict(self, X))[1]
+    )
+    for cell in run_unit(unit, study.data, tmp_path):
+        assert np.isfinite(cell["r2"])
+    assert len(pretrained_on) == 1  # both methods share it
+    features = np.load(tmp_path / "encoders" / f"{unit.encoder_fingerprint}-features.npy")
+    assert features.shape[0] == len(study.data) and np.abs(features[unit.fold.test]).max() > 0
+    (labelled, pairs), test = recorder.given[-1], seen[-1]
+    names = [name for name in labelled.columns if str(name).startswith("photo feature")]
+    assert pairs is None and len(names) == features.shape[1]
+    np.testing.assert_array_equal(labelled[names], features[labelled.index])
+    np.testing.assert_array_equal(test[names], features[unit.fold.test])
+    assert recorder.models[-1].pretrainer_ is None
+    assert not any(str(name).startswith("photo feature") for name in seen[0].columns)
+    run_unit(unit, study.data, tmp_path)
+    assert len(pretrained_on) == 1
+
+
 def test_shuffled_photos_come_to_the_fit_with_the_rows_of_pretraining(
     frame: pd.DataFrame, amount: np.ndarray, blended: dict[str, Any], tmp_path: Path
 ) -> None:
