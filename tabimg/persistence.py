@@ -98,6 +98,8 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
         If there is no saved estimator.
     tabimg.serialization.SerializationError
         If it is damaged, was written by a newer version, or needs a ``custom`` object.
+    ImportError
+        If its image encoder is another library's, such as timm's, which is not installed.
 
     Notes
     -----

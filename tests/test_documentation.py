@@ -20,7 +20,7 @@ import pytest
 from tabimg import MTCMTMClassifier, MultiModalPretrainer, evaluation
 from tabimg.datasets import make_cars
 from tabimg.nn import ResNet
-from tabimg.training import architectures, blending, finetuning, forest, members
+from tabimg.training import blending, finetuning, forest, image_encoders, members
 
 ROOT = Path(__file__).parents[1]
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -50,7 +50,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
     # The calls are the page's; the default networks and forests would take a minute a page.
-    monkeypatch.setitem(architectures.IMAGE_ENCODERS, "resnet18", SMALL_RESNET)
+    monkeypatch.setitem(
+        image_encoders.IMAGE_ENCODERS, "resnet18", image_encoders.Untrained(SMALL_RESNET)
+    )
     monkeypatch.setattr(forest, "N_TREES", forest.TREES_AT_ONCE)
     for module in (blending, members, finetuning):
         monkeypatch.setattr(module, "N_FOLDS", 2)

@@ -40,20 +40,11 @@ from tabimg.inputs.parameter_checks import (
 from tabimg.inputs.rows import bare_images, take_apart
 from tabimg.inputs.target_types import reject_paths_as_target
 from tabimg.nn.isolation import isolated
-from tabimg.training.architectures import (
-    IMAGE_ENCODERS,
-    IMAGE_TRAININGS,
-    MAX_IMAGE_SIZE,
-    ImageArchitecture,
-    check_encoder,
-)
+from tabimg.training.architectures import IMAGE_TRAININGS, MAX_IMAGE_SIZE, ImageArchitecture
 from tabimg.training.fitted_module import FittedModule
-from tabimg.training.image_weights import (
-    PUBLIC_IMAGE_SIZE,
-    find_weights,
-    has_public_weights,
-    load_image_weights,
-)
+from tabimg.training.image_encoders import check_image_encoder, described, source_of
+from tabimg.training.image_weights import load_image_weights
+from tabimg.training.library_models import LibraryModel
 from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
@@ -63,8 +54,6 @@ from tabimg.training.schedule import auto_epochs
 # At 16 pixels the last stage of a ResNet-18 has a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution over one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
-# Of an image encoder that starts from random weights, unless a user sets another.
-IMAGE_SIZE = 64
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -162,7 +151,8 @@ class PhotoPretrainer(
         with fit_checkpoints(self, seed, continued, lambda: _data(rows, encoded)) as seed:
             options = self._options(seed, len(rows.weight), rows.images is not None)
             net, architecture = self._prepare_network(rows.images, seed, continued)
-            seen = paired(rows, encoded, net.image_encoder, self._photo_options, device)
+            photo_options = self._photo_options(self._image_side)
+            seen = paired(rows, encoded, net.image_encoder, photo_options, device)
             with seen as pairs:
                 self._check_pairs(pairs)
                 self.history_ = pretrain(net, pairs, options)
@@ -222,10 +212,9 @@ class PhotoPretrainer(
         """Whether a fit goes on with the networks of the last one."""
         return self.warm_start and hasattr(self, "network_")
 
-    @property
-    def _photo_options(self) -> PhotoOptions:
+    def _photo_options(self, image_size: int) -> PhotoOptions:
         return PhotoOptions(
-            image_size=self._image_side,
+            image_size=image_size,
             augmentation=Augmentation.from_param(self.augmentation),
             loader=self.image_loader,
             max_pixels=self.max_image_pixels,
@@ -235,10 +224,18 @@ class PhotoPretrainer(
         )
 
     @property
+    def _described_encoder(self) -> Any:
+        """The image encoder as an architecture keeps it: that of a fit which is continued."""
+        image = self.network_.architecture.image if self._continues else None
+        if image is not None and getattr(image.encoder, "spec", None) == self.image_encoder:
+            return image.encoder
+        return described(self.image_encoder)
+
+    @property
     def _image_side(self) -> int:
-        """Height and width of photos in pixels."""
+        """Height and width of the photos of a fit in pixels."""
         if self.image_size == "auto":
-            return PUBLIC_IMAGE_SIZE if has_public_weights(self.image_encoder) else IMAGE_SIZE
+            return source_of(self._described_encoder).image_size
         return int(self.image_size)
 
     @property
@@ -246,12 +243,15 @@ class PhotoPretrainer(
         """How much of the image encoder is trained."""
         if self.image_training != "auto":
             return self.image_training
-        is_pretrained = self.image_weights is not None or has_public_weights(self.image_encoder)
-        return "locked" if is_pretrained else "full"
+        is_pretrained = source_of(self._described_encoder).pretrained
+        return "locked" if is_pretrained or self.image_weights is not None else "full"
 
     @property
     def _photo_embedder(self) -> PhotoEmbedder:
-        return PhotoEmbedder(self.network_, self._photo_options, resolve_device(self.device))
+        image = self.network_.architecture.image
+        # Without an image encoder no photo is read.
+        options = self._photo_options(MIN_IMAGE_SIZE if image is None else image.image_size)
+        return PhotoEmbedder(self.network_, options, resolve_device(self.device))
 
     def _images_of(self, X: Any, image_paths: Sequence[Any] | None = None) -> RowImages:
         """Collect the photos of rows, which may have none."""
@@ -278,7 +278,7 @@ class PhotoPretrainer(
         check_photo_parameters(self)
 
     def _check_parameters(self) -> None:
-        check_encoder("image_encoder", self.image_encoder, IMAGE_ENCODERS)
+        check_image_encoder(self.image_encoder)
         if self.image_size != "auto":
             check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
         if self._image_side > MAX_IMAGE_SIZE:
@@ -298,14 +298,19 @@ class PhotoPretrainer(
         # The training parameters are checked as they are read.
         self._options(seed=0, n_rows=1, has_photos=True)
         if self.image_weights is None and not self._continues:
-            find_weights(self.image_encoder)
+            source_of(self._described_encoder).require()
 
     def _check_image_training(self) -> None:
         check_choice("image_training", self.image_training, ["auto", *IMAGE_TRAININGS])
-        name = self.image_encoder
+        name, encoder = self.image_encoder, self._described_encoder
+        if self.image_weights is not None and isinstance(encoder, LibraryModel):
+            raise ValueError(
+                f"image_encoder={name!r} has its weights from its library: leave out "
+                "image_weights, or name a folder with your own as image_encoder='hf/FOLDER'"
+            )
         if self.image_training in ("auto", "full") or self.image_weights is not None:
             return
-        if isinstance(name, str) and not has_public_weights(name):
+        if isinstance(name, str) and not source_of(encoder).pretrained:
             raise ValueError(
                 f"image_training={self.image_training!r} keeps pre-trained weights, and "
                 f"image_encoder={name!r} has none: name a file with image_weights=, take "
@@ -360,7 +365,7 @@ class PhotoPretrainer(
         width = None if images.vectors is None else images.vectors.shape[1]
         training = "full" if width is not None else self._image_training_chosen
         grid = self._photo_grid if training == "locked" else 1
-        return ImageArchitecture(self.image_encoder, self._image_side, width, training, grid)
+        return ImageArchitecture(self._described_encoder, self._image_side, width, training, grid)
 
     def _keep(self, net: Any, architecture: Any) -> None:
         """Store the trained weights, without the image encoder unless it is to be kept."""

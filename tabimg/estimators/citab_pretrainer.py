@@ -126,7 +126,7 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     value_form : {"scale", "product", "sum"}, default="scale"
         How header and value become a token: header * (1 + value), the paper's product, or a sum.
     image_size : int or "auto", default="auto"
-    image_encoder : {"efficientnet_lite0", "resnet18"} or callable, default="efficientnet_lite0"
+    image_encoder : str or callable, default="efficientnet_lite0"
         As in `MultiModalPretrainer`. If its module has a method ``feature_map``, the map's
         positions are the photo's tokens; otherwise its embedding is the only token.
     image_weights : str or Path, default=None

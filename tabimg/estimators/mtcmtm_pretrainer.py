@@ -84,16 +84,21 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         or "from_dtype" all columns, are what their cells are. Equal numbers, such as 1 and 1.0, are
         one category.
     image_size : int or "auto", default="auto"
-        Height and width that photos are seen at, in pixels; at least 32. "auto" is 112 for an
-        encoder with public weights, else 64.
-    image_encoder : {"efficientnet_lite0", "resnet18"} or callable, default="efficientnet_lite0"
+        Height and width that photos are seen at, in pixels; at least 32. "auto" is 112 for
+        "efficientnet_lite0", 130 for "efficientnet_lite2", and else 64. For a model of another
+        library it is the model's own size, to which photos of another size would be resized.
+    image_encoder : str or callable, default="efficientnet_lite0"
         "efficientnet_lite0" starts from weights trained on ImageNet, which are installed with
-        tabimg; "resnet18", the paper's, from random ones. A callable ``factory() -> nn.Module``,
-        such as :class:`tabimg.nn.EfficientNetLite` with random weights; its module maps float32
-        (B, 3, H, W) to (B, d').
+        tabimg, "efficientnet_lite2" from those of the extra ``photos``; "resnet18", the paper's,
+        from random ones. "timm/NAME", "hf/NAME", "hf/FOLDER" (transformers) and
+        "open_clip/MODEL:PRETRAINED" name models of other libraries, which have to be installed.
+        Naming one lets its library download the weights, unless they are in its cache.
+        A callable ``factory() -> nn.Module``, such as :class:`tabimg.nn.EfficientNetLite` with
+        random weights; its module maps float32 (B, 3, H, W) to (B, d').
     image_weights : str or Path, default=None
         Local file of weights to start from instead (.safetensors, or .pth read without unpickling),
-        with the names of torchvision's ResNet or of efficientnet-lite-pytorch.
+        with the names of torchvision's ResNet or of efficientnet-lite-pytorch. Not for models of
+        other libraries.
     image_training : {"auto", "locked", "tuned", "full"}, default="auto"
         "full" trains the image encoder, "tuned" its last part. "locked" keeps its pre-trained
         weights: it sees each photo once, and what it saw is kept for later fits, in memory and in

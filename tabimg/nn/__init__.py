@@ -7,7 +7,7 @@ from typing import Any
 
 from tabimg.nn.cbam import CBAM
 from tabimg.nn.cell_tokens import CellTokens, ColumnLayout, pad_tokens
-from tabimg.nn.efficientnet_lite import EfficientNetLite, efficientnet_lite0
+from tabimg.nn.efficientnet_lite import EfficientNetLite, efficientnet_lite0, efficientnet_lite2
 from tabimg.nn.fusion import FusionEncoder, image_tokens
 from tabimg.nn.gate_statistics import GateStatistics, gate_statistics, record_gates
 from tabimg.nn.heads import MaskPredictionHead, ProjectionHead, TaskHead
@@ -46,6 +46,7 @@ __all__ = [
     "TransformerBlock",
     "TunedEncoder",
     "efficientnet_lite0",
+    "efficientnet_lite2",
     "equal_width",
     "gate_statistics",
     "image_tokens",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tabimg.nn.initialisation import initialise_rectified
+from tabimg.nn.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from tabimg.nn.same_padding import SamePaddedConv2d
 
 _STEM_CHANNELS, _EMBEDDING_DIM = 32, 1280
@@ -19,9 +20,7 @@ _UNIT = 8
 # Added to the variances as the public weights were trained. Their momentum of 0.01 is for long
 # trainings: over a few hundred steps the statistics would lag behind the weights.
 _EPSILON = 1e-3
-# What the caller has subtracted from, and divided, RGB values in [0, 1] by: ImageNet's constants.
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# What the public weights expect to be done to RGB values in [0, 255] instead.
+# What the public weights expect to be done to RGB values in [0, 255].
 _CENTRE, _SCALE = 127.0, 128.0
 
 
@@ -86,7 +85,8 @@ class EfficientNetLite(nn.Module):
             raise ValueError(f"width and depth must be positive, got {width} and {depth}")
         self.embedding_dim = _EMBEDDING_DIM
         # Not a part of the weights: public files do not have them.
-        mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
+        mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+        std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
         self.register_buffer("_gain", 255 * std / _SCALE, persistent=False)
         self.register_buffer("_shift", (255 * mean - _CENTRE) / _SCALE, persistent=False)
         self._conv_stem = SamePaddedConv2d(3, _STEM_CHANNELS, 3, stride=2)
@@ -127,6 +127,11 @@ class EfficientNetLite(nn.Module):
 def efficientnet_lite0() -> EfficientNetLite:
     """Build an EfficientNet-Lite0: 3,371,008 parameters, embeddings of width 1280."""
     return EfficientNetLite()
+
+
+def efficientnet_lite2() -> EfficientNetLite:
+    """Build an EfficientNet-Lite2: 4,811,072 parameters, embeddings of width 1280."""
+    return EfficientNetLite(width=1.1, depth=1.2)
 
 
 class _Block(nn.Module):

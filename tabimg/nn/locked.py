@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tabimg.nn.dropout import Dropout
+from tabimg.nn.library_encoder import LibraryEncoder
 
 
 class LockedEncoder(nn.Module):
@@ -85,7 +86,7 @@ class TunedEncoder(nn.Module):
     def __init__(self, backbone: nn.Module, share: float = 0.5) -> None:
         super().__init__()
         self.backbone = backbone
-        parts = list(_parts(backbone))
+        parts = list(_parts(backbone.model if isinstance(backbone, LibraryEncoder) else backbone))
         counts = [sum(weight.numel() for weight in part.parameters()) for part in parts]
         enough = share * sum(counts)
         self._fixed = [part for n, part in enumerate(parts) if sum(counts[n + 1 :]) >= enough]
@@ -109,7 +110,8 @@ class TunedEncoder(nn.Module):
 def _parts(module: nn.Module) -> Iterator[nn.Module]:
     """List the parts of a network that have weights, in the order of their definition."""
     for child in module.children():
-        if isinstance(child, (nn.Sequential, nn.ModuleList)):
+        holds_list = any(isinstance(each, nn.ModuleList) for each in child.children())
+        if holds_list or isinstance(child, (nn.Sequential, nn.ModuleList)):
             yield from _parts(child)
         elif any(True for _ in child.parameters()):
             yield child

