@@ -28,7 +28,7 @@ from sets import SETS, DataSet, Loaded
 from tabimg.evaluation import ablation_study
 from tabimg.evaluation.baselines import CORE_BASELINES, EXTRA_BASELINES
 
-METHODS = ("scratch", "mt_cmtm")
+METHODS = ("scratch", "mt_cmtm", "photo_at_test")
 DRAWS = {0.05: 2, 0.1: 2, 0.25: 1, 1.0: 1}
 
 

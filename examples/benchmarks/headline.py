@@ -15,13 +15,14 @@ import pandas as pd
 from pages import as_gain, table
 from sets import DataSet
 
-from tabimg.evaluation import StudyResult, pooled_difference, pooled_labels_worth
+from tabimg.evaluation import StudyResult, photo_share, pooled_difference, pooled_labels_worth
 from tabimg.evaluation.metrics import METRICS
 from tabimg.evaluation.statistics import Interval, corrected_interval
 from tabimg.evaluation.study.markdown import worth_text
 from tabimg.evaluation.study.worth import has_curve
 
 METHOD, SCRATCH, BEST = "mt_cmtm", "scratch", "best_baseline"
+CEILING = "photo_at_test"
 FEW, ALL = (0.05, 0.1), (1.0,)
 FRACTIONS = (0.05, 0.1, 0.25, 1.0)
 WORTH = ("worth", "low", "high", "censored")
@@ -157,6 +158,38 @@ def _pooled_worths(outcomes: Sequence[Outcome]) -> Iterator[str]:
         known = {o.data.name: o.study for o in outcomes if budget_of(o.study, fraction)}
         pooled = pooled_labels_worth(known, METHOD, fraction) if known else None
         yield "-" if pooled is None else worth_text(*pooled[list(WORTH[:3])], digits=2)
+
+
+def shares(outcomes: Sequence[Outcome]) -> str:
+    """Write how much of what the photo adds at test MT-CMTM gains from the table alone."""
+    kept = [o for o in outcomes if CEILING in o.study.methods]
+    if not kept:
+        return "No results of the photo at test yet.\n"
+    tables = {o.data.name: photo_share(o.study).set_index("budget") for o in kept}
+    rows = [[o.data.name, *_shares(o, tables[o.data.name])] for o in kept]
+    means = []
+    for fraction in FRACTIONS:
+        budgets = {o.data.name: budget_of(o.study, fraction) for o in kept}
+        known = [t.loc[budgets[n], "share"] for n, t in tables.items() if budgets[n] in t.index]
+        defined = pd.Series(known, dtype=float).dropna()
+        means.append(f"{100 * defined.mean():.0f} % ({len(defined)})" if len(defined) else "-")
+    rows.append(["**mean** (sets)", *means])
+    return table(["set", *(f"{100 * fraction:g} %" for fraction in FRACTIONS)], rows)
+
+
+def _shares(outcome: Outcome, found: pd.DataFrame) -> Iterator[str]:
+    for fraction in FRACTIONS:
+        budget = budget_of(outcome.study, fraction)
+        if budget not in found.index:
+            yield "-"
+            continue
+        row = found.loc[budget]
+        ceiling = f"{100 * row['ceiling']:+.1f}"
+        if math.isnan(row["share"]):
+            yield f"- ({ceiling})"
+        else:
+            low, high = (f"{100 * row[end]:.0f}" for end in ("low", "high"))
+            yield f"{100 * row['share']:.0f} % [{low}, {high}] ({ceiling})"
 
 
 def verdicts(outcomes: Sequence[Outcome]) -> str:
