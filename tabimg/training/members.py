@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tabimg.training.architectures import TaskArchitecture
@@ -50,12 +50,27 @@ def fit_members(
         candidates = candidates.within(1.0 / (candidates.n_members * N_FOLDS))
         with watch("blend"):
             found = candidates.all(rows, pairs, task)
-            blended = blend(found, rows, task, candidates.options.run.seed)
+            prior = prior_of(found, is_pretrained=candidates.pretrained is not None)
+            blended = blend(found, rows, task, candidates.options.run.seed, prior)
         return blended.members, blended
     candidates = candidates.within(1.0 / candidates.n_members)
     with watch("fine-tuning"):
         models = candidates.network(finetune).fit_members(rows, task)
     return [Member(finetune, 1.0 / len(models), model) for model in models], None
+
+
+def prior_of(names: Iterable[str], is_pretrained: bool) -> dict[str, float]:
+    """Give half of the prior to what learns from labelled columns, half to what photos taught.
+
+    With few labels the blend is close to it: were it even, the many members that photos taught
+    would outvote the others, whether or not photos help.
+    """
+    sources = {name: source_of(name) for name in names}
+    if not is_pretrained:
+        return dict.fromkeys(sources, 1.0 / len(sources))
+    own = [name for name, source in sources.items() if source == "columns"]
+    taught = [name for name in sources if name not in own]
+    return {name: 0.5 / len(half) for half in (own, taught) for name in half}
 
 
 def control_losses(
