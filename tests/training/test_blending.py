@@ -20,6 +20,7 @@ from tabimg.training.blending import N_FOLDS, PRIOR_ROWS, Member, blend, blend_w
 from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
+from tabimg.training.members import prior_of
 from tabimg.training.splits import Split
 from tabimg.training.tasks import Classification, Regression, Task
 
@@ -31,6 +32,11 @@ LOSSES = ["ce", "mse", "l1", "huber"]
 def fit_blend(*given: Any, **named: Any) -> tuple[list[Any], dict[str, float]]:
     blended = blend(*given, **named)
     return blended.members, blended.losses
+
+
+def spread(weights: np.ndarray) -> float:
+    """How far weights are from even ones."""
+    return float(np.abs(weights - 1 / len(weights)).max())
 
 
 def problem(loss: str, n_rows: int, n_members: int, seed: int = 0) -> tuple[Any, ...]:
@@ -275,3 +281,32 @@ def test_members_survive_pickle_and_a_directory(labelled: Rows, tmp_path: Path) 
     for back in (pickle.loads(pickle.dumps(members)), read_directory(tmp_path / "members")):
         assert all(isinstance(member, Member) for member in back)
         assert np.array_equal(predict(back, rows.blocks, task, CPU), expected)
+
+
+def test_rows_of_few_groups_shift_the_weights_no_more_than_few_rows() -> None:
+    parts, target, task = problem("mse", 200, 3)
+    alone = blend_weights(parts, target, np.ones(200), task)
+    grouped = blend_weights(parts, target, np.ones(200), task, n_independent=5)
+    assert spread(grouped) < spread(alone)
+    repeated = np.repeat(np.arange(5), 40)
+    few = blend_weights(parts[:, :5], target[:5], np.ones(5), task)
+    copies = blend_weights(parts[:, repeated], target[repeated], np.ones(200), task, 5)
+    np.testing.assert_allclose(copies, few, atol=1e-4)
+
+
+def test_weights_stay_near_the_prior_with_few_rows_and_leave_it_with_many() -> None:
+    parts, target, task = problem("mse", 4000, 3)
+    prior = np.array([0.8, 0.1, 0.1])
+    few = blend_weights(parts[:, :2], target[:2], np.ones(2), task, prior=prior)
+    many = blend_weights(parts, target, np.ones(4000), task, prior=prior)
+    even = blend_weights(parts, target, np.ones(4000), task)
+    assert few[0] > 0.5
+    np.testing.assert_allclose(many, even, atol=0.02)
+
+
+def test_half_of_the_prior_is_of_what_learns_from_labelled_columns() -> None:
+    names = ["columns", "random_forest", "network", "embedding", "imputed", "linear_student", "own"]
+    prior = prior_of(names, is_pretrained=True)
+    assert prior["columns"] == prior["random_forest"] == prior["own"] == pytest.approx(1 / 6)
+    assert prior["network"] == prior["linear_student"] == pytest.approx(1 / 8)
+    assert set(prior_of(names, is_pretrained=False).values()) == {1 / 7}
