@@ -20,7 +20,7 @@ from tabimg.estimators import (
     MTCMTMRegressor,
     MultiModalPretrainer,
 )
-from tabimg.messages import listing
+from tabimg.estimators.user_members import holds_user_models
 from tabimg.serialization import (
     SerializationError,
     read_directory,
@@ -68,12 +68,10 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
             "Pipeline around one use joblib or skops"
         )
     check_is_fitted(estimator)
-    own = getattr(found, "members", None)
-    if own:
-        names = listing([name for name, _ in own])
+    if getattr(found, "members", None) or holds_user_models(found):
         raise TypeError(
-            f"save() keeps no estimators of other libraries, and members holds {names}: use "
-            "joblib.dump, and load such a file only if you trust it, or fit with members=None"
+            "save() keeps no estimators of other libraries, and this one has members= of yours: "
+            "use joblib.dump, and load such a file only if you trust it, or fit with members=None"
         )
     write_directory(directory, estimator)
 

@@ -32,6 +32,7 @@ from tabimg.estimators.table_encoder import TableEncoder
 from tabimg.estimators.targets import Target, target_given
 from tabimg.estimators.training_blocks import (
     TrainingBlocks,
+    can_control,
     learn_from_photos,
     with_shuffled_photos,
 )
@@ -40,7 +41,7 @@ from tabimg.estimators.unlabeled_rows import (
     pairs_to_distil,
     warn_of_idle_pairs,
 )
-from tabimg.estimators.user_members import check_user_members
+from tabimg.estimators.user_members import check_user_members, user_estimators
 from tabimg.image import RowImages
 from tabimg.inputs.categorical import check_categorical_features
 from tabimg.inputs.checks import check_fit_rows, check_table
@@ -67,7 +68,7 @@ from tabimg.serialization.checks import check_items, check_type
 from tabimg.table import EncodedTable, TableCodec
 from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blending import Member, predict
-from tabimg.training.blocks import COLUMNS, PHOTOS, Blocks
+from tabimg.training.blocks import COLUMNS, Blocks
 from tabimg.training.candidates import Candidates
 from tabimg.training.finetuning import FinetuningOptions
 from tabimg.training.fitted_module import FittedModule
@@ -325,15 +326,16 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             members = continue_members(self.members_, architecture, options, rows, task)
         else:
             network = None if self.pretrainer_ is None else self.pretrainer_.network_
-            users = dict(self.members or [])
+            users = user_estimators(self)
             candidates = Candidates(architecture, network, options, self.n_members, users)
             members, blended = fit_members(candidates, self.finetune, rows, pairs, task, watch)
             controls = {}
-            if self.photo_control and blended is not None and PHOTOS in rows.blocks:
+            if can_control(self, blended, rows):
                 other = with_shuffled_photos(blocks, seed)
                 shuffled = (other.labelled(target, weight), other.pairs())
                 controls = control_losses(blended, candidates, rows, pairs, shuffled, task)
-            self.report_ = report_of(blended, rows, pairs, task, watch.seconds, controls)
+            found = (network is not None, watch.seconds, controls)
+            self.report_ = report_of(blended, rows, pairs, task, *found)
             self.validation_losses_ = self.report_.losses()
         self.members_: list[Member] = members
         self.weights_ = shares_of(self.members_)

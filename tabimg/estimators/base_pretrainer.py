@@ -39,6 +39,7 @@ from tabimg.inputs.parameter_checks import (
 )
 from tabimg.inputs.rows import bare_images, take_apart
 from tabimg.inputs.target_types import reject_paths_as_target
+from tabimg.messages import shorten
 from tabimg.nn.isolation import isolated
 from tabimg.training.architectures import IMAGE_TRAININGS, MAX_IMAGE_SIZE, ImageArchitecture
 from tabimg.training.fitted_module import FittedModule
@@ -279,6 +280,10 @@ class PhotoPretrainer(
 
     def _check_parameters(self) -> None:
         check_image_encoder(self.image_encoder)
+        if isinstance(self.image_size, str) and self.image_size != "auto":
+            raise ValueError(
+                f"image_size must be a whole number or 'auto', got {shorten(self.image_size)}"
+            )
         if self.image_size != "auto":
             check_positive_int("image_size", self.image_size, low=MIN_IMAGE_SIZE)
         if self._image_side > MAX_IMAGE_SIZE:
@@ -312,7 +317,7 @@ class PhotoPretrainer(
             return
         if isinstance(name, str) and not source_of(encoder).pretrained:
             raise ValueError(
-                f"image_training={self.image_training!r} keeps pre-trained weights, and "
+                f"image_training={self.image_training!r} builds on pre-trained weights, and "
                 f"image_encoder={name!r} has none: name a file with image_weights=, take "
                 "image_encoder='efficientnet_lite0', or set image_training='full'"
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from tabimg.image import RowImages
+from tabimg.messages import warn
 from tabimg.training.blocks import IMPUTED, PHOTOS, Blocks, LabelledRows
 from tabimg.training.imputation import PhotoImputer, fit_imputer
 from tabimg.training.photo_embedding import MIN_LABELLED, MIN_PAIRS, PhotoEmbedder
@@ -79,6 +81,17 @@ def with_shuffled_photos(rows: TrainingBlocks, seed: int) -> TrainingBlocks:
     dealt = np.random.default_rng([seed, 402]).permutation(has_photo)
     photos[has_photo] = photos[dealt]
     return _imputed(rows, photos, seed)
+
+
+def can_control(estimator: Any, blended: Any, rows: LabelledRows) -> bool:
+    """Return whether ``photo_control`` is wanted; warn if there is nothing to compare."""
+    possible = blended is not None and PHOTOS in rows.blocks
+    if estimator.photo_control and not possible:
+        warn(
+            "photo_control=True compares what learns from photos in a blend (finetune='auto'), and "
+            "this fit has a blend without photos, or none"
+        )
+    return bool(estimator.photo_control and possible)
 
 
 def _imputed(rows: TrainingBlocks, photos: np.ndarray, seed: int) -> TrainingBlocks:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
 
 from tabimg.messages import listing, shorten
 from tabimg.training.candidates import BUILT_IN, STUDENT, WITH_EMBEDDING
+from tabimg.training.user_models import UserEstimator, UserModel
 
 # What a name may not end with: the candidates that are made of a user's estimator do.
 ENDINGS = (WITH_EMBEDDING, STUDENT)
@@ -43,17 +45,33 @@ def check_user_members(estimator: Any) -> None:
         raise ValueError(f"members must have different names, got {listing(names)}")
 
 
+def user_estimators(estimator: Any) -> list[UserEstimator]:
+    """Return the ``members`` of an estimator that has learned its target."""
+    labels = getattr(estimator, "classes_", None)
+    return [UserEstimator(name, own, labels) for name, own in estimator.members or []]
+
+
+def holds_user_models(estimator: Any) -> bool:
+    """Return whether a fitted estimator predicts with estimators of a user."""
+    members = getattr(estimator, "members_", [])
+    return any(isinstance(member.model, UserModel) for member in members)
+
+
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
-        raise TypeError(f"a member's name must be a text, got {shorten(name)}")
+        raise TypeError(f"a member's name must be a text that is not empty, got {shorten(name)}")
     if name in BUILT_IN or name.endswith(ENDINGS):
         raise ValueError(
             f"a member cannot be named {shorten(name)}: that is a name of the blend's own; it has "
-            f"{listing(sorted(BUILT_IN))}, and names that end with {' or '.join(ENDINGS)}"
+            f"{', '.join(sorted(BUILT_IN))}, and names that end with {' or '.join(ENDINGS)}"
         )
 
 
 def _check_member(name: str, member: Any, classifies: bool) -> None:
+    if isinstance(member, FrozenEstimator):
+        raise TypeError(
+            f"the member {name!r} is frozen, and was fitted on other columns: give it unfitted"
+        )
     if isinstance(member, type) or not hasattr(member, "fit") or not hasattr(member, "get_params"):
         raise TypeError(
             f"the member {name!r} must be an unfitted scikit-learn estimator, got {shorten(member)}"

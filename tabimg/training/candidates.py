@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,7 +22,7 @@ from tabimg.training.linear import LinearCandidate
 from tabimg.training.networks import NetworkCandidate
 from tabimg.training.runtime import derive_seed
 from tabimg.training.tasks import Task
-from tabimg.training.user_models import UserCandidate, UserStudent
+from tabimg.training.user_models import UserCandidate, UserEstimator, UserStudent
 
 # Candidates by what they learn from, beside labelled columns.
 _SOURCES = {
@@ -38,14 +37,14 @@ WITH_EMBEDDING, STUDENT = "_with_embedding", "_student"
 TAUGHT_BY = (COLUMNS, PHOTOS)
 
 
-def source_of(name: str) -> str:
+def source_of(name: str, is_pretrained: bool = True) -> str:
     """Say what a candidate learns from: "columns", "pre-training" or "photos"."""
+    if not is_pretrained:
+        return "columns"
     for source, names in _SOURCES.items():
         if name in names:
             return source
-    if name.endswith(STUDENT):
-        return "photos"
-    return "pre-training" if name.endswith(WITH_EMBEDDING) else "columns"
+    return "photos" if name.endswith((STUDENT, WITH_EMBEDDING)) else "columns"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Candidates:
         The pre-training network; it is copied, never changed.
     options : FinetuningOptions
     n_members : int
-    users : mapping of str to estimator
+    users : sequence of UserEstimator
         The user's own.
     """
 
@@ -67,7 +66,7 @@ class Candidates:
     pretrained: FittedModule[PretrainingArchitecture, MultiModalNet] | None
     options: FinetuningOptions
     n_members: int
-    users: Mapping[str, Any] = field(default_factory=dict)
+    users: Sequence[UserEstimator] = ()
 
     def within(self, share: float) -> Candidates:
         """Return the same candidates with a share of the time limit."""
@@ -101,9 +100,23 @@ class Candidates:
         beside = (COLUMNS,) if self.architecture.n_columns else ()
         if EMBEDDING in rows.blocks:
             candidates["embedding"] = LinearCandidate((EMBEDDING, *beside))
+        candidates |= {own.name: UserCandidate(own, self._seed_of(own)) for own in self.users}
+        return candidates | self.of_photos(rows, pairs, task)
+
+    def of_photos(
+        self, rows: LabelledRows, pairs: Blocks | None, task: Task
+    ) -> dict[str, Candidate]:
+        """Return those that learn from photos; parameters as in `all`."""
+        candidates: dict[str, Candidate] = {}
         if IMPUTED in rows.blocks:
-            candidates["imputed"] = self.imputed()
-        candidates |= self._of_users(rows)
+            beside = (COLUMNS,) if self.architecture.n_columns else ()
+            candidates["imputed"] = LinearCandidate((IMPUTED, *beside))
+        seen = tuple(name for name in (COLUMNS, EMBEDDING, IMPUTED) if name in rows.blocks)
+        if seen != (COLUMNS,):
+            candidates |= {
+                own.name + WITH_EMBEDDING: UserCandidate(own, self._seed_of(own), seen)
+                for own in self.users
+            }
         return candidates if pairs is None else candidates | self.students(pairs, task)
 
     def students(
@@ -119,28 +132,15 @@ class Candidates:
             The blocks that the teacher sees.
         """
         seed = derive_seed(self.options.run.seed, 203)
-        further = [UserCandidate(each, seed, taught_by) for each in self.users.values()]
+        further = [UserCandidate(own, seed, taught_by) for own in self.users]
         teacher = Teacher(pairs, derive_seed(seed, 0), further, taught_by)
-        own: dict[str, Candidate] = {
-            name + STUDENT: UserStudent(teacher, estimator, derive_seed(seed, 10 + number))
-            for number, (name, estimator) in enumerate(self.users.items())
+        of_users: dict[str, Candidate] = {
+            own.name + STUDENT: UserStudent(teacher, own, self._seed_of(own)) for own in self.users
         }
-        return students(teacher, task, seed) | own
+        return students(teacher, task, seed) | of_users
 
-    def imputed(self) -> LinearCandidate:
-        """Return the model of imputed photo features."""
-        return LinearCandidate((IMPUTED, *((COLUMNS,) if self.architecture.n_columns else ())))
-
-    def _of_users(self, rows: LabelledRows) -> dict[str, Candidate]:
-        """The user's estimators, on the columns, and on these with what photos left in them."""
-        candidates: dict[str, Candidate] = {}
-        seen = tuple(name for name in (COLUMNS, EMBEDDING, IMPUTED) if name in rows.blocks)
-        for number, (name, estimator) in enumerate(self.users.items()):
-            seed = derive_seed(self.options.run.seed, 220 + number)
-            candidates[name] = UserCandidate(estimator, seed)
-            if seen != (COLUMNS,):
-                candidates[name + WITH_EMBEDDING] = UserCandidate(estimator, seed, seen)
-        return candidates
+    def _seed_of(self, own: UserEstimator) -> int:
+        return derive_seed(self.options.run.seed, 220 + list(self.users).index(own))
 
     def _random(self, seed: int) -> TaskNet:
         with isolated(seed):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tabimg.training.architectures import TaskArchitecture
 from tabimg.training.blending import N_FOLDS, Blend, Candidate, Member, blend
-from tabimg.training.blocks import COLUMNS, IMPUTED, Blocks, LabelledRows
+from tabimg.training.blocks import COLUMNS, Blocks, LabelledRows
 from tabimg.training.candidates import Candidates, source_of
 from tabimg.training.finetuning import FinetuningOptions, continue_training
 from tabimg.training.fitted_module import FittedModule
@@ -65,16 +65,15 @@ def prior_of(names: Iterable[str], is_pretrained: bool) -> dict[str, float]:
     With few labels the blend is close to it: were it even, the many members that photos taught
     would outvote the others, whether or not photos help.
     """
-    sources = {name: source_of(name) for name in names}
-    if not is_pretrained:
-        return dict.fromkeys(sources, 1.0 / len(sources))
+    sources = {name: source_of(name, is_pretrained) for name in names}
     own = [name for name, source in sources.items() if source == "columns"]
     taught = [name for name in sources if name not in own]
-    return {name: 0.5 / len(half) for half in (own, taught) for name in half}
+    share = 0.5 if taught else 1.0
+    return {name: share / len(half) for half in (own, taught) for name in half}
 
 
 def control_losses(
-    blended: Blend,
+    blended: Blend | None,
     candidates: Candidates,
     rows: LabelledRows,
     pairs: Blocks | None,
@@ -85,7 +84,8 @@ def control_losses(
 
     Parameters
     ----------
-    blended : Blend
+    blended : Blend or None
+        Without one there is nothing to compare.
     candidates : Candidates
     rows, pairs
         What was blended.
@@ -98,12 +98,10 @@ def control_losses(
     dict of str to float
         By control; without pairs there is no teacher.
     """
+    if blended is None:
+        return {}
     other_rows, other_pairs = shuffled
-    others: dict[str, Candidate] = {}
-    if IMPUTED in other_rows.blocks:
-        others["imputed"] = candidates.imputed()
-    if other_pairs is not None:
-        others |= candidates.students(other_pairs, task)
+    others = candidates.of_photos(other_rows, other_pairs, task)
     taught = {name for name in blended.held_out if source_of(name) == "photos"}
     losses = {"shuffled photos": _loss_with(others, taught, blended, other_rows, task)}
     if pairs is not None:
@@ -131,6 +129,7 @@ def report_of(
     rows: LabelledRows,
     pairs: Blocks | None,
     task: Task,
+    is_pretrained: bool,
     seconds: Mapping[str, float],
     controls: Mapping[str, float],
 ) -> FitReport:
@@ -144,7 +143,7 @@ def report_of(
             name,
             float(shares[name]),
             blended.losses.get(name, math.nan),
-            source_of(name),
+            source_of(name, is_pretrained),
             blended.seconds[name],
         )
         for name in blended.held_out

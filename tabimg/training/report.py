@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
@@ -96,17 +96,18 @@ class FitReport:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the members as a table, the heaviest first."""
-        table = pd.DataFrame([vars(member) for member in self.members])
-        if not len(table):
-            return table
+        columns = [each.name for each in fields(MemberReport)]
+        table = pd.DataFrame([vars(member) for member in self.members], columns=columns)
         return table.sort_values("weight", ascending=False, ignore_index=True)
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
-        lines = [
-            f"{self.n_labelled} labelled rows, {self.n_pairs} unlabelled pairs; {stages}",
-            f"held-out loss {self.loss:.4f}, of the columns alone {self.loss_of_columns:.4f}",
-        ]
+        lines = [f"{self.n_labelled} labelled rows, {self.n_pairs} unlabelled pairs; {stages}"]
+        if math.isnan(self.loss):
+            lines.append("no held-out loss: nothing was blended, or no row could be held out")
+        else:
+            alone = f"of the columns alone {self.loss_of_columns:.4f}"
+            lines.append(f"held-out loss {self.loss:.4f}, {alone}")
         lines += [f"held-out loss with {name} {loss:.4f}" for name, loss in self.controls.items()]
         if self.members:
             lines.append(self.to_frame().round(4).to_string(index=False))

@@ -86,7 +86,7 @@ def test_clones_are_fitted_with_a_seed_and_weights_become_shares(
     shape, target = Recorder.fitted[-1]
     assert shape[0] == len(table)
     # It takes no weights: the heavy class is drawn three times as often.
-    share = np.mean(target == np.searchsorted(classifier.classes_, labels[0]))
+    share = np.mean(target == labels[0])
     heavy = weight[labels == labels[0]].sum() / weight.sum()
     assert share == pytest.approx(heavy, abs=2 / len(table))
 
@@ -106,6 +106,7 @@ def test_class_that_a_fold_lacks_stays_possible(table: pd.DataFrame, make: Any) 
         ([("a", LogisticRegression())], "must be a regressor, got LogisticRegression"),
         ([("a", Ridge()), ("a", Ridge())], "different names"),
         ([(3, Ridge())], "must be a text"),
+        ([("a", FrozenEstimator(Ridge()))], "is frozen"),
         ({"a": Ridge()}, "list of pairs"),
     ],
 )
@@ -135,6 +136,71 @@ def test_estimator_with_members_is_cloned_and_pickled_but_not_saved(
     regressor.fit(table, target)
     back = pickle.loads(pickle.dumps(regressor))
     np.testing.assert_array_equal(back.predict(table), regressor.predict(table))
-    with pytest.raises(TypeError, match=r"members holds 'ridge'.*joblib"):
+    with pytest.raises(TypeError, match=r"members= of yours.*joblib"):
         tabimg.save(regressor, tmp_path / "saved")
+    with pytest.raises(TypeError, match=r"members= of yours"):
+        tabimg.save(regressor.set_params(members=None), tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_members_are_given_the_labels_that_the_user_has(table: pd.DataFrame, make: Any) -> None:
+    labels = np.where(np.arange(len(table)) % 3 == 0, "rare", "usual")
+    weighted = LogisticRegression(class_weight={"rare": 1e6, "usual": 1.0}, max_iter=50)
+    classifier = make.classifier(members=[("logistic", weighted)]).fit(table, labels)
+    (model,) = [member.model for member in classifier.members_ if member.name == "logistic"]
+    assert model.fitted.classes_.tolist() == ["rare", "usual"]
+    assert (
+        model.fitted.predict(classifier.codec_.to_matrix(classifier._encode(table))) == "rare"
+    ).all()
+
+
+def test_seed_reaches_what_is_nested_in_a_member(
+    table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
+    nested = make_pipeline(StandardScaler(), DecisionTreeRegressor(splitter="random"))
+    fits = [make.regressor(members=[("own", nested)]).fit(table, target) for _ in range(2)]
+    assert np.array_equal(*(fitted.predict(table) for fitted in fits))
+
+
+def test_light_class_is_not_lost_to_a_member_without_weights(
+    table: pd.DataFrame, make: Any
+) -> None:
+    labels = np.where(np.arange(len(table)) % 2 == 0, "light", "heavy")
+    Recorder.fitted.clear()
+    make.classifier(
+        members=[("own", Recorder())], class_weight={"light": 1.0, "heavy": 1000.0}
+    ).fit(table, labels)
+    assert all(set(target) == {"light", "heavy"} for _, target in Recorder.fitted)
+
+
+class Broken(Ridge):
+    """Fails, or predicts what cannot be."""
+
+    def __init__(self, how: str = "fit") -> None:
+        super().__init__()
+        self.how = how
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        if self.how == "fit":
+            raise RuntimeError("boom inside")
+        return super().fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> Any:
+        if self.how == "shape":
+            return np.zeros(3)
+        return np.full(len(X), np.nan) if self.how == "nan" else super().predict(X)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("fit", r"the member 'broken' failed in fit: RuntimeError: boom inside"),
+        ("shape", r"the member 'broken' failed in predict: ValueError"),
+        ("nan", r"the member 'broken' predicts NaN or infinity"),
+    ],
+)
+def test_failure_of_a_member_names_it(
+    how: str, message: str, table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make.regressor(members=[("broken", Broken(how))]).fit(table, target)

@@ -33,7 +33,7 @@ def test_loss_of_the_columns_leaves_out_what_knows_photos() -> None:
     given = rows()
     candidates = {"columns": LinearCandidate((COLUMNS,)), "imputed": LinearCandidate((IMPUTED,))}
     report = report_of(
-        blend(candidates, given, TASK, 0), given, rows(7).blocks, TASK, {"blend": 1.0}, {}
+        blend(candidates, given, TASK, 0), given, rows(7).blocks, TASK, True, {"blend": 1.0}, {}
     )
     assert report.loss == pytest.approx(0.01, abs=0.02)
     assert report.loss_of_columns == pytest.approx(given.target.var(), rel=0.2)
@@ -60,9 +60,9 @@ def test_weights_of_the_loss_come_from_other_folds() -> None:
 def test_report_without_held_out_rows_has_no_losses() -> None:
     given = rows(1)
     blended = blend({"columns": LinearCandidate((COLUMNS,))}, given, TASK, 0)
-    report = report_of(blended, given, None, TASK, {}, {})
+    report = report_of(blended, given, None, TASK, True, {}, {})
     assert math.isnan(report.loss) and report.losses() == {}
-    assert "nan" in str(report)
+    assert "no held-out loss" in str(report)
 
 
 def test_empty_report_prints_and_has_an_empty_table() -> None:
