@@ -94,7 +94,8 @@ class SentenceEncoder:
 
 def _load_sentence_model(model: str | Path) -> Any:
     need = f"The header encoder {shorten(str(model))} needs sentence-transformers"
-    with import_hint(need, "'tabimg[text]', or use header_encoder='ngrams', which needs nothing"):
+    others = "or use header_encoder='ngrams', which needs nothing, or 'minilm'"
+    with import_hint(need, f"'tabimg[text]', {others}"):
         import sentence_transformers
     version = getattr(sentence_transformers, "__version__", "")
     if version.partition(".")[0] in OUTDATED:
