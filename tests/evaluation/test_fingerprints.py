@@ -148,4 +148,4 @@ def test_fingerprint_of_an_estimator_stays_what_it_was(estimator: Any, expected:
 
 
 def test_fingerprints_of_a_study_stay_what_they_were() -> None:
-    assert hashlib.sha256(repr(plain_study()).encode()).hexdigest()[:16] == "1e53c9815fc1c460"
+    assert hashlib.sha256(repr(plain_study()).encode()).hexdigest()[:16] == "82f4668e136468b1"

@@ -46,8 +46,10 @@ def test_built_in_methods_differ_in_what_they_are_named_after(
         "contrastive_only": (0.7, 0.0),
         "mt_cmtm": (0.7, 0.4),
         "shuffled_photos": (0.7, 0.4),
+        "photo_at_test": (0.7, 0.4),
     }
     assert [m.name for m in made if m.shuffles_photos] == ["shuffled_photos"]
+    assert [m.name for m in made if m.sees_test_photos] == ["photo_at_test"]
 
 
 def test_built_in_scratch_is_the_same_network_head_and_budget(
