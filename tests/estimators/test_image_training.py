@@ -167,9 +167,7 @@ def test_encoder_without_weights_can_only_be_trained_in_full(
     training: str, method: str, make: Any, frame: pd.DataFrame
 ) -> None:
     pretrainer = getattr(make, method)(image_encoder="resnet18", image_training=training)
-    words = (
-        rf"image_training='{training}' builds.*'resnet18' has none.*set image_training='full'"
-    )
+    words = rf"image_training='{training}' builds.*'resnet18' has none.*set image_training='full'"
     with pytest.raises(ValueError, match=words):
         pretrainer.fit(frame)
 
