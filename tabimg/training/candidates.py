@@ -97,9 +97,8 @@ class Candidates:
         }
         if can_boost(len(rows), task):
             candidates["boosting"] = BoostingCandidate(derive_seed(seed, 204))
-        beside = (COLUMNS,) if self.architecture.n_columns else ()
         if EMBEDDING in rows.blocks:
-            candidates["embedding"] = LinearCandidate((EMBEDDING, *beside))
+            candidates["embedding"] = self._beside_columns(EMBEDDING)
         candidates |= {own.name: UserCandidate(own, self._seed_of(own)) for own in self.users}
         return candidates | self.of_photos(rows, pairs, task)
 
@@ -109,8 +108,7 @@ class Candidates:
         """Return those that learn from photos; parameters as in `all`."""
         candidates: dict[str, Candidate] = {}
         if IMPUTED in rows.blocks:
-            beside = (COLUMNS,) if self.architecture.n_columns else ()
-            candidates["imputed"] = LinearCandidate((IMPUTED, *beside))
+            candidates["imputed"] = self._beside_columns(IMPUTED)
         seen = tuple(name for name in (COLUMNS, EMBEDDING, IMPUTED) if name in rows.blocks)
         if seen != (COLUMNS,):
             candidates |= {
@@ -138,6 +136,9 @@ class Candidates:
             own.name + STUDENT: UserStudent(teacher, own, self._seed_of(own)) for own in self.users
         }
         return students(teacher, task, seed) | of_users
+
+    def _beside_columns(self, name: str) -> LinearCandidate:
+        return LinearCandidate((name, COLUMNS) if self.architecture.n_columns else (name,))
 
     def _seed_of(self, own: UserEstimator) -> int:
         return derive_seed(self.options.run.seed, 220 + list(self.users).index(own))

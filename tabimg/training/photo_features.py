@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,6 +67,10 @@ class FeatureMaker:
 
     def folder_name(self) -> str | None:
         """Name the encoder, its weights, how photos are decoded, and the views."""
+        return self._name
+
+    @cached_property
+    def _name(self) -> str | None:
         decoded = self._decoder.folder_name()
         if decoded is None:
             return None
@@ -82,7 +87,7 @@ class FeatureMaker:
 
     def decode(self, ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Yield ids and features, uint8 of `shape`."""
-        name = self.folder_name()
+        name = self._name
         if name is None:
             yield from self._make(ids)
             return
@@ -107,10 +112,10 @@ class FeatureMaker:
             yield from self._see(block)
 
     def _see(self, block: list[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-        pixels = torch.from_numpy(np.stack([image for _, image in block])).to(self._device)
+        pixels = torch.from_numpy(np.stack([image for _, image in block]))
         encoder = self._encoder.to(self._device)
         views = [
-            apply_in_blocks(encoder.features, (view.cpu().numpy(),), self._device)
+            apply_in_blocks(encoder.features, (view.numpy(),), self._device)
             for view in fixed_views(pixels, self._options.image_size, self._options.augmentation)
         ]
         stacked = np.stack(views, axis=1).astype(STORED)

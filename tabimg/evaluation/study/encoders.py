@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
 
 from tabimg.estimators import Unlabeled
+from tabimg.evaluation.data import components
 from tabimg.evaluation.foundation import PhotoPretrainer
 from tabimg.evaluation.study.cells import write_text
 from tabimg.serialization import qualified_name, read_directory, write_directory
@@ -88,10 +87,12 @@ def obtain_encoder(
     fresh = clone(prototype).set_params(keep_image_encoder=True)
     fitted = fresh.fit(pairs.iloc[train], unlabeled=further)
     sees_photos = fitted.network_.architecture.image is not None
-    photos = fitted.transform_images(pairs.iloc[train]) if sees_photos else None
-    features = None
-    if with_features and photos is not None:
-        features = _features(photos, fitted.transform_images(pairs))
+    photos = features = None
+    if sees_photos and with_features:
+        embedded = fitted.transform_images(pairs)
+        photos, features = embedded[train], _features(embedded, train)
+    elif sees_photos:
+        photos = fitted.transform_images(pairs.iloc[train])
     # The image encoder is most of the size, and only its embeddings are needed.
     fitted.set_params(keep_image_encoder=False)
     fitted._keep(fitted.network_.build(), fitted.network_.architecture)
@@ -109,16 +110,11 @@ def is_kept(fingerprint: str, folder: Path | None, with_features: bool = False) 
     return not with_features or _features_file(place).exists()
 
 
-def _features(train: np.ndarray, everything: np.ndarray) -> np.ndarray:
-    """Reduce embeddings to principal components of training rows; the mean without a photo."""
-    seen = train[~np.isnan(train[:, 0])]
-    scale = StandardScaler().fit(seen)
-    n_features = min(N_FEATURES, *seen.shape)
-    pca = PCA(n_features, svd_solver="full").fit(scale.transform(seen))
-    known = ~np.isnan(everything[:, 0])
-    features = np.zeros((len(everything), n_features), dtype=np.float32)
-    features[known] = pca.transform(scale.transform(everything[known]))
-    return features
+def _features(embedded: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Reduce embeddings to components of training rows; a row without a photo has their mean."""
+    mean, spread = np.nanmean(embedded[train], axis=0), np.nanstd(embedded[train], axis=0)
+    standardised = (embedded - mean) / np.where(spread > 0, spread, 1.0)
+    return components(np.nan_to_num(standardised), train, N_FEATURES, seed=0)
 
 
 def _place(fingerprint: str, folder: Path | None) -> Path | None:
