@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -14,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from tabimg.estimators.checkpoints import fit_checkpoints
 from tabimg.estimators.loaded import check_photo_parameters
 from tabimg.estimators.shared_parameters import (
+    MIN_BATCH_SIZE,
     ColumnParameters,
     PhotoParameters,
     TrainingParameters,
@@ -46,9 +49,11 @@ from tabimg.training.fitted_module import FittedModule
 from tabimg.training.image_encoders import check_image_encoder, described, source_of
 from tabimg.training.image_weights import load_image_weights
 from tabimg.training.library_models import LibraryModel
+from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_embedding import PhotoEmbedder
 from tabimg.training.pretraining import Method, PretrainingOptions, pretrain
+from tabimg.training.processes import current_processes
 from tabimg.training.runtime import PRECISIONS, resolve_device
 from tabimg.training.schedule import auto_epochs
 
@@ -78,6 +83,7 @@ class PhotoPretrainer(
     temperature: float = 0.1
     max_epochs: int | str = "auto"
     batch_size: int = 128
+    micro_batch_size: int | None = None
     weight_decay: float = 1e-2
     validation_fraction: float | None = 0.1
     compile: bool = False
@@ -148,12 +154,14 @@ class PhotoPretrainer(
             self._check_continued(rows)
         else:
             self._learn_columns(rows)
-        encoded, device = self._encode_rows(rows), resolve_device(self.device)
-        with fit_checkpoints(self, seed, continued, lambda: _data(rows, encoded)) as seed:
+        encoded, processes = self._encode_rows(rows), current_processes()
+        processes.require_equal(lambda: _digest_of(rows, encoded), "the rows")
+        data = partial(_data, rows, encoded)
+        with fit_checkpoints(self, seed, continued, data, processes) as seed:
             options = self._options(seed, len(rows.weight), rows.images is not None)
             net, architecture = self._prepare_network(rows.images, seed, continued)
             photo_options = self._photo_options(self._image_side)
-            seen = paired(rows, encoded, net.image_encoder, photo_options, device)
+            seen = paired(rows, encoded, net.image_encoder, photo_options, options.run)
             with seen as pairs:
                 self._check_pairs(pairs)
                 self.history_ = pretrain(net, pairs, options)
@@ -330,7 +338,18 @@ class PhotoPretrainer(
             image_size=self._image_side,
             precision=self.precision,
             compile=self.compile,
-            run=run_options(self, seed, max_epochs),
+            run=self._run_options(seed, max_epochs),
+        )
+
+    def _run_options(self, seed: int, max_epochs: Any) -> RunOptions:
+        if self.micro_batch_size is not None:
+            check_positive_int("micro_batch_size", self.micro_batch_size, low=MIN_BATCH_SIZE)
+        run, processes = run_options(self, seed, max_epochs), current_processes()
+        return replace(
+            run,
+            micro_batch_size=self.micro_batch_size,
+            processes=processes,
+            device=processes.own_device(run.device),
         )
 
     def _check_continued(self, rows: TrainingRows) -> None:
@@ -388,3 +407,10 @@ def _data(rows: TrainingRows, encoded: Any) -> dict[str, Any]:
         "the weights": rows.weight,
         "the groups": rows.groups,
     }
+
+
+def _digest_of(rows: TrainingRows, encoded: Any) -> str:
+    """Digest of what every process of a run has to be given; photos may lie in other folders."""
+    images = rows.images
+    listed = None if images is None else (images.offsets, images.ids)
+    return joblib.hash((encoded.arrays(), rows.weight, rows.groups, listed))

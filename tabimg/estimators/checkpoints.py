@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import joblib
 
 from tabimg.training.checkpoint_folder import checkpointed
+from tabimg.training.processes import ONE_PROCESS, Processes
 
 # Parameters that say where, how fast or how verbosely to compute, not what.
 CIRCUMSTANCES = {
@@ -28,9 +29,14 @@ CIRCUMSTANCES = {
 _FREE = CIRCUMSTANCES | {"callbacks", "time_limit"}
 
 
+@contextmanager
 def fit_checkpoints(
-    estimator: Any, seed: int, continued: bool, data: Callable[[], dict[str, Any]]
-) -> AbstractContextManager[int]:
+    estimator: Any,
+    seed: int,
+    continued: bool,
+    data: Callable[[], dict[str, Any]],
+    processes: Processes = ONE_PROCESS,
+) -> Iterator[int]:
     """Keep an estimator's checkpoints while it is fitted; yields the seed to fit with.
 
     Parameters
@@ -42,6 +48,8 @@ def fit_checkpoints(
         Whether a warm start continues what an earlier fit learned.
     data : callable
         Returns the data by name; the names are shown if an earlier fit had other data.
+    processes : Processes, default=ONE_PROCESS
+        Those that fit together: the first one keeps the checkpoints, and its seed is used by all.
     """
 
     def identity() -> dict[str, str]:
@@ -55,7 +63,9 @@ def fit_checkpoints(
             found["the warm start"] = _digest(_learned(estimator))
         return {**found, **{name: _digest(value) for name, value in data().items()}}
 
-    return checkpointed(estimator.checkpoint_dir, identity, seed)
+    directory = estimator.checkpoint_dir if processes.is_first else None
+    with checkpointed(directory, identity, seed) as found:
+        yield processes.from_first(lambda: found)
 
 
 def _learned(estimator: Any) -> Any:

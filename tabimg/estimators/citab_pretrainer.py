@@ -173,8 +173,8 @@ class CITabPretrainer(AnyColumnsParameters, PhotoPretrainer):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
     compile : bool, default=False
     n_jobs : int, default=None
-    cache_dir : str or Path, default=None
-    checkpoint_dir : str or Path, default=None
+    cache_dir, checkpoint_dir : str or Path, default=None
+    micro_batch_size : int or None, default=None
     time_limit : float, default=None
     warm_start : bool, default=False
     random_state : int, RandomState or None, default=None

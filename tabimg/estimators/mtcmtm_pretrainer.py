@@ -128,7 +128,13 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
         "auto" shows about 40,000 rows in total, in 15 to 100 epochs: 100 for up to 400 rows, 50 for
         800, 15 from 2,667 on. The whole schedule is run; there is no early stopping.
     batch_size : int, default=128
-        At least 4. The contrastive loss takes the rest of the batch as negatives.
+        At least 4. The contrastive loss takes the rest of the batch as negatives. Several
+        processes share a batch out among themselves.
+    micro_batch_size : int or None, default=None
+        Rows, and photos, whose activations are held at once, at least 4; None holds the whole
+        batch. Gradients are those of the whole batch (GradCache, Gao et al., arXiv 2101.06983),
+        except that batch normalisation takes its statistics from so many rows. It takes about a
+        third longer.
     lr : float, default=3e-3
         Peak of the one-cycle schedule, stepped per batch. The paper's 1e-2 is unstable.
     weight_decay : float, default=1e-2

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from tabimg.image import PhotoOptions, RowImages
@@ -19,6 +18,7 @@ from tabimg.inputs.hints import warn_of_odd_columns
 from tabimg.inputs.rows import Rows, group_ids
 from tabimg.inputs.unlabeled import Unlabeled
 from tabimg.inputs.weights import check_weights
+from tabimg.training.optimise import RunOptions
 from tabimg.training.pairs import PairedRows
 from tabimg.training.photo_inputs import open_photos
 
@@ -129,15 +129,26 @@ def paired(
     encoded: Any,
     encoder: nn.Module | None,
     options: PhotoOptions,
-    device: torch.device,
+    run: RunOptions,
 ) -> Iterator[PairedRows]:
-    """Pair the encoded rows with photos, as an image encoder takes them, in a context."""
+    """Pair the encoded rows with photos, as an image encoder takes them, in a context.
+
+    Each of several processes reads the photos of its own share of the rows.
+    """
     ids = (encoded.row_keys(), rows.groups, rows.weight)
-    if rows.images is None:
-        yield PairedRows(encoded, None, None, *ids)
+    images, processes = rows.images, run.processes
+    if processes.size == 1:
+        own = None
+    else:
+        n_photos = np.zeros(len(rows.weight)) if images is None else images.counts
+        own = processes.share(n_photos > 0, run.seed)
+    if images is None:
+        yield PairedRows(encoded, None, None, *ids, own)
         return
-    with open_photos(rows.images, encoder, options, device) as (photos, images):
-        yield PairedRows(encoded, images, photos, *ids)
+    wanted = images if own is None else images.take(own)
+    with open_photos(wanted, encoder, options, run.device) as (photos, read):
+        unread = processes.all_of(np.setdiff1d(wanted.ids, read.ids))
+        yield PairedRows(encoded, images.drop_sources(np.concatenate(unread)), photos, *ids, own)
 
 
 def _images(pretrainer: RowSource, parts: Sequence[Rows]) -> RowImages | None:

@@ -33,6 +33,8 @@ _NAMES_IN_RESULTS = {
         "tabimg.evaluation.baselines.BaselineRegressor"
     ),
 }
+# Parameters that came after results were stored: at these values nothing has changed.
+_ADDED_LATER = [("micro_batch_size", None)]
 
 
 def fingerprint(*parts: Any) -> str:
@@ -72,7 +74,11 @@ def describe(value: Any) -> Any:
         state = value.get_params(deep=False)
     else:
         state = getattr(value, "__dict__", {})
-    kept = {name: item for name, item in state.items() if name not in CIRCUMSTANCES}
+    kept = {
+        name: item
+        for name, item in state.items()
+        if name not in CIRCUMSTANCES and (name, item) not in _ADDED_LATER
+    }
     return {"class": describe(type(value)), **describe(kept)}
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.objectives.gathering import ALONE, Gathering
 from tabimg.objectives.precision import at_least_float32, weighted_mean
 
 
@@ -18,6 +19,9 @@ class InfoNCE(nn.Module):
     ----------
     temperature : float, default=0.1
         Divides the cosine similarities; greater than 0.
+    gathering : Gathering, default=ALONE
+        With several processes, each compares its own pairs with those of all processes. The mean of
+        what they return is the loss of the joint batch.
 
     Raises
     ------
@@ -49,11 +53,12 @@ class InfoNCE(nn.Module):
       are its positives has nothing to be distinguished from.
     """
 
-    def __init__(self, temperature: float = 0.1) -> None:
+    def __init__(self, temperature: float = 0.1, gathering: Gathering = ALONE) -> None:
         super().__init__()
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"temperature must be finite and greater than 0, got {temperature}")
         self.temperature = temperature
+        self.gathering = gathering
 
     def forward(
         self,
@@ -72,7 +77,9 @@ class InfoNCE(nn.Module):
             float32, also inside autocast.
         positives : tensor of bool, shape (B, B), or None, default=None
             Entry (i, j): image i and row j belong together. The diagonal always counts as True.
-            None: the diagonal alone.
+            None: the diagonal alone. With several processes the shape is (B, N), where N counts the
+            pairs of all, in the order of the ranks, and entry (i, j) also says whether row i and
+            image j belong together; the same holds for ``excluded``.
         weight : tensor of float, shape (B,), or None, default=None
             Weight of each pair, at least 0. None: all ones.
         excluded : tensor of bool, shape (B, B), or None, default=None
@@ -91,30 +98,53 @@ class InfoNCE(nn.Module):
             If a shape or dtype is not as described.
         """
         _check_batch(image_projection, table_projection, weight)
-        _check_pairs("positives", positives, len(image_projection))
-        _check_pairs("excluded", excluded, len(image_projection))
+        n_pairs = len(image_projection)
+        lengths = self.gathering.lengths(n_pairs, image_projection.device)
+        shape = (n_pairs, sum(lengths))
+        _check_pairs("positives", positives, shape)
+        _check_pairs("excluded", excluded, shape)
         with torch.autocast(image_projection.device.type, enabled=False):
             images = F.normalize(at_least_float32(image_projection), dim=1)
             rows = F.normalize(at_least_float32(table_projection), dim=1)
-            similarity = images @ rows.T / self.temperature
-            weight = (
-                similarity.new_ones(len(similarity))
-                if weight is None
-                else weight.to(similarity.dtype)
-            )
-            together = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
+            weight = images.new_ones(n_pairs) if weight is None else weight.to(images.dtype)
+            similarities, weights = self._compare(images, rows, weight)
+            together = torch.zeros(shape, dtype=torch.bool, device=images.device)
+            together.diagonal(sum(lengths[: self.gathering.rank])).fill_(True)
             if positives is not None:
                 together = together | positives
             candidates = torch.ones_like(together) if excluded is None else together | ~excluded
-            of_images = _anchor_terms(similarity, together, candidates, weight)
-            of_rows = _anchor_terms(similarity.T, together.T, candidates.T, weight)
-            return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight)
+            of_images, of_rows = (
+                _anchor_terms(*side, weights)
+                for side in zip(
+                    similarities, self._sides(together), self._sides(candidates), strict=True
+                )
+            )
+            return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight, self.gathering)
+
+    def _compare(
+        self, images: Tensor, rows: Tensor, weight: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Return the similarities of image and row anchors, (B, N) each, and all weights, (N,)."""
+        if self.gathering.size == 1:
+            similarity = images @ rows.T / self.temperature
+            return (similarity, similarity.T), weight
+        width = images.shape[1]
+        own = torch.cat([images, rows, weight.unsqueeze(1)], dim=1)
+        all_images, all_rows, weights = self.gathering.gather(own).split([width, width, 1], dim=1)
+        return (
+            images @ all_rows.T / self.temperature,
+            rows @ all_images.T / self.temperature,
+        ), weights.detach().squeeze(1)
+
+    def _sides(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which candidates the image and the row anchors have, from what is given."""
+        return pairs, pairs.T if self.gathering.size == 1 else pairs
 
 
 def _anchor_terms(
     similarity: Tensor, positives: Tensor, candidates: Tensor, weight: Tensor
 ) -> Tensor:
-    """Return the term of each anchor, one per row of the (B, B) similarities."""
+    """Return the term of each anchor, one per row of the (B, N) similarities."""
     # The lowest finite number replaces log 0: with -inf, a batch of zero weights would give NaN.
     lowest = torch.finfo(similarity.dtype).min
     scores = (similarity + weight.log()).masked_fill(~candidates | (weight == 0), lowest)
@@ -171,9 +201,8 @@ def _check_batch(image_projection: Tensor, table_projection: Tensor, weight: Ten
         raise ValueError(f"weight must have shape ({n_pairs},), got {tuple(weight.shape)}")
 
 
-def _check_pairs(name: str, pairs: Tensor | None, n_pairs: int) -> None:
-    if pairs is not None and (pairs.shape != (n_pairs, n_pairs) or pairs.dtype != torch.bool):
+def _check_pairs(name: str, pairs: Tensor | None, shape: tuple[int, int]) -> None:
+    if pairs is not None and (pairs.shape != shape or pairs.dtype != torch.bool):
         raise ValueError(
-            f"{name} must be bool of shape ({n_pairs}, {n_pairs}), got {pairs.dtype} of shape "
-            f"{tuple(pairs.shape)}"
+            f"{name} must be bool of shape {shape}, got {pairs.dtype} of shape {tuple(pairs.shape)}"
         )

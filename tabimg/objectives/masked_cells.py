@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from tabimg.objectives.gathering import ALONE, Gathering
 from tabimg.objectives.precision import at_least_float32, weighted_mean
 
 MaskLossForm = Literal["l1_ce", "l1"]
@@ -22,6 +23,8 @@ class MaskedCellLoss(nn.Module):
     form : {"l1_ce", "l1"}, default="l1_ce"
         Loss of a categorical cell. ``"l1_ce"``: cross-entropy. ``"l1"``: half the L1 distance
         between the predicted probabilities and the one-hot target, in [0, 1].
+    gathering : Gathering, default=ALONE
+        With several processes the masked cells of all of them count.
 
     Raises
     ------
@@ -39,11 +42,12 @@ class MaskedCellLoss(nn.Module):
     have no true value.
     """
 
-    def __init__(self, form: MaskLossForm = "l1_ce") -> None:
+    def __init__(self, form: MaskLossForm = "l1_ce", gathering: Gathering = ALONE) -> None:
         super().__init__()
         if form not in get_args(MaskLossForm):
             raise ValueError(f"form must be one of {get_args(MaskLossForm)}, got {form!r}")
         self.form = form
+        self.gathering = gathering
 
     def forward(
         self,
@@ -100,7 +104,7 @@ class MaskedCellLoss(nn.Module):
             cell_weight = torch.cat(counted, dim=1).to(numeric_prediction.dtype)
             if weight is not None:
                 cell_weight = cell_weight * weight.to(cell_weight.dtype).unsqueeze(1)
-            return weighted_mean(torch.cat(losses, dim=1), cell_weight)
+            return weighted_mean(torch.cat(losses, dim=1), cell_weight, self.gathering)
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -6,11 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tabimg.objectives.gathering import ALONE, Gathering
 from tabimg.objectives.precision import at_least_float32, weighted_mean
 
 
 class MatchingLoss(nn.Module):
     """Cross-entropy of distinguishing matched pairs of photo and row from mismatched ones.
+
+    Parameters
+    ----------
+    gathering : Gathering, default=ALONE
+        With several processes the pairs of all of them count.
 
     Notes
     -----
@@ -19,6 +25,10 @@ class MatchingLoss(nn.Module):
     to two logits. Mismatched pairs are drawn by `draw_hard_negatives`, one for each photo and one
     for each row.
     """
+
+    def __init__(self, gathering: Gathering = ALONE) -> None:
+        super().__init__()
+        self.gathering = gathering
 
     def forward(self, logits: Tensor, matched: Tensor, weight: Tensor | None = None) -> Tensor:
         """Compute the loss of a batch.
@@ -46,7 +56,7 @@ class MatchingLoss(nn.Module):
             logits = at_least_float32(logits)
             terms = F.cross_entropy(logits, matched.long(), reduction="none")
             weight = torch.ones_like(terms) if weight is None else weight.to(terms.dtype)
-            return weighted_mean(terms, weight)
+            return weighted_mean(terms, weight, self.gathering)
 
 
 def draw_hard_negatives(

@@ -15,6 +15,7 @@ from torch import Tensor
 from tabimg.serialization import ARRAYS_FILE, STATE_FILE, read_directory, write_directory
 from tabimg.training.callbacks import BestWeights
 from tabimg.training.checkpoint_folder import FitFolder
+from tabimg.training.processes import ONE_PROCESS, Processes
 from tabimg.training.schedule import OneCycle
 
 PLAIN = (bool, int, float, str, type(None))
@@ -27,7 +28,8 @@ class Checkpoint(Callback):
 
     Parameters
     ----------
-    folder : FitFolder
+    folder : FitFolder or None
+        None in all processes but the first, which neither write nor read.
     fingerprint : str
         Of the run's data and parameters. It names the run's place in the folder and is also
         written into the checkpoint, so that a checkpoint that was moved is not resumed.
@@ -36,22 +38,26 @@ class Checkpoint(Callback):
     others : sequence of Callback
         The user's; their attributes with names ending in ``_`` are stored too, if they are numbers,
         text or weights.
+    processes : Processes
+        All of them resume from what the first one reads.
     """
 
     def __init__(
         self,
-        folder: FitFolder,
+        folder: FitFolder | None,
         fingerprint: str,
         best: BestWeights,
         schedule: OneCycle,
         others: Sequence[Any] = (),
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
         self.best = best
         self.schedule = schedule
         self.others = others
-        self.place_ = folder.stage(fingerprint)
+        self.processes = processes
+        self.place_ = folder.stage(fingerprint) if folder and processes.is_first else None
         self.kept_: list[dict[str, Any]] = []
 
     def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
@@ -63,6 +69,9 @@ class Checkpoint(Callback):
 
     def write(self, net: Any) -> None:
         """Write the state of a net between two epochs."""
+        seconds = self.schedule.seconds  # which all processes ask for together
+        if self.place_ is None:
+            return
         optimizer = net.optimizer_.state_dict()
         state = {
             "fingerprint": self.fingerprint,
@@ -72,7 +81,7 @@ class Checkpoint(Callback):
             "best_loss": self.best.loss_,
             "best_epoch": self.best.epoch_,
             "step": self.schedule.step_,
-            "seconds": self.schedule.seconds,
+            "seconds": seconds,
             "frozen": [n for n, p in net.module_.named_parameters() if not p.requires_grad],
             "callbacks": [_kept_by(callback) for callback in self.others],
             "history": _plain(net.history),
@@ -81,6 +90,8 @@ class Checkpoint(Callback):
 
     def finish(self, net: Any) -> None:
         """Write the weights that a complete run ends with."""
+        if self.place_ is None:
+            return
         state = {
             "fingerprint": self.fingerprint,
             "finished": True,
@@ -102,12 +113,8 @@ class Checkpoint(Callback):
         UserWarning
             If the checkpoint found cannot be used; the run then starts from the beginning.
         """
-        if not os.path.lexists(self.place_):
-            return 0
-        try:
-            saved = _Saved.read(self.place_, self.fingerprint, net)
-        except Exception as error:  # the content may be wrong in any way
-            self.place_ = self.folder.put_aside(self.place_, str(error)[:200])
+        saved = self.processes.from_first(lambda: self._read(net))
+        if saved is None:
             return 0
         net.module_.load_state_dict(saved.module)
         for epoch in saved.history:
@@ -118,6 +125,16 @@ class Checkpoint(Callback):
             return None
         self._restore(net, saved.progress)
         return len(saved.history)
+
+    def _read(self, net: Any) -> _Saved | None:
+        """Read what an earlier run has left; None if there is nothing that can be used."""
+        if self.folder is None or self.place_ is None or not os.path.lexists(self.place_):
+            return None
+        try:
+            return _Saved.read(self.place_, self.fingerprint, net)
+        except Exception as error:  # the content may be wrong in any way
+            self.place_ = self.folder.put_aside(self.place_, str(error)[:200])
+            return None
 
     def _restore(self, net: Any, progress: _Progress) -> None:
         # torch renumbers the parameters on loading; groups and learning rates are the net's own.

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tabimg.nn import gate_statistics, record_gates
 from tabimg.nn.citab import CITabNet
 from tabimg.nn.tabular_transformer import with_cls
-from tabimg.objectives import InfoNCE, MaskedCellLoss
+from tabimg.objectives import ALONE, Gathering, InfoNCE, MaskedCellLoss
 from tabimg.objectives.matching import MatchingLoss, draw_hard_negatives
 from tabimg.table import CohortTable
 from tabimg.table.categories import FIRST_CATEGORY, MISSING
+from tabimg.training.gradients import Encoder, EncodingObjective
 from tabimg.training.pretraining import autocast_photos
 from tabimg.training.skorch_net import Batch, Terms
 
@@ -48,9 +49,11 @@ class CITab:
         """Return what masks cells; if nothing restores them, it masks none."""
         return MaskedCells(self.mask_rate if self.lambda_mtr > 0 else 0.0)
 
-    def objective(self, net: CITabNet, autocast: torch.dtype | None) -> CITabObjective:
+    def objective(
+        self, net: CITabNet, autocast: torch.dtype | None, gathering: Gathering = ALONE
+    ) -> CITabObjective:
         """Make the objective of a network."""
-        return CITabObjective(net, self, autocast)
+        return CITabObjective(net, self, autocast, gathering)
 
 
 @dataclass(frozen=True)
@@ -85,32 +88,53 @@ class MaskedCells:
         return observed & (rng.random(observed.shape) < self.mask_rate)
 
 
-class CITabObjective(nn.Module):
-    """The unweighted loss terms of a batch: contrastive, matching and masked cells."""
+class CITabObjective(EncodingObjective):
+    """The unweighted loss terms of a batch: contrastive, matching and masked cells.
 
-    def __init__(self, net: CITabNet, method: CITab, autocast: torch.dtype | None) -> None:
+    With several processes, rows are contrasted with the photos of all of them, and matched with
+    those of their own process, as in ALBEF.
+    """
+
+    def __init__(
+        self,
+        net: CITabNet,
+        method: CITab,
+        autocast: torch.dtype | None,
+        gathering: Gathering = ALONE,
+    ) -> None:
         super().__init__()
         self.net = net
-        self.contrastive = InfoNCE(method.temperature)
-        self.matching = MatchingLoss()
+        self.contrastive = InfoNCE(method.temperature, gathering)
+        self.matching = MatchingLoss(gathering)
         self.masked_cells = MaskedCellLoss()
         self.method = method
         self.autocast = autocast
+        self.gathering = gathering
 
-    def forward(self, batch: Batch) -> Terms:
-        tokens, present = self.net.encode_rows(batch["numeric"], batch["codes"], batch["cohorts"])
+    def encoders(self) -> list[Encoder]:
+        """Return the table's encoder, and the photos' if they are compared."""
+        inputs = ("numeric", "codes", "cohorts")
+        table = Encoder(inputs, ("tokens", "present"), self.net.encode_rows)
+        photos = Encoder(("pixels",), ("photos",), self._photo_tokens)
+        return [table, photos] if self.method.lambda_itc + self.method.lambda_itm > 0 else [table]
+
+    def terms(self, encoded: dict[str, Tensor], batch: Batch) -> Terms:
+        """Compute the terms from the tokens of rows and photos."""
+        tokens, present = encoded["tokens"], encoded["present"]
         terms: Terms = {}
-        if "pixels" in batch and self.method.lambda_itc + self.method.lambda_itm > 0:
-            terms |= self._paired_terms(tokens, present, batch)
+        if "photos" in encoded:
+            terms |= self._paired_terms(tokens, present, encoded["photos"], batch)
         if self.method.lambda_mtr > 0:
             terms["masked"] = self._masked_term(tokens, batch)
         # A batch without photos may have no term, but needs a gradient.
         return terms or {"contrastive": 0.0 * tokens.sum()}
 
-    def _paired_terms(self, tokens: Tensor, present: Tensor, batch: Batch) -> Terms:
+    def _photo_tokens(self, pixels: Tensor) -> tuple[Tensor]:
+        return (autocast_photos(self.net.image_tokens, pixels, self.autocast),)
+
+    def _paired_terms(self, tokens: Tensor, present: Tensor, photos: Tensor, batch: Batch) -> Terms:
         rows = batch["image_rows"]
         tokens, present, weight = tokens[rows], present[rows], batch["weight"][rows]
-        photos = autocast_photos(self.net.image_tokens, batch["pixels"], self.autocast)
         images = self.net.project_image(photos.mean(dim=1))
         table = self.net.project_table(tokens[:, 0])
         apart = self._not_compared(batch["cohorts"][rows])
@@ -121,7 +145,7 @@ class CITabObjective(nn.Module):
             )
         if self.method.lambda_itm > 0:
             # A row of weight 0 counts as absent, and is not a negative of another row.
-            excluded = batch["positives"] | apart | (weight == 0)
+            excluded = self._own(batch["positives"] | apart) | (weight == 0)
             drawn = self._negatives(images, table, excluded, batch)
             terms["matching"] = self._matching_term(tokens, present, photos, weight, *drawn)
         return terms
@@ -137,9 +161,14 @@ class CITabObjective(nn.Module):
         )
 
     def _not_compared(self, cohorts: Tensor) -> Tensor:
-        """Find pairs that differ by columns or scanner alone."""
-        other = cohorts.unsqueeze(0) != cohorts.unsqueeze(1)
+        """Find pairs that differ by columns or scanner alone, (B, N) with those of all."""
+        other = self.gathering.gather(cohorts).unsqueeze(0) != cohorts.unsqueeze(1)
         return other if self.method.negatives == "cohort" else torch.zeros_like(other)
+
+    def _own(self, pairs: Tensor) -> Tensor:
+        """Keep the columns (B, B) of this process."""
+        lengths = self.gathering.lengths(len(pairs), pairs.device)
+        return pairs[:, sum(lengths[: self.gathering.rank]) :][:, : len(pairs)]
 
     def _matching_term(
         self,
@@ -188,7 +217,7 @@ class CITabObjective(nn.Module):
             )
             counts.append(weight @ (numeric_mask.sum(dim=1) + code_mask.sum(dim=1)).to(weight))
         count = torch.stack(counts)
-        total = count.sum()
+        total = self.gathering.average(count.sum())
         return torch.stack(losses) @ count / torch.where(total > 0, total, torch.ones_like(total))
 
 

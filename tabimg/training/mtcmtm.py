@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tabimg.nn import MultiModalNet
-from tabimg.objectives import InfoNCE, MaskedCellLoss
+from tabimg.objectives import ALONE, Gathering, InfoNCE, MaskedCellLoss
 from tabimg.objectives.masked_cells import MaskLossForm
 from tabimg.table import CORRUPTIONS, Corruption, EncodedTable
+from tabimg.training.gradients import Encoder, EncodingObjective
 from tabimg.training.pretraining import autocast_photos
 from tabimg.training.skorch_net import Batch, Terms
 
@@ -36,9 +37,11 @@ class MTCMTM:
         """Learn from training rows what replaces corrupted cells."""
         return CorruptedCells(CORRUPTIONS[self.corruption](table, self.mask_rate))
 
-    def objective(self, net: MultiModalNet, autocast: torch.dtype | None) -> MTCMTMObjective:
+    def objective(
+        self, net: MultiModalNet, autocast: torch.dtype | None, gathering: Gathering = ALONE
+    ) -> MTCMTMObjective:
         """Make the objective of a network."""
-        return MTCMTMObjective(net, self, autocast)
+        return MTCMTMObjective(net, self, autocast, gathering)
 
 
 @dataclass(frozen=True)
@@ -60,35 +63,53 @@ class CorruptedCells:
         }
 
 
-class MTCMTMObjective(nn.Module):
+class MTCMTMObjective(EncodingObjective):
     """The unweighted loss terms of a batch.
 
     The contrastive term compares each photo with its *corrupted* row, which the masked term also
     sees; it is left out of batches without photos.
     """
 
-    def __init__(self, net: MultiModalNet, method: MTCMTM, autocast: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        net: MultiModalNet,
+        method: MTCMTM,
+        autocast: torch.dtype | None,
+        gathering: Gathering = ALONE,
+    ) -> None:
         super().__init__()
         self.net = net
-        self.contrastive = InfoNCE(method.temperature)
-        self.masked_cells = MaskedCellLoss(method.mask_loss)
+        self.contrastive = InfoNCE(method.temperature, gathering)
+        self.masked_cells = MaskedCellLoss(method.mask_loss, gathering)
         self.lambda_c = method.lambda_c
         self.lambda_m = method.lambda_m
         self.autocast = autocast
 
-    def forward(self, batch: Batch) -> Terms:
+    def encoders(self) -> list[Encoder]:
+        """Return the table's encoder, and the photos' if they are compared."""
+        table = Encoder(("numeric", "codes"), ("rows",), self._embed_table)
+        photos = Encoder(("pixels",), ("photos",), self._embed_photos)
+        return [table, photos] if self.lambda_c > 0 else [table]
+
+    def terms(self, encoded: dict[str, Tensor], batch: Batch) -> Terms:
+        """Compute the terms from the embeddings of rows and photos."""
         terms = {}
-        embedding = self.net.embed_table(batch["numeric"], batch["codes"])
-        if self.lambda_c > 0 and "pixels" in batch:
-            terms["contrastive"] = self._contrastive_term(embedding, batch)
+        embedding = encoded["rows"]
+        if "photos" in encoded:
+            terms["contrastive"] = self._contrastive_term(embedding, encoded["photos"], batch)
         if self.lambda_m > 0 or not terms:
             # A batch always needs a term, for its gradient; the term's weight may be zero.
             terms["masked"] = self._masked_term(embedding, batch)
         return terms
 
-    def _contrastive_term(self, embedding: Tensor, batch: Batch) -> Tensor:
+    def _embed_table(self, numeric: Tensor, codes: Tensor) -> tuple[Tensor]:
+        return (self.net.embed_table(numeric, codes),)
+
+    def _embed_photos(self, pixels: Tensor) -> tuple[Tensor]:
+        return (autocast_photos(self.net.embed_image, pixels, self.autocast),)
+
+    def _contrastive_term(self, embedding: Tensor, photos: Tensor, batch: Batch) -> Tensor:
         rows = batch["image_rows"]
-        photos = autocast_photos(self.net.embed_image, batch["pixels"], self.autocast)
         return self.contrastive(
             self.net.project_image(photos),
             self.net.project_table(embedding[rows]),

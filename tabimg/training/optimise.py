@@ -10,6 +10,7 @@ import joblib
 import torch
 from torch import nn
 
+from tabimg.training.batch_statistics import synchronised
 from tabimg.training.callbacks import (
     BestWeights,
     ClipGradients,
@@ -20,8 +21,10 @@ from tabimg.training.callbacks import (
 )
 from tabimg.training.checkpoint import Checkpoint
 from tabimg.training.checkpoint_folder import FitFolder
+from tabimg.training.gradients import CachedGradients, direct_gradients
+from tabimg.training.processes import ONE_PROCESS, Processes
 from tabimg.training.schedule import OneCycle
-from tabimg.training.skorch_net import Batches, ObjectiveNet
+from tabimg.training.skorch_net import Batches, Gradients, ObjectiveNet
 from tabimg.training.streams import LayerStreams
 from tabimg.training.user_callbacks import copies
 
@@ -52,11 +55,14 @@ class RunOptions:
     checkpoints: FitFolder | None = None
     time_limit: float | None = None
     verbose: int = 0
+    micro_batch_size: int | None = None
+    processes: Processes = ONE_PROCESS
 
     def identity(self) -> tuple[Any, ...]:
         """Return the options that shape the result; a checkpoint is only valid for equal ones."""
         shaping = (self.max_epochs, self.batch_size, self.lr, self.weight_decay)
-        return (*shaping, self.validation_fraction, self.seed)
+        own = () if self.micro_batch_size is None else (self.micro_batch_size,)
+        return (*shaping, self.validation_fraction, self.seed, *own)
 
 
 def optimise(
@@ -104,8 +110,9 @@ def optimise(
         If a loss or gradient stops being finite; names epoch and term.
     """
     steps = options.max_epochs * len(train_batches)
-    schedule = OneCycle(steps, time_limit=options.time_limit)
-    streams = LayerStreams(objective, options.seed, options.device)
+    processes = options.processes
+    schedule = OneCycle(steps, time_limit=options.time_limit, agree=processes.first_of)
+    streams = LayerStreams(objective, processes.own_seed(options.seed), options.device)
     best = BestWeights()
     callbacks: list[Any] = [
         FreshStreams(streams),
@@ -115,16 +122,16 @@ def optimise(
     ]
     if patience is not None and valid_batches is not None:
         callbacks.append(EarlyStop(best, patience))
-    if options.verbose:
+    if options.verbose and processes.is_first:
         callbacks.append(Progress(stage))
     # Callbacks have state; the user's own objects stay unchanged.
     own = copies(options.callbacks)
     callbacks += own
     checkpoint = None
-    if options.checkpoints is not None:
+    if processes.from_first(lambda: options.checkpoints is not None):
         fingerprint = _fingerprint(objective, options, (stage, patience, *identity))
         others = [item[1] if isinstance(item, tuple) else item for item in own]
-        checkpoint = Checkpoint(options.checkpoints, fingerprint, best, schedule, others)
+        checkpoint = Checkpoint(options.checkpoints, fingerprint, best, schedule, others, processes)
         callbacks.append(checkpoint)
     trainer = ObjectiveNet(
         objective,
@@ -133,16 +140,24 @@ def optimise(
         train_batches=train_batches,
         valid_batches=valid_batches,
         schedule=schedule,
+        gradients=_gradients(options, streams),
+        processes=processes,
         callbacks=callbacks,
         max_epochs=options.max_epochs,
         device=str(options.device),
     ).initialize()
-    with streams.lent():
+    with synchronised(objective, processes.gathering), streams.lent():
         _train(trainer, train_batches, checkpoint)
     return [
         {name: value for name, value in epoch.items() if name not in _NOT_OURS}
         for epoch in trainer.history
     ]
+
+
+def _gradients(options: RunOptions, streams: LayerStreams) -> Gradients:
+    if options.micro_batch_size is None:
+        return direct_gradients
+    return CachedGradients(options.micro_batch_size, streams, options.processes.gathering)
 
 
 def _train(trainer: ObjectiveNet, batches: EpochBatches, checkpoint: Checkpoint | None) -> None:

@@ -12,8 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tabimg.image import RowImages
-from tabimg.objectives import positives_from_ids
 from tabimg.training.photo_inputs import PhotoInputs
+from tabimg.training.processes import ONE_PROCESS, Processes
 from tabimg.training.runtime import derive_seed
 from tabimg.training.skorch_net import Batch
 
@@ -55,6 +55,8 @@ class PairedRows:
         Equal ids mark identical rows, and rows of one declared group. -1 means no group.
     weight : float32 array of shape (n_rows,)
         Factor of each row in the losses.
+    own : int64 array, or None, default=None
+        The rows whose photos this process holds, ascending; None if it holds all.
     """
 
     table: RowTable
@@ -63,6 +65,7 @@ class PairedRows:
     row_ids: np.ndarray
     group_ids: np.ndarray
     weight: np.ndarray
+    own: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -78,6 +81,10 @@ class PairedRows:
         if self.images is None:
             return np.zeros(len(self), dtype=bool)
         return self.images.has_image
+
+    def share_of(self, index: np.ndarray) -> np.ndarray:
+        """Keep this process's rows of an index array."""
+        return index if self.own is None else index[np.isin(index, self.own)]
 
     def first_image_ids(self) -> np.ndarray:
         """Id of each row's first photo, -1 for none; int64 array of shape (n_rows,)."""
@@ -113,6 +120,8 @@ class BatchBuilder:
     draw_cells : callable
         Makes the cells of a batch from encoded rows; this is where a method corrupts or masks.
     device : torch.device
+    processes : Processes, default=ONE_PROCESS
+        Those that build the other shares of each batch, from their own rows.
     """
 
     def __init__(
@@ -120,11 +129,13 @@ class BatchBuilder:
         rows: PairedRows,
         draw_cells: CellDraw,
         device: torch.device,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         self.rows = rows
         self.listed_images = rows.listed_images().tocsr()
         self.draw_cells = draw_cells
         self.device = device
+        self.processes = processes
 
     def table_part(self, index: np.ndarray, rng: np.random.Generator) -> Batch:
         """Cells and weights of the rows."""
@@ -137,20 +148,27 @@ class BatchBuilder:
         """Positives among the rows with a photo, and the positions of these rows in the batch.
 
         ``image_ids`` has an entry for each row of the batch, -1 for no photo. Two rows that share
-        any photo are positives, whichever was drawn.
+        any photo are positives, whichever was drawn. With several processes the positives are
+        those of the own rows among the rows of all.
         """
         standing = np.flatnonzero(image_ids >= 0)
-        if len(standing) < 2:  # no negatives, and no batch statistics
+        parts = self.processes.all_of(index[standing])
+        if min(map(len, parts)) < 2:  # no negatives, and no batch statistics
             return {}
-        with_image = index[standing]
-        ids = (self.rows.row_ids[with_image], self.rows.group_ids[with_image])
-        listed = self.listed_images[with_image]
-        share_image = torch.from_numpy((listed @ listed.T).toarray() > 0)
-        positives = positives_from_ids(*map(torch.from_numpy, ids)) | share_image
+        positives = self._positives(index[standing], np.concatenate(parts))
         return {
             "image_rows": torch.from_numpy(standing).to(self.device),
-            "positives": positives.to(self.device),
+            "positives": torch.from_numpy(positives).to(self.device),
         }
+
+    def _positives(self, own: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Find which rows belong together, bool array of shape (len(own), len(others))."""
+        positives = own[:, None] == others
+        for ids in (self.rows.row_ids, self.rows.group_ids):
+            known = ids[own][:, None] != -1
+            positives |= known & (ids[own][:, None] == ids[others])
+        shared = self.listed_images[own] @ self.listed_images[others].T
+        return positives | (shared.toarray() > 0)
 
 
 class TrainingBatches:
@@ -158,7 +176,8 @@ class TrainingBatches:
 
     Batches have nearly equal sizes, so that none is too small for batch statistics, and nearly
     equal numbers of photos. A stream depends on (seed, epoch): a resumed run draws what the
-    uninterrupted one would have drawn.
+    uninterrupted one would have drawn. Several processes make equally many batches, each one from
+    its own rows and with its own streams; ``batch_size`` counts the rows of all of them.
     """
 
     def __init__(
@@ -170,8 +189,8 @@ class TrainingBatches:
         first_epoch: int = 0,
     ) -> None:
         self.builder = builder
-        self.index = index
-        self.seed = seed
+        self.index = builder.rows.share_of(index)
+        self.seed = builder.processes.own_seed(seed)
         self.epoch = first_epoch
         self.n_batches = -(-len(index) // batch_size)
 
@@ -193,8 +212,9 @@ class TrainingBatches:
         if self.builder.rows.cohorts is not None:
             paired = paired[side_by_side(self.builder.rows.cohorts[paired], rng)]
         alone = rng.permutation(self.index[~has_image])
-        # Contrasting takes at least two photos.
-        n_paired = max(1, min(self.n_batches, len(paired) // 2))
+        # Contrasting takes at least two photos, in each process.
+        n_pairs = min(self.builder.processes.all_of(len(paired)))
+        n_paired = max(1, min(self.n_batches, n_pairs // 2))
         parts = np.array_split(paired, n_paired)
         parts += [paired[:0]] * (self.n_batches - n_paired)
         # Batches with the fewest photos take the most rows without one.
@@ -253,12 +273,13 @@ class ValidationBatches:
     ) -> None:
         self.builder = builder
         n_batches = len(index) // batch_size
-        rng = np.random.default_rng([seed, _VALIDATION])
-        order = rng.permutation(index)[: n_batches * batch_size]
+        rng = np.random.default_rng([builder.processes.own_seed(seed), _VALIDATION])
+        own = builder.rows.share_of(index)
+        order = rng.permutation(own)[: n_batches * batch_size // builder.processes.size]
         first_ids = builder.rows.first_image_ids()
         self._batches = [
             (builder.table_part(i, rng) | builder.image_part(i, first_ids[i]), first_ids[i])
-            for i in np.split(order, n_batches)
+            for i in np.array_split(order, n_batches)
         ]
 
     def __len__(self) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tabimg.image import Augmentation, image_fingerprint
+from tabimg.objectives import ALONE, Gathering
 from tabimg.training.optimise import History, RunOptions, optimise, parameter_groups
 from tabimg.training.pairs import (
     BatchBuilder,
@@ -23,6 +24,9 @@ from tabimg.training.pairs import (
 from tabimg.training.runtime import resolve_autocast, single_thread
 from tabimg.training.splits import related_rows, validation_split
 
+# Rows of a batch in each process; an estimator's batch_size is at least as large.
+MIN_SHARE = 4
+
 
 class Method(Protocol):
     """What a method contributes to the run; its attributes are its parameters."""
@@ -33,7 +37,9 @@ class Method(Protocol):
     def cell_draw(self, table: Any) -> CellDraw:
         """Learn from training rows how to make batches from rows."""
 
-    def objective(self, net: Any, autocast: torch.dtype | None) -> nn.Module:
+    def objective(
+        self, net: Any, autocast: torch.dtype | None, gathering: Gathering = ALONE
+    ) -> nn.Module:
         """Make the module that maps a batch to its unweighted terms."""
 
 
@@ -93,7 +99,8 @@ def _optimise(net: Any, rows: PairedRows, options: PretrainingOptions) -> Histor
     run, method = options.run, options.method
     train, valid = _split(rows, run)
     draw_cells = method.cell_draw(rows.table.take(train))
-    builder = BatchBuilder(rows, draw_cells, run.device)
+    _check_shares(rows, train, run)
+    builder = BatchBuilder(rows, draw_cells, run.device, run.processes)
     validation = None
     if valid is not None:
         validation = ValidationBatches(builder, valid, run.batch_size, run.seed)
@@ -107,6 +114,19 @@ def _optimise(net: Any, rows: PairedRows, options: PretrainingOptions) -> Histor
         options=run,
         identity=_identity(rows, options),
     )
+
+
+def _check_shares(rows: PairedRows, train: np.ndarray, run: RunOptions) -> None:
+    """Refuse shares of a batch that are too small for their process."""
+    processes = run.processes
+    n_batches = -(-len(train) // run.batch_size)
+    smallest = min(processes.all_of(len(rows.share_of(train))))
+    if processes.size > 1 and smallest < MIN_SHARE * n_batches:
+        raise ValueError(
+            f"batch_size={run.batch_size} leaves fewer than {MIN_SHARE} of {len(train)} rows per "
+            f"batch to one of {processes.size} processes: a batch is shared out among them, so "
+            "raise batch_size, or start fewer processes"
+        )
 
 
 def _split(rows: PairedRows, run: RunOptions) -> tuple[np.ndarray, np.ndarray | None]:
@@ -127,7 +147,8 @@ def _objective(net: Any, options: PretrainingOptions) -> nn.Module:
     net.to(device)
     if net.image_encoder is not None and options.compile:
         _compile(net.image_encoder)
-    return options.method.objective(net, resolve_autocast(options.precision, device))
+    autocast = resolve_autocast(options.precision, device)
+    return options.method.objective(net, autocast, options.run.processes.gathering)
 
 
 def _compile(image_encoder: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -76,6 +77,9 @@ class OneCycle(Callback):
     time_limit : float, optional
         Seconds after which the cycle ends. Progress is then the larger of the share of the steps
         and the share of the time, so that the learning rate still decreases fully.
+    agree : callable, optional
+        Maps this process's time to the one that all processes of a run go by: they have to stop at
+        the same batch.
 
     Attributes
     ----------
@@ -84,16 +88,21 @@ class OneCycle(Callback):
     """
 
     def __init__(
-        self, total_steps: int, first_step: int = 0, time_limit: float | None = None
+        self,
+        total_steps: int,
+        first_step: int = 0,
+        time_limit: float | None = None,
+        agree: Callable[[float], float] = float,
     ) -> None:
         self.total_steps = total_steps
         self.first_step = first_step
         self.time_limit = time_limit
+        self.agree = agree
         self.seconds_before = 0.0
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         self.step_ = self.first_step
-        self.started_ = time.monotonic() - self.seconds_before
+        self.started_ = self._now() - self.seconds_before
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -126,7 +135,10 @@ class OneCycle(Callback):
     @property
     def seconds(self) -> float:
         """Seconds spent on training so far."""
-        return time.monotonic() - self.started_
+        return self._now() - self.started_
+
+    def _now(self) -> float:
+        return self.agree(time.monotonic())
 
     def _share_of_time(self) -> float:
         return 0.0 if self.time_limit is None else self.seconds / self.time_limit

@@ -11,10 +11,11 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+from tabimg.training.gradients import Batch, CachedGradients, Terms, Total, direct_gradients
+from tabimg.training.processes import ONE_PROCESS, Processes
 from tabimg.training.schedule import OneCycle
 
-Batch = dict[str, Any]
-Terms = dict[str, Tensor]
+Gradients = Callable[[Any, Batch, Total], tuple[Tensor, Terms]] | CachedGradients
 
 
 class Batches(Protocol):
@@ -40,6 +41,10 @@ class ObjectiveNet(NeuralNet):
         Each iteration over them is one epoch; ``valid_batches`` may be None.
     schedule : OneCycle
         Sets the learning rates; checked after each epoch for whether the time is up.
+    gradients : callable
+        ``gradients(module, batch, total) -> loss, terms``: how the gradient is computed.
+    processes : Processes
+        Those that see the other shares of each batch; what is recorded is their mean.
 
     Notes
     -----
@@ -58,6 +63,8 @@ class ObjectiveNet(NeuralNet):
         train_batches: Batches,
         valid_batches: Batches | None,
         schedule: OneCycle,
+        gradients: Gradients = direct_gradients,
+        processes: Processes = ONE_PROCESS,
         **kwargs: Any,
     ) -> None:
         self.weights = weights
@@ -65,6 +72,8 @@ class ObjectiveNet(NeuralNet):
         self.train_batches = train_batches
         self.valid_batches = valid_batches
         self.schedule = schedule
+        self.gradients = gradients
+        self.processes = processes
         # skorch counts batches by the rows of a data set; ours hold whole batches.
         super().__init__(module, criterion=nn.Identity, train_split=None, batch_size=1, **kwargs)
 
@@ -156,7 +165,8 @@ class ObjectiveNet(NeuralNet):
             if training and self.schedule.exhausted:
                 break
         for name, total in sums.items():
-            self._record_term(prefix, name, float(total) / rows[name])
+            mean = self.processes.average_number(float(total) / rows[name])
+            self._record_term(prefix, name, mean)
 
     def _record_whether_best(self) -> None:
         """Record whether a loss is the lowest so far, for skorch's Checkpoint and PrintLog."""
@@ -172,11 +182,8 @@ class ObjectiveNet(NeuralNet):
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
         self._set_training(True)
-        terms = self.module_(batch)
-        loss = self._total(terms)
-        if not loss.requires_grad:
-            raise ValueError("nothing is left to train: a callback froze every parameter")
-        loss.backward()
+        loss, terms = self.gradients(self.module_, batch, self._total)
+        self.processes.average_gradients(self.module_.parameters())
         return {"loss": loss, "y_pred": terms}
 
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Any]:
@@ -193,7 +200,8 @@ class ObjectiveNet(NeuralNet):
             *((batch["size"], self.validation_step(batch)["loss"]) for batch in self.valid_batches),
             strict=True,
         )
-        return sum(n * float(loss) for n, loss in zip(sizes, losses, strict=True)) / sum(sizes)
+        mean = sum(n * float(loss) for n, loss in zip(sizes, losses, strict=True)) / sum(sizes)
+        return self.processes.average_number(mean)
 
     def _total(self, terms: Terms) -> Tensor:
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,25 @@ class LayerStreams:
             finally:
                 for layer in self._own:
                     layer.generator = None
+
+    def state(self) -> list[Any]:
+        """Return where the streams stand."""
+        states: list[Any] = [self._generator.get_state()]
+        if self._needs_process:
+            states += [torch.get_rng_state(), np.random.get_state(), random.getstate()]
+            if self._device.type == "cuda":
+                states.append(torch.cuda.get_rng_state(self._device))
+        return states
+
+    def restore(self, state: list[Any]) -> None:
+        """Put the streams where they stood: the layers draw the same again."""
+        self._generator.set_state(state[0])
+        if self._needs_process:
+            torch.set_rng_state(state[1])
+            np.random.set_state(state[2])
+            random.setstate(state[3])
+            if self._device.type == "cuda":
+                torch.cuda.set_rng_state(state[4], self._device)
 
     def start_epoch(self, epoch: int) -> None:
         """Seed the streams with the number of an epoch: a resumed run draws the same."""
