@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -107,38 +108,32 @@ class InfoNCE(nn.Module):
             images = F.normalize(at_least_float32(image_projection), dim=1)
             rows = F.normalize(at_least_float32(table_projection), dim=1)
             weight = images.new_ones(n_pairs) if weight is None else weight.to(images.dtype)
-            similarities, weights = self._compare(images, rows, weight)
             together = torch.zeros(shape, dtype=torch.bool, device=images.device)
             together.diagonal(sum(lengths[: self.gathering.rank])).fill_(True)
             if positives is not None:
                 together = together | positives
             candidates = torch.ones_like(together) if excluded is None else together | ~excluded
             of_images, of_rows = (
-                _anchor_terms(*side, weights)
-                for side in zip(
-                    similarities, self._sides(together), self._sides(candidates), strict=True
-                )
+                _anchor_terms(*compared)
+                for compared in self._sides(images, rows, together, candidates, weight)
             )
             return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight, self.gathering)
 
-    def _compare(
-        self, images: Tensor, rows: Tensor, weight: Tensor
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Return the similarities of image and row anchors, (B, N) each, and all weights, (N,)."""
+    def _sides(
+        self, images: Tensor, rows: Tensor, together: Tensor, candidates: Tensor, weight: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Yield what the images are compared with, and how, and then the rows."""
         if self.gathering.size == 1:
             similarity = images @ rows.T / self.temperature
-            return (similarity, similarity.T), weight
+            yield similarity, together, candidates, weight
+            yield similarity.T, together.T, candidates.T, weight
+            return
         width = images.shape[1]
         own = torch.cat([images, rows, weight.unsqueeze(1)], dim=1)
         all_images, all_rows, weights = self.gathering.gather(own).split([width, width, 1], dim=1)
-        return (
-            images @ all_rows.T / self.temperature,
-            rows @ all_images.T / self.temperature,
-        ), weights.detach().squeeze(1)
-
-    def _sides(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which candidates the image and the row anchors have, from what is given."""
-        return pairs, pairs.T if self.gathering.size == 1 else pairs
+        weights = weights.detach().squeeze(1)
+        yield images @ all_rows.T / self.temperature, together, candidates, weights
+        yield rows @ all_images.T / self.temperature, together, candidates, weights
 
 
 def _anchor_terms(
