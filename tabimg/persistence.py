@@ -9,7 +9,6 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from tabimg.estimators import (
@@ -21,12 +20,7 @@ from tabimg.estimators import (
     MultiModalPretrainer,
 )
 from tabimg.estimators.user_members import holds_user_models
-from tabimg.serialization import (
-    SerializationError,
-    read_directory,
-    register_adapter,
-    write_directory,
-)
+from tabimg.serialization import SerializationError, read_directory, write_directory
 
 SAVED = (
     CITabClassifier,
@@ -120,27 +114,3 @@ def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = N
     except NotFittedError as error:
         raise SerializationError(f"{directory} holds no fitted estimator") from error
     return loaded
-
-
-_METHODS = ("fit", "transform", "predict", "predict_proba", "decision_function", "score")
-
-
-def _requests_to_plain(request: MetadataRequest) -> dict[str, Any]:
-    owner = request.owner if isinstance(request.owner, str) else type(request.owner).__name__
-    return {
-        "owner": owner,
-        "methods": {method: dict(getattr(request, method).requests) for method in _METHODS},
-    }
-
-
-def _requests_from_plain(plain: dict[str, Any]) -> MetadataRequest:
-    request = MetadataRequest(owner=plain["owner"])
-    for method, params in plain["methods"].items():
-        if method not in _METHODS:
-            raise ValueError(f"unknown method {method!r}")
-        for param, alias in params.items():
-            getattr(request, method).add_request(param=param, alias=alias)
-    return request
-
-
-register_adapter(MetadataRequest, _requests_to_plain, _requests_from_plain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabimg.estimators.citab_classifier import CITabClassifier
 from tabimg.estimators.citab_pretrainer import CITabPretrainer
 from tabimg.estimators.citab_regressor import CITabRegressor
+from tabimg.estimators.metadata_requests import register_requests
 from tabimg.estimators.mtcmtm_classifier import MTCMTMClassifier
 from tabimg.estimators.mtcmtm_pretrainer import MultiModalPretrainer
 from tabimg.estimators.mtcmtm_regressor import MTCMTMRegressor
@@ -19,3 +20,5 @@ __all__ = [
     "MultiModalPretrainer",
     "Unlabeled",
 ]
+
+register_requests()
