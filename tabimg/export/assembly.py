@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-import tabimg
+from tabimg import __version__
 from tabimg.estimators.loaded import made_up_rows
 from tabimg.estimators.targets import Classes, Numbers
 from tabimg.export.graph import DOUBLE, INT64, STRING, Graph, Value
@@ -40,7 +40,7 @@ def describe(estimator: Any) -> Description:
     labels = getattr(estimator, "classes_", None)
     return Description(
         estimator=type(estimator).__name__,
-        tabimg_version=tabimg.__version__,
+        tabimg_version=__version__,
         features=features_of(codec, names),
         not_features=tuple(dict.fromkeys(others)),
         classes=None if labels is None else tuple(_plain_labels(labels).tolist()),
@@ -78,8 +78,8 @@ def _plain_labels(labels: np.ndarray) -> np.ndarray:
         return labels.astype(str)
     if labels.dtype.kind not in _LABEL_TYPES:
         raise TypeError(
-            f"classes of type {labels.dtype} cannot be exported: turn the labels into text or whole "
-            "numbers before the fit"
+            f"classes of type {labels.dtype} cannot be exported: turn the labels into text or "
+            "whole numbers before the fit"
         )
     return labels
 

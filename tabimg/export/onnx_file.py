@@ -20,8 +20,8 @@ from tabimg.messages import import_hint, shorten
 from tabimg.serving import ServedModel, load
 
 EXPORTED = (CITabClassifier, CITabRegressor, MTCMTMClassifier, MTCMTMRegressor)
-# Share of the largest prediction that a file may differ by before it is refused. Rounding in float32
-# mostly leaves less than a hundredth of that.
+# Share of the largest prediction that a file may differ by before it is refused. Rounding in
+# float32 mostly leaves less than a hundredth of that.
 TOLERANCE = 1e-3
 _TRIAL_ROWS, _TRIAL_SPAN = 64, 3.0
 
@@ -130,6 +130,8 @@ def _compare(estimator: Any, served: ServedModel) -> None:
     """Check that made-up rows, some with missing cells, are predicted as by the estimator."""
     codec, here = estimator.codec_, on_cpu(estimator)
     frame = codec.decode(made_up_rows(codec, _TRIAL_ROWS, _TRIAL_SPAN))
+    # A pretrainer may have learned the columns in another order.
+    frame = frame[list(getattr(estimator, "feature_names_in_", frame.columns))]
     name = "predict_proba" if hasattr(estimator, "classes_") else "predict"
     wanted, got = getattr(here, name)(frame), getattr(served, name)(frame)
     # A number near zero has no relative precision: the largest of its column counts.
@@ -138,6 +140,6 @@ def _compare(estimator: Any, served: ServedModel) -> None:
     if not (farthest <= allowed).all():
         raise RuntimeError(
             "the file's predictions of made-up rows differ from the estimator's by up to "
-            f"{farthest.max():.3g}, so it was not written; please report this, with the versions of onnx, onnxruntime and "
-            "torch"
+            f"{farthest.max():.3g}, so it was not written; please report this, with the versions "
+            "of onnx, onnxruntime and torch"
         )

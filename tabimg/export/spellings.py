@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,17 +11,8 @@ from tabimg.export.preprocessing import Spellings
 from tabimg.headers.spelling import respell
 
 # A file cannot ask a text encoder what a new text means: it knows these ways to write a category.
-_WAYS: tuple[Callable[[str], str], ...] = (
-    str.lower,
-    str.upper,
-    str.title,
-    str.capitalize,
-    str.strip,
-    lambda text: text.replace(" ", "_"),
-    lambda text: text.replace("_", " "),
-    lambda text: text.replace("-", " "),
-    lambda text: text.replace(" ", "-"),
-)
+_CASES: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title, str.capitalize)
+_SEPARATORS = (" ", "_", "-", "")
 
 
 def spellings_of(estimator: Any) -> Spellings:
@@ -35,16 +26,25 @@ def spellings_of(estimator: Any) -> Spellings:
     Returns
     -------
     mapping of column name to mapping of text to category
-        Texts that are made of the categories by usual changes: of case, of blanks to ``_`` or ``-``
-        and back. Which of them are read as what is asked of the estimator's own text encoder.
+        Texts that are made of the categories by usual changes: of case, and of what separates
+        words. Which of them are read as what is asked of the estimator's own text encoder.
     """
     vectors = getattr(estimator, "vectors_", None)
     if vectors is None:
         return {}
     codec, found = estimator.codec_, dict[str | int, Mapping[str, str]]()
     for name, keys in zip(codec.categorical_names, codec.categories, strict=True):
-        variants = {way(key) for key in keys for way in _WAYS} - {*keys, ""}
+        variants = {text for key in keys for text in _variants(key)} - {*keys, ""}
         if variants:
             table = pd.DataFrame({name: sorted(variants)}, dtype=object)
             found |= respell(table, codec, vectors.copy())[1]
     return found
+
+
+def _variants(key: str) -> Iterator[str]:
+    words = key.replace("_", " ").replace("-", " ").split()
+    for separator in _SEPARATORS:
+        for case in _CASES:
+            yield separator.join(map(case, words))
+            yield case(separator.join(words))
+    yield key.strip()

@@ -224,7 +224,8 @@ def _check_batch(numeric: Tensor, codes: Tensor, layout: ColumnLayout) -> None:
         raise ValueError(
             f"numeric must have shape (B, {layout.n_numeric}), got {tuple(numeric.shape)}"
         )
-    if codes.shape != (len(numeric), n_categorical):
+    # Not `len`, which a trace for export takes for a constant.
+    if codes.shape != (numeric.shape[0], n_categorical):
         raise ValueError(
             f"codes must have shape ({len(numeric)}, {n_categorical}), got {tuple(codes.shape)}"
         )

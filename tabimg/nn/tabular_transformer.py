@@ -88,7 +88,8 @@ class TabularTransformer(nn.Module):
             If a shape or dtype is not as described.
         """
         self._check_batch(tokens, present)
-        cls = self.cls.to(tokens.dtype).expand(len(tokens), 1, -1)
+        # Not `len`, which a trace for export takes for a constant.
+        cls = self.cls.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
         tokens = self.token_norm(torch.cat([cls, tokens], dim=1))
         allowed = key_mask(with_cls(present))
         for block in self.blocks:

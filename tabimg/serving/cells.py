@@ -15,6 +15,7 @@ from tabimg.messages import shorten
 
 _MICROSECONDS_A_DAY = 86_400e6
 _DAY = dt.timedelta(days=1)
+_HAVE_NAN = (float, Decimal, np.floating, np.datetime64, np.timedelta64)
 
 
 def read_column(name: str | int, kind: str, column: Any, missing_text: str) -> np.ndarray:
@@ -52,11 +53,9 @@ def read_column(name: str | int, kind: str, column: Any, missing_text: str) -> n
 
 def is_missing(cell: Any) -> bool:
     """Tell whether a cell is None, NaN, NaT or ``pandas.NA``."""
-    if cell is None or type(cell).__name__ == "NAType":
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(cell, (float, Decimal, np.floating, np.datetime64, np.timedelta64)) and (
-        cell != cell
-    ) or type(cell).__name__ == "NaTType"
+    return isinstance(cell, _HAVE_NAN) and bool(cell != cell)
 
 
 def _numbers_of_array(array: np.ndarray, kind: str) -> np.ndarray | None:
@@ -118,7 +117,8 @@ def _date(cell: Any) -> float:
         cell = cell.astimezone(dt.timezone.utc).replace(tzinfo=None)
     if not isinstance(cell, (dt.date, np.datetime64)):
         raise ValueError("is not a date, which this column holds")
-    return float(np.datetime64(cell, "us").astype(np.int64) / _MICROSECONDS_A_DAY)
+    instant = np.array([cell], dtype="M8[us]").astype(np.int64)[0]
+    return float(instant / _MICROSECONDS_A_DAY)
 
 
 def _parsed(text: str) -> dt.datetime:
@@ -172,7 +172,7 @@ def _key(cell: Any) -> str | None:
         return str(bool(cell))
     if isinstance(cell, bytes):
         return cell.decode("utf-8", "backslashreplace")
-    if isinstance(cell, (Real, Decimal)) and not isinstance(cell, np.timedelta64):
-        number = float(cell)
-        return str(int(cell)) if number.is_integer() else repr(number)
-    return None
+    if isinstance(cell, np.timedelta64) or not isinstance(cell, (Real, Decimal)):
+        return None
+    number = float(cell)
+    return str(int(number)) if number.is_integer() else repr(number)
