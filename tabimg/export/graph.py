@@ -46,7 +46,7 @@ class Graph:
     def output(self, name: str, elem_type: int, value: Value, width: int | None) -> None:
         """Make a value an output of shape (n_rows,), or (n_rows, width)."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
-        shape = ["n_rows"] if width is None else ["n_rows", width]
+        shape: list[str | int | None] = ["n_rows"] if width is None else ["n_rows", width]
         self._outputs.append(helper.make_tensor_value_info(name, elem_type, shape))
 
     def constant(self, array: Any) -> Value:

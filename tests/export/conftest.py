@@ -11,10 +11,6 @@ import pytest
 from tabimg.estimators import training_blocks
 from tabimg.training import blending, finetuning, members
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxscript", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-
 N_ROWS = 180
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -23,6 +21,11 @@ import tabimg
 from tabimg import Unlabeled, serving
 from tabimg.export import to_onnx
 from tabimg.serving import ServedModel
+
+NEEDED = "the extra 'onnx' is not installed"
+onnx = pytest.importorskip("onnx", reason=NEEDED)
+onnxruntime = pytest.importorskip("onnxruntime", reason=NEEDED)
+pytest.importorskip("onnxscript", reason=NEEDED)
 
 N_LABELLED = 120
 # Where a prediction is small, that of float32's rounding elsewhere in the network counts.

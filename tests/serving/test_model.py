@@ -18,9 +18,9 @@ from tabimg import serving
 from tabimg.export import to_onnx
 from tabimg.serving import ServedModel, ServingError
 
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-onnx = pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxscript", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+onnx = pytest.importorskip("onnx", reason="the extra 'onnx' is not installed")
+pytest.importorskip("onnxscript", reason="the extra 'onnx' is not installed")
 
 N_ROWS = 40
 
