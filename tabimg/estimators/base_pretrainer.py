@@ -60,6 +60,8 @@ from tabimg.training.schedule import auto_epochs
 # At 16 pixels the last stage of a ResNet-18 has a single position, and PyTorch's bfloat16 gradient
 # of a strided convolution over one position is wrong on the CPU: training diverges.
 MIN_IMAGE_SIZE = 32
+# Of the photos' projection head: as wide as a locked embedding it would be most of the training.
+LOCKED_HIDDEN_FEATURES = 256
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -388,8 +390,10 @@ class PhotoPretrainer(
             return None
         width = None if images.vectors is None else images.vectors.shape[1]
         training = "full" if width is not None else self._image_training_chosen
-        grid = self._photo_grid if training == "locked" else 1
-        return ImageArchitecture(self._described_encoder, self._image_side, width, training, grid)
+        described = (self._described_encoder, self._image_side, width, training)
+        if training != "locked":
+            return ImageArchitecture(*described)
+        return ImageArchitecture(*described, self._photo_grid, LOCKED_HIDDEN_FEATURES)
 
     def _keep(self, net: Any, architecture: Any) -> None:
         """Store the trained weights, without the image encoder unless it is to be kept."""

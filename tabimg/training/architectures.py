@@ -39,6 +39,7 @@ MAX_IMAGE_SIZE = 4096
 EXAMPLE_SIZE = 32
 IMAGE_TRAININGS = ("full", "tuned", "locked")
 MAX_GRID = 64
+MAX_HIDDEN = 65_536
 
 TABULAR_ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet1d_cbam": ResNet1dCBAM,
@@ -136,6 +137,8 @@ class ImageArchitecture:
         How much of the encoder is trained: all, its last part, or nothing.
     grid : int
         A locked encoder sees ``grid * grid`` regions of each photo.
+    hidden_features : int, optional
+        Width of the hidden layer of the photos' projection head; None is that of the embedding.
     """
 
     encoder: str | LibraryModel | ModuleFactory
@@ -143,6 +146,7 @@ class ImageArchitecture:
     vector_width: int | None = None
     training: str = "full"
     grid: int = 1
+    hidden_features: int | None = None
 
     def build(self) -> nn.Module:
         """Build the encoder without its public weights."""
@@ -170,11 +174,14 @@ class ImageArchitecture:
         return torch.zeros(2, 3, size, size, dtype=torch.float32, device="cpu")
 
 
-def projection_heads(table_width: int, image_width: int, out_features: int) -> dict[str, nn.Module]:
-    """Build the heads of the contrastive loss, each with a hidden layer as wide as its input."""
+def projection_heads(
+    table_width: int, image: ImageArchitecture, image_width: int, out_features: int
+) -> dict[str, nn.Module]:
+    """Build the heads of the contrastive loss."""
+    hidden = image.hidden_features or image_width
     return {
         "table": ProjectionHead(table_width, table_width, out_features),
-        "image": ProjectionHead(image_width, image_width, out_features),
+        "image": ProjectionHead(image_width, hidden, out_features),
     }
 
 
@@ -194,7 +201,7 @@ class PretrainingArchitecture:
         if self.image is not None:
             image_encoder = self.image.build()
             image_width = self.image.width(image_encoder)
-            projections = projection_heads(width, image_width, self.projection_dim)
+            projections = projection_heads(width, self.image, image_width, self.projection_dim)
         mask_head = MaskPredictionHead(width, self.table.n_numeric, self.table.cardinalities)
         return MultiModalNet(
             table.row_embedding, table.tabular_encoder, image_encoder, projections, mask_head
@@ -225,6 +232,8 @@ def _check_image_architecture(architecture: ImageArchitecture) -> None:
     check_architecture(architecture)
     check_whole("image_size", architecture.image_size, 1, MAX_IMAGE_SIZE)
     check_whole("grid", architecture.grid, 1, MAX_GRID)
+    if architecture.hidden_features is not None:
+        check_whole("hidden_features", architecture.hidden_features, 1, MAX_HIDDEN)
     if architecture.training not in IMAGE_TRAININGS:
         raise ValueError(f"unknown way to train an image encoder: {architecture.training!r}")
     encoder = architecture.encoder

@@ -128,7 +128,7 @@ class CITabArchitecture:
             table.transformer,
             [*table.layouts],
             image_encoder,
-            projection_heads(width, image_width, self.projection_dim),
+            projection_heads(width, self.image, image_width, self.projection_dim),
             FusionEncoder(width, image_width, self.table.n_heads, self.n_fusion_layers),
             nn.Linear(width, 2),
             value_head,

@@ -18,16 +18,20 @@ BLOCK_ROWS = 64
 
 
 def apply_in_blocks(
-    function: Callable[..., Tensor], arrays: tuple[np.ndarray, ...], device: torch.device
+    function: Callable[..., Tensor],
+    arrays: tuple[np.ndarray, ...],
+    device: torch.device,
+    block_rows: int = BLOCK_ROWS,
 ) -> np.ndarray:
-    """Apply a network to rows in blocks of exactly ``BLOCK_ROWS`` rows.
+    """Apply a network to rows in blocks of exactly ``block_rows`` rows.
 
     Parameters
     ----------
     function : callable
-        Maps one tensor per array, each (BLOCK_ROWS, ...), to a tensor (BLOCK_ROWS, d).
+        Maps one tensor per array, each (block_rows, ...), to a tensor (block_rows, d).
     arrays : tuple of arrays with equal first dimension n_rows > 0
     device : torch.device
+    block_rows : int, default=BLOCK_ROWS
 
     Returns
     -------
@@ -36,8 +40,8 @@ def apply_in_blocks(
     n_rows = len(arrays[0])
     outputs = []
     with torch.inference_mode(), NarrowLayersRowwise():
-        for start in range(0, n_rows, BLOCK_ROWS):
-            block = [_padded(array[start : start + BLOCK_ROWS]) for array in arrays]
+        for start in range(0, n_rows, block_rows):
+            block = [_padded(array[start : start + block_rows], block_rows) for array in arrays]
             outputs.append(function(*(torch.from_numpy(b).to(device) for b in block)).cpu())
     return torch.cat(outputs).numpy()[:n_rows]
 
@@ -53,9 +57,9 @@ def apply_to_table(
         return apply_in_blocks(function, (table.numeric, table.codes, *further), device)
 
 
-def _padded(block: np.ndarray) -> np.ndarray:
+def _padded(block: np.ndarray, n_rows: int) -> np.ndarray:
     """Pad a last, shorter block with copies of its first row."""
-    missing = BLOCK_ROWS - len(block)
+    missing = n_rows - len(block)
     if missing == 0:
         return np.ascontiguousarray(block)
     return np.concatenate([block, np.repeat(block[:1], missing, axis=0)])

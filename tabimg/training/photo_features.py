@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 # Half precision: features of rectified layers are far from its bounds.
 STORED = np.dtype(np.float16)
 KEPT_BYTES = 2**28
+# Photos that are seen at once on the CPU: what passes between the layers stays in its caches.
+PHOTOS_AT_ONCE = 16
 
 
 class FeatureMaker:
@@ -114,8 +116,9 @@ class FeatureMaker:
     def _see(self, block: list[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
         pixels = torch.from_numpy(np.stack([image for _, image in block]))
         encoder = self._encoder.to(self._device)
+        at_once = PHOTOS_AT_ONCE if self._device.type == "cpu" else BLOCK_ROWS
         views = [
-            apply_in_blocks(encoder.features, (view.numpy(),), self._device)
+            apply_in_blocks(encoder.features, (view.numpy(),), self._device, at_once)
             for view in fixed_views(pixels, self._options.image_size, self._options.augmentation)
         ]
         stacked = np.stack(views, axis=1).astype(STORED)
