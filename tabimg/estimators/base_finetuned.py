@@ -25,7 +25,12 @@ from tabimg.estimators.photo_predictor import (
     photos_to_learn_from,
     with_current_blocks,
 )
-from tabimg.estimators.pretrained import check_pretrainer, find_pretrainer, pretrained
+from tabimg.estimators.pretrained import (
+    check_finetune,
+    check_pretrainer,
+    find_pretrainer,
+    pretrained,
+)
 from tabimg.estimators.saved_columns import check_features
 from tabimg.estimators.shared_parameters import ColumnParameters, TrainingParameters, run_options
 from tabimg.estimators.table_encoder import TableEncoder
@@ -87,7 +92,6 @@ from tabimg.training.splits import related_rows
 
 # Bounds the memory of one-hot columns in prediction; a multiple of the inference block.
 ROWS_AT_ONCE = 16_384
-FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
 HEADS = ("embedding", "embedding+columns")
 
 
@@ -109,6 +113,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     finetune: str = "auto"
     head: str = "embedding+columns"
     members: Sequence[tuple[str, Any]] | None = None
+    excluded_members: Sequence[str] | None = None
     photo_control: bool = False
     n_members: int = 1
     dropout: float = 0.1
@@ -326,8 +331,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             members = continue_members(self.members_, architecture, options, rows, task)
         else:
             network = None if self.pretrainer_ is None else self.pretrainer_.network_
-            users = user_estimators(self)
-            candidates = Candidates(architecture, network, options, self.n_members, users)
+            own = (self.n_members, user_estimators(self), self.excluded_members or ())
+            candidates = Candidates(architecture, network, options, *own)
             members, blended = fit_members(candidates, self.finetune, rows, pairs, task, watch)
             controls = {}
             if can_control(self, blended, rows):
@@ -354,7 +359,6 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             check_memory(self.memory)
         check_pretrainer(self.pretrainer, self.pretrainer_class)
         check_categorical_features(self.categorical_features)
-        check_choice("finetune", self.finetune, FINETUNE_MODES)
         check_choice("head", self.head, HEADS)
         check_flag("photo_control", self.photo_control)
         self._check_modality()
@@ -366,15 +370,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         self._table_encoder_class.check_parameters(self)
         self._target_class.check_parameters(self)
         check_user_members(self)
-        if self.warm_start and self.finetune == "auto":
-            raise ValueError(
-                "warm_start continues networks, but finetune='auto' blends them with other models: "
-                "set finetune='full', or warm_start=False"
-            )
-        if self.pretrainer is None and self.finetune in ("frozen", "gradual"):
-            raise ValueError(
-                f"finetune={self.finetune!r} needs a pre-trained encoder, and pretrainer is None"
-            )
+        check_finetune(self)
 
     # --- loading -------------------------------------------------------------------------------
 

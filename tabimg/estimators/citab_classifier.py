@@ -71,6 +71,11 @@ class CITabClassifier(AnyColumnsParameters, FineTunedClassifier):
         columns, on these with embedding and imputed photo ("NAME_with_embedding"), as students of
         photos ("NAME_student"), and as a part of their teacher. They see float32 features and
         standardised targets. An estimator that holds them can be pickled, but not saved.
+    excluded_members : list of str, default=None
+        Members that a blend (``finetune="auto"``) is made without, by their names in ``report_``:
+        "columns" (linear), "random_forest", "extra_trees", "boosting", "network", "embedding",
+        "imputed", "linear_student", "forest_student" and "boosted_student". The network takes most
+        of the time of a fit.
     photo_control : bool, default=False
         Also fit what learns from photos with shuffled photos, and with a teacher that sees none, to
         compare losses in ``report_``: a gain that remains is not the photos'. Takes up to three

@@ -17,12 +17,14 @@ from tabimg.image import image_fingerprint
 from tabimg.inputs.categorical import declares_categories
 from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.frames import is_frame, without_columns
-from tabimg.inputs.parameter_checks import draw_seed
+from tabimg.inputs.parameter_checks import check_choice, draw_seed
 from tabimg.inputs.rows import Rows
 from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
 from tabimg.training.runtime import derive_seed
+
+FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
 
 
 def _check_frozen(frozen: FrozenEstimator) -> None:
@@ -89,6 +91,25 @@ def _load(directory: str | Path) -> Any:
             f"{error}; pretrainer={str(directory)!r} takes no custom=, so give "
             "pretrainer=FrozenEstimator(load(directory, custom=...))"
         ) from error
+
+
+def check_finetune(estimator: Any) -> None:
+    """Check an estimator's way to fine-tune, and that its other parameters go with it.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_choice("finetune", estimator.finetune, FINETUNE_MODES)
+    if estimator.warm_start and estimator.finetune == "auto":
+        raise ValueError(
+            "warm_start continues networks, but finetune='auto' blends them with other models: "
+            "set finetune='full', or warm_start=False"
+        )
+    if estimator.pretrainer is None and estimator.finetune in ("frozen", "gradual"):
+        raise ValueError(
+            f"finetune={estimator.finetune!r} needs a pre-trained encoder, and pretrainer is None"
+        )
 
 
 def check_pretrainer(pretrainer: Any, wanted: type[Any]) -> None:

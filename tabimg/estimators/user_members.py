@@ -1,4 +1,4 @@
-"""Users' own estimators as members of a blend: checked before anything is trained."""
+"""Which members a blend has, by the user: own ones, and ones left out; checked beforehand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 
 from tabimg.messages import listing, shorten
-from tabimg.training.candidates import BUILT_IN, STUDENT, WITH_EMBEDDING
+from tabimg.training.candidates import ALWAYS, BUILT_IN, STUDENT, WITH_EMBEDDING
 from tabimg.training.user_models import UserEstimator, UserModel
 
 # What a name may not end with: the candidates that are made of a user's estimator do.
@@ -16,13 +16,14 @@ ENDINGS = (WITH_EMBEDDING, STUDENT)
 
 
 def check_user_members(estimator: Any) -> None:
-    """Check the parameter ``members``.
+    """Check the parameters ``members`` and ``excluded_members``.
 
     Raises
     ------
     TypeError, ValueError
         Naming the member and what to do.
     """
+    _check_excluded(estimator)
     given = estimator.members
     if given is None:
         return
@@ -43,6 +44,30 @@ def check_user_members(estimator: Any) -> None:
         _check_member(name, member, classifies=is_classifier(estimator))
     if len(set(names)) < len(names):
         raise ValueError(f"members must have different names, got {listing(names)}")
+
+
+def _check_excluded(estimator: Any) -> None:
+    given = estimator.excluded_members
+    if given is None:
+        return
+    if isinstance(given, str) or not isinstance(given, (list, tuple, set, frozenset)):
+        raise TypeError(
+            "excluded_members must be a list of names, such as ['network'], got " + shorten(given)
+        )
+    unknown = [name for name in given if name not in BUILT_IN]
+    if unknown:
+        raise ValueError(
+            f"excluded_members has {listing(unknown)}; a blend has {', '.join(sorted(BUILT_IN))}"
+        )
+    if given and estimator.finetune != "auto":
+        raise ValueError(
+            "excluded_members leaves members out of the blend of finetune='auto', and finetune is "
+            f"{estimator.finetune!r}"
+        )
+    if not estimator.members and set(ALWAYS) <= set(given):
+        raise ValueError(
+            f"excluded_members leaves out all of {listing(ALWAYS)}: keep one, or give members"
+        )
 
 
 def user_estimators(estimator: Any) -> list[UserEstimator]:

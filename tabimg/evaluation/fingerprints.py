@@ -34,7 +34,7 @@ _NAMES_IN_RESULTS = {
     ),
 }
 # Parameters that came after results were stored: at these values nothing has changed.
-_ADDED_LATER = [("micro_batch_size", None)]
+_ADDED_LATER = [("micro_batch_size", None), ("excluded_members", None)]
 
 
 def fingerprint(*parts: Any) -> str:

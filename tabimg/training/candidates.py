@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,6 +31,8 @@ _SOURCES = {
     "photos": ("imputed", "linear_student", "forest_student", "boosted_student"),
 }
 BUILT_IN = frozenset(name for names in _SOURCES.values() for name in names)
+# In every blend, whatever there is to learn from.
+ALWAYS = ("columns", "random_forest", "extra_trees", "network")
 # Of candidates that are made of a user's estimator.
 WITH_EMBEDDING, STUDENT = "_with_embedding", "_student"
 # What a user's estimator sees as a part of the teacher.
@@ -60,6 +62,8 @@ class Candidates:
     n_members : int
     users : sequence of UserEstimator
         The user's own.
+    excluded : collection of str
+        Names of those that take no part in a blend.
     """
 
     architecture: TaskArchitecture
@@ -67,6 +71,7 @@ class Candidates:
     options: FinetuningOptions
     n_members: int
     users: Sequence[UserEstimator] = ()
+    excluded: Collection[str] = ()
 
     def within(self, share: float) -> Candidates:
         """Return the same candidates with a share of the time limit."""
@@ -100,7 +105,7 @@ class Candidates:
         if EMBEDDING in rows.blocks:
             candidates["embedding"] = self._beside_columns(EMBEDDING)
         candidates |= {own.name: UserCandidate(own, self._seed_of(own)) for own in self.users}
-        return candidates | self.of_photos(rows, pairs, task)
+        return self._kept(candidates) | self.of_photos(rows, pairs, task)
 
     def of_photos(
         self, rows: LabelledRows, pairs: Blocks | None, task: Task
@@ -115,7 +120,10 @@ class Candidates:
                 own.name + WITH_EMBEDDING: UserCandidate(own, self._seed_of(own), seen)
                 for own in self.users
             }
-        return candidates if pairs is None else candidates | self.students(pairs, task)
+        return self._kept(candidates if pairs is None else candidates | self.students(pairs, task))
+
+    def _kept(self, candidates: dict[str, Candidate]) -> dict[str, Candidate]:
+        return {name: each for name, each in candidates.items() if name not in self.excluded}
 
     def students(
         self, pairs: Blocks, task: Task, taught_by: tuple[str, ...] = TAUGHT_BY

@@ -105,7 +105,8 @@ def control_losses(
     taught = {name for name in blended.held_out if source_of(name) == "photos"}
     losses = {"shuffled photos": _loss_with(others, taught, blended, other_rows, task)}
     if pairs is not None:
-        blind = candidates.students(pairs, task, (COLUMNS,))
+        own = candidates.students(pairs, task, (COLUMNS,))
+        blind = {name: each for name, each in own.items() if name in taught}
         losses["a teacher without photos"] = _loss_with(blind, set(blind), blended, rows, task)
     return losses
 

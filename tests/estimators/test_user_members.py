@@ -204,3 +204,39 @@ def test_failure_of_a_member_names_it(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         make.regressor(members=[("broken", Broken(how))]).fit(table, target)
+
+
+def test_excluded_members_take_no_part_and_the_others_stay_as_they_are(
+    frame: pd.DataFrame, labels: np.ndarray, frozen: FrozenEstimator, make: Any
+) -> None:
+    gone = ["network", "forest_student", "imputed"]
+    pairs = Unlabeled(frame[20:])
+    whole = make.classifier(pretrainer=frozen).fit(frame[:20], labels[:20], unlabeled=pairs)
+    less = make.classifier(pretrainer=frozen, excluded_members=gone, photo_control=True)
+    less.fit(frame[:20], labels[:20], unlabeled=pairs)
+    assert set(less.weights_) == set(whole.weights_) - set(gone)
+    for name, loss in less.validation_losses_.items():
+        assert loss == whole.validation_losses_[name]
+    assert set(less.report_.controls) == {"shuffled photos", "a teacher without photos"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"excluded_members": "network"}, "must be a list of names"),
+        (
+            {"excluded_members": ["networks"]},
+            "has 'networks'; a blend has boosted_student, boosting",
+        ),
+        ({"excluded_members": ["network"], "finetune": "full"}, "finetune is 'full'"),
+        (
+            {"excluded_members": ["columns", "random_forest", "extra_trees", "network"]},
+            "keep one, or give members",
+        ),
+    ],
+)
+def test_members_that_cannot_be_excluded_are_named(
+    parameters: dict[str, Any], problem: str, table: pd.DataFrame, labels: np.ndarray, make: Any
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=problem):
+        make.classifier(**parameters).fit(table, labels)
