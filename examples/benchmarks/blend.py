@@ -109,11 +109,11 @@ def measure(bench: Bench, data: DataSet, unit: WorkUnit, study: Any) -> Iterator
 
 def test_loss(model: Any, name: str, study: Any, test: np.ndarray) -> float:
     """Average the loss that shares are decided by over test rows."""
-    views = model._views(model._encode(study.table.iloc[test]))
-    task, device = model._make_task(), resolve_device(model.device)
+    blocks = model._blocks(model._encode(study.table.iloc[test]))
+    task, device = model._target.task, resolve_device(model.device)
     models = [member.model for member in model.members_ if member.name == name]
-    prediction = np.mean([each.predict(views, task, device) for each in models], axis=0)
-    return float(np.mean(task.losses(prediction, model._encode_target(study.target[test]))))
+    prediction = np.mean([each.predict(blocks, task, device) for each in models], axis=0)
+    return float(np.mean(task.losses(prediction, model._target.encode(study.target[test]))))
 
 
 def section(name: str, noted: pd.DataFrame) -> Iterator[str]:
