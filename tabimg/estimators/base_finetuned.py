@@ -60,6 +60,7 @@ from tabimg.inputs.hints import (
 from tabimg.inputs.parameter_checks import (
     check_choice,
     check_flag,
+    check_n_jobs,
     check_positive,
     check_positive_int,
     draw_seed,
@@ -87,7 +88,7 @@ from tabimg.training.members import (
     shares_of,
 )
 from tabimg.training.report import FitReport, Stopwatch
-from tabimg.training.runtime import PRECISIONS, resolve_device
+from tabimg.training.runtime import PRECISIONS, resolve_device, threads
 from tabimg.training.splits import related_rows
 
 # Bounds the memory of one-hot columns in prediction; a multiple of the inference block.
@@ -124,6 +125,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
     encoder_lr_ratio: float = 0.3
     weight_decay: float = 1e-4
     validation_fraction: float | None = 0.15
+    n_jobs: int | None = None
     memory: Any = None
 
     def fit(
@@ -218,7 +220,8 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
             with watch("photos"):
                 blocks = self._training_blocks(parts, kept, len(own), seed)
             target = self._target.encode(values)[own]
-            self._fit_members(blocks, target, weight[own], seed, continued, watch)
+            with threads(self.n_jobs):
+                self._fit_members(blocks, target, weight[own], seed, continued, watch)
             self.photo_members_: dict[str, list[Member]] | None = None
             if images is not None:
                 rows = blocks.labelled(target, weight[own])
@@ -361,6 +364,7 @@ class FineTunedEstimator(ColumnParameters, TrainingParameters, BaseEstimator, AB
         check_categorical_features(self.categorical_features)
         check_choice("head", self.head, HEADS)
         check_flag("photo_control", self.photo_control)
+        check_n_jobs(self.n_jobs)
         self._check_modality()
         check_choice("precision", self.precision, PRECISIONS)
         check_positive_int("n_members", self.n_members)

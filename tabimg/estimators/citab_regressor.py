@@ -110,6 +110,10 @@ class CITabRegressor(AnyColumnsParameters, FineTunedRegressor):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         For fine-tuning; "auto" is float32, since table networks are too small to gain from lower
         precision. Prediction always runs in float32.
+    n_jobs : int, default=None
+        Threads that fit the networks of the inner folds and the forests of a blend; -1 means all
+        processors. The result does not depend on it. None is 1, or what
+        ``joblib.parallel_config`` says.
     memory : str, joblib.Memory or None, default=None
         Caches the fitted pretrainer, so that a search over fine-tuning does not repeat it.
     checkpoint_dir : str or Path, default=None

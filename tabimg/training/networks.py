@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 
 from tabimg.nn.task import TaskNet
 from tabimg.serialization import register
@@ -94,14 +95,19 @@ class NetworkCandidate:
     ) -> tuple[np.ndarray, list[NetworkModel]]:
         """Fit networks on each fold and keep them all, so that none is trained in vain.
 
-        With only one fold, or none, networks are fitted on all rows. See
-        `tabimg.training.blending.Candidate`.
+        With only one fold, or none, networks are fitted on all rows. Folds are fitted side by side
+        in as many threads as joblib is configured for. See `tabimg.training.blending.Candidate`.
         """
         held_out = np.full((len(rows), task.n_outputs), np.nan)
         models: list[NetworkModel] = []
-        for number, (train, valid) in enumerate(folds):
-            fold = self._reseeded(derive_seed(self.options.run.seed, 100, number))
-            fitted = fold.fit_members(rows.take(train), task)
+        fits = (
+            delayed(self._reseeded(derive_seed(self.options.run.seed, 100, number)).fit_members)(
+                rows.take(train), task
+            )
+            for number, (train, _) in enumerate(folds)
+        )
+        by_fold = Parallel(require="sharedmem")(fits)
+        for fitted, (_, valid) in zip(by_fold, folds, strict=True):
             blocks, device = rows.blocks.take(valid), self.options.run.device
             held_out[valid] = np.mean([m.predict(blocks, task, device) for m in fitted], axis=0)
             models += fitted

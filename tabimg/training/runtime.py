@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from joblib import parallel_config
 
 from tabimg.messages import bounded_errors, shorten
 
@@ -100,6 +101,19 @@ class _ThreadLimit:
 
 # Small networks are slower on several threads, especially on a busy machine.
 single_thread = _ThreadLimit()
+
+
+@contextmanager
+def threads(n_jobs: int | None) -> Iterator[None]:
+    """Let what is independent run in this many threads; None leaves it to joblib's settings.
+
+    Threads share the rows, and torch and scikit-learn compute outside Python's lock.
+    """
+    if n_jobs is None:
+        yield
+        return
+    with parallel_config(backend="threading", n_jobs=n_jobs):
+        yield
 
 
 @contextmanager

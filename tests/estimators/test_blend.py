@@ -349,3 +349,14 @@ def test_controls_of_photos_lose_what_photos_gave(make: Any) -> None:
     assert plain.report_.controls == {} and plain.report_.loss == report.loss
     assert np.array_equal(plain.predict(rows), regressor.predict(rows))
     assert {"photos", "blend"} <= set(report.seconds)
+
+
+def test_blend_is_the_same_on_one_thread_and_on_two(
+    table: pd.DataFrame, target: np.ndarray, make: Any
+) -> None:
+    alone = make.regressor().fit(table, target)
+    side_by_side = make.regressor(n_jobs=2).fit(table, target)
+    np.testing.assert_array_equal(side_by_side.predict(table), alone.predict(table))
+    assert side_by_side.weights_ == alone.weights_
+    with pytest.raises(ValueError, match="n_jobs == 0 has no meaning"):
+        make.regressor(n_jobs=0).fit(table, target)
