@@ -10,5 +10,14 @@ from tabimg.datasets.cohorts import make_cohorts
 from tabimg.datasets.dvm import load_dvm
 from tabimg.datasets.membranes import make_membranes
 from tabimg.datasets.paired import load_paired
+from tabimg.datasets.pairing import Pairing, suggest_pairing
 
-__all__ = ["load_dvm", "load_paired", "make_cars", "make_cohorts", "make_membranes"]
+__all__ = [
+    "Pairing",
+    "load_dvm",
+    "load_paired",
+    "make_cars",
+    "make_cohorts",
+    "make_membranes",
+    "suggest_pairing",
+]

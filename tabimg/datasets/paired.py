@@ -44,9 +44,9 @@ def load_paired(
     Parameters
     ----------
     table : str, path-like, or pandas, Polars or pyarrow frame
-        A ``.csv`` file (also compressed) or a ``.parquet`` file, which needs pyarrow. If options
-        are needed, such as another separator or the parsing of dates, read the file with pandas
-        and pass the frame.
+        A ``.csv`` or ``.tsv`` file (also compressed), or a ``.parquet``, ``.arrow`` or ``.feather``
+        file, which needs pyarrow. If options are needed, such as another separator or the parsing
+        of dates, read the file with pandas and pass the frame.
     image_root : str or path-like
         The folder of photos.
     target : column label, default=None

@@ -71,6 +71,23 @@ def test_paths_pair_rows_with_photos(csv, photos):
     pd.testing.assert_series_equal(data.data["age"], TABLE["age"])
 
 
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz", "t.csv.bz2", "t.arrow", "t.feather", "s.arrow"])
+def test_table_is_read_from_each_kind_of_file(tmp_path, photos, csv, name):
+    path = tmp_path / name
+    if ".arrow" in name or ".feather" in name:
+        pa = pytest.importorskip("pyarrow")
+        table = pa.Table.from_pandas(TABLE)
+        make = pa.ipc.new_stream if name == "s.arrow" else pa.ipc.new_file
+        with make(str(path), table.schema) as writer:
+            writer.write_table(table)
+    else:
+        TABLE.to_csv(path, index=False, sep="\t" if ".tsv" in name else ",")
+    found, expected = load(path, photos), load(csv, photos)
+    assert found.data["photo"].tolist() == expected.data["photo"].tolist()
+    assert found.target.tolist() == expected.target.tolist()
+    assert list(found.data.columns) == list(expected.data.columns)
+
+
 def test_groups_are_equal_within_a_group_and_rows_without_one_are_alone(photos):
     table = TABLE.assign(patient=["p1", None, "p1", None])
     groups = load(table, photos, group_column="patient").groups
@@ -442,7 +459,7 @@ def test_messages_about_cells_and_columns_stay_short(photos, size):
         ("none/table.csv", FileNotFoundError, "The folder '.*none' does not exist"),
         ("table.xlsx", ValueError, "pandas.read_excel"),
         ("table.json", ValueError, "pandas.read_json"),
-        ("table.tsv", ValueError, r"pandas.read_csv\(path, sep="),
+        ("table.txt", ValueError, r"pandas.read_csv\(path, sep="),
         ("https://host/table.csv", FileNotFoundError, "is an address"),
         ("empty.csv", ValueError, "is empty"),
         ("header.csv", ValueError, "The table is empty: it has 0 rows and 2 columns"),
