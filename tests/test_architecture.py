@@ -54,6 +54,7 @@ IN_EVALUATION: dict[str, set[str]] = {
     "baselines": set(),
     "study": {"leakage", "data", "baselines"},
     "photo_value": {"leakage", "data", "study"},
+    "cost": {"study"},
 }
 
 # Libraries that a room stays free of, so that it can be read and tested on its own.

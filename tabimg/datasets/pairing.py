@@ -119,9 +119,7 @@ def _folders(table: Any, root: Path) -> Iterator[Path]:
         yield Path(table).expanduser().resolve().parent
 
 
-def _paths_from(
-    folder: Path, frame: pd.DataFrame, likely: list[Any], photos: list[str]
-) -> Pairing:
+def _paths_from(folder: Path, frame: pd.DataFrame, likely: list[Any], photos: list[str]) -> Pairing:
     found = {name: find_paths(frame[name], folder, photos) for name in likely}
     # Files elsewhere, such as those of a neighbouring folder, are not what was asked for.
     inside = set(photos)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from tabimg.evaluation.baselines import make_baseline
+from tabimg.evaluation.cost import (
+    CostEstimate,
+    StudyCost,
+    estimate_cost,
+    estimate_study_cost,
+)
 from tabimg.evaluation.leakage import LeakageReport, image_groups, leakage_report
 from tabimg.evaluation.moved import keep_old_places
 from tabimg.evaluation.photo_value import PhotoValue, photo_value
@@ -19,10 +25,14 @@ from tabimg.evaluation.study import (
 
 __all__ = [
     "CellError",
+    "CostEstimate",
     "LeakageReport",
     "PhotoValue",
+    "StudyCost",
     "StudyResult",
     "ablation_study",
+    "estimate_cost",
+    "estimate_study_cost",
     "image_groups",
     "label_curve",
     "leakage_report",

@@ -33,6 +33,7 @@ from tabimg.training.forest import ForestCandidate
 from tabimg.training.linear import LinearCandidate
 from tabimg.training.photo_embedding import MIN_LABELLED, MIN_PAIRS
 from tabimg.training.runtime import derive_seed, own_warning_filters, single_thread
+from tabimg.training.schedule import auto_epochs
 from tabimg.training.splits import Split, dealt_folds, grouped_folds, labelled_rows, related_rows
 from tabimg.training.tasks import Classification, Regression, Task
 
@@ -64,6 +65,7 @@ __all__ = [
     "as_column_list",
     "as_container",
     "as_target",
+    "auto_epochs",
     "blend",
     "check_choice",
     "check_fit_rows",

@@ -71,7 +71,9 @@ def test_paths_pair_rows_with_photos(csv, photos):
     pd.testing.assert_series_equal(data.data["age"], TABLE["age"])
 
 
-@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz", "t.csv.bz2", "t.arrow", "t.feather", "s.arrow"])
+@pytest.mark.parametrize(
+    "name", ["t.tsv", "t.tsv.gz", "t.csv.bz2", "t.arrow", "t.feather", "s.arrow"]
+)
 def test_table_is_read_from_each_kind_of_file(tmp_path, photos, csv, name):
     path = tmp_path / name
     if ".arrow" in name or ".feather" in name:

@@ -54,7 +54,7 @@ def test_small_numbers_that_repeat_are_no_keys(photos: Path) -> None:
 
 def test_two_columns_of_the_same_names_have_to_be_chosen_from(photos: Path) -> None:
     keys = ["007", "008", "009", None]
-    with pytest.raises(ValueError, match="'id', 'number' name the photos .* key_column="):
+    with pytest.raises(ValueError, match=r"'id', 'number' name the photos .* key_column="):
         suggest_pairing(TABLE.assign(id=keys, number=keys), photos)
 
 

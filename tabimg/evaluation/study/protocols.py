@@ -6,16 +6,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn.base import is_classifier
-
 from tabimg.estimators import MultiModalPretrainer
 from tabimg.evaluation.baselines import CORE_BASELINES
-from tabimg.evaluation.data import StudyData, read_data
+from tabimg.evaluation.data import read_data
 from tabimg.evaluation.fingerprints import describe
 from tabimg.evaluation.metrics import check_metric
 from tabimg.evaluation.study.engine import run_study
-from tabimg.evaluation.study.methods import Prototypes, baseline_methods, own_methods
+from tabimg.evaluation.study.methods import Prototypes
 from tabimg.evaluation.study.plan import Protocol
+from tabimg.evaluation.study.planned import plan_ablation, settings_of, task_of
+from tabimg.evaluation.study.presets import CURVE, fill_in
 from tabimg.evaluation.study.results import StudyResult
 
 # Both weights together, the other two separately, around the defaults.
@@ -37,14 +37,15 @@ def ablation_study(
     metric: str | None = None,
     pretrainer: MultiModalPretrainer | None = None,
     estimator: Any = None,
-    methods: Sequence[str] = ("scratch", "masked_only", "contrastive_only", "mt_cmtm"),
+    preset: str = "full",
+    methods: Sequence[str] | None = None,
     baselines: Sequence[str] = CORE_BASELINES,
     extra_methods: Mapping[str, tuple[Any, ...]] | None = None,
-    label_fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
-    n_folds: int = 5,
+    label_fractions: Sequence[float] | None = None,
+    n_folds: int | None = None,
     n_repeats: int = 1,
     folds: Sequence[int] | None = None,
-    n_draws: int | Mapping[float, int] = 3,
+    n_draws: int | Mapping[float, int] | None = None,
     results_dir: str | Path | None = None,
     n_jobs: int | None = None,
     random_state: int = 0,
@@ -79,7 +80,13 @@ def ablation_study(
         encoder is kept.
     estimator : MTCMTMClassifier or MTCMTMRegressor, default=None
         Unfitted prototype without a pretrainer; None uses the defaults.
-    methods : sequence of str
+    preset : {"full", "quick"}, default="full"
+        What ``methods``, ``label_fractions``, ``n_folds``, ``folds`` and ``n_draws`` are unless
+        they are given. "full" runs four methods, 5, 10, 25 and 100 % of the labels, five folds and
+        three draws. "quick" takes minutes: "scratch" and "mt_cmtm", 10 and 100 % of the labels,
+        three of these folds, one draw. Its cells are among those of "full", which finds them in
+        ``results_dir``. `estimate_study_cost` says how long either takes.
+    methods : sequence of str, default=None
         Any of "scratch" (no pre-training; the same network, head and budget), "masked_only"
         (``lambda_c=0``), "contrastive_only" (``lambda_m=0``), "mt_cmtm", "shuffled_photos" (the
         control: photos are shuffled among the training rows before pre-training) and
@@ -93,15 +100,17 @@ def ablation_study(
         any scikit-learn estimator that takes the raw table, a classifier with ``predict_proba``. A
         third entry, ``Unlabeled(frames)``, holds further pairs for the pre-training of every fold,
         such as other cohorts by name; their photos are absolute paths or images.
-    label_fractions : sequence of float in (0, 1]
+    label_fractions : sequence of float in (0, 1], default=None
         Share of the training rows whose label may be used, at least two rows per class. Fractions
         that select the same rows are merged, as the budget's name shows ("5 % = 10 %").
-    n_folds, n_repeats : int
-        Number of folds, and how often the rows are split.
+    n_folds : int, default=None
+        Number of folds.
+    n_repeats : int, default=1
+        How often the rows are split.
     folds : sequence of int, default=None
-        Numbers of the folds to run, from 0; None runs all. For a part of a long study, or a shorter
-        one on the same folds.
-    n_draws : int, or mapping of fraction to int, default=3
+        Numbers of the folds to run, from 0; None runs all, or those of the preset. For a part of a
+        long study, or a shorter one on the same folds.
+    n_draws : int, or mapping of fraction to int, default=None
         How often labelled rows are drawn in each fold; all rows are drawn once.
     results_dir : str or Path, default=None
         Stores every cell as soon as it is finished, pre-trained encoders, and at the end
@@ -158,18 +167,29 @@ def ablation_study(
     >>> study.scores.groupby(["budget", "method"])["r2"].mean().shape
     (4,)
     """
-    data = read_data(X, y, image_column, group_column, _task(task, estimator))
-    prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
-    chosen = [
-        *prototypes.built_in(methods),
-        *baseline_methods(baselines, data.task),
-        *own_methods(extra_methods or {}, data, image_root),
-    ]
-    protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
-    scored_by = check_metric(metric, data.task)
-    scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
-    settings = _settings(data, prototypes, protocol)
-    return StudyResult(scores, scored_by, tuple(baselines), settings)
+    plan = plan_ablation(
+        X,
+        y,
+        image_column=image_column,
+        image_root=image_root,
+        group_column=group_column,
+        task=task,
+        metric=metric,
+        pretrainer=pretrainer,
+        estimator=estimator,
+        baselines=baselines,
+        extra_methods=extra_methods,
+        preset=preset,
+        methods=methods,
+        label_fractions=label_fractions,
+        n_folds=n_folds,
+        n_repeats=n_repeats,
+        folds=folds,
+        n_draws=n_draws,
+        random_state=random_state,
+    )
+    scores = run_study(plan.data, plan.methods, plan.protocol, results_dir, n_jobs, verbose)
+    return StudyResult(scores, plan.metric, tuple(baselines), plan.settings)
 
 
 def label_curve(
@@ -177,17 +197,22 @@ def label_curve(
     y: Any,
     *,
     image_column: Hashable | Sequence[Hashable],
-    methods: Sequence[str] = ("scratch", "mt_cmtm"),
-    label_fractions: Sequence[float] = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0),
+    preset: str = "full",
+    methods: Sequence[str] | None = None,
+    label_fractions: Sequence[float] | None = None,
     **parameters: Any,
 ) -> StudyResult:
     """Measure scores against the number of labels: `ablation_study` over more fractions.
 
     Parameters
     ----------
-    X, y, image_column, methods
+    X, y, image_column
         As in `ablation_study`.
-    label_fractions : sequence of float in (0, 1]
+    preset : {"full", "quick"}, default="full"
+        As in `ablation_study`, for "scratch" and "mt_cmtm". "full" runs 2, 5, 10, 25, 50 and 100 %
+        of the labels, "quick" 5, 25 and 100 %.
+    methods : sequence of str, default=None
+    label_fractions : sequence of float in (0, 1], default=None
     **parameters
         Further parameters of `ablation_study`.
 
@@ -196,14 +221,10 @@ def label_curve(
     StudyResult
         Its ``plot()`` is the curve.
     """
-    return ablation_study(
-        X,
-        y,
-        image_column=image_column,
-        methods=methods,
-        label_fractions=label_fractions,
-        **parameters,
-    )
+    given = {"methods": methods, "label_fractions": label_fractions}
+    given |= {name: parameters.pop(name, None) for name in ("n_folds", "folds", "n_draws")}
+    chosen = fill_in(CURVE, preset, given)
+    return ablation_study(X, y, image_column=image_column, **chosen, **parameters)
 
 
 def sensitivity(
@@ -239,9 +260,12 @@ def sensitivity(
         are run, as in `sklearn.model_selection.ParameterGrid`; a sequence of mappings is run one
         after the other. Each point costs one pre-training per fold. The default varies ``lambda_c``
         together with ``lambda_m``, and ``mask_rate`` and ``temperature`` separately.
-    image_root, group_column, task, metric, pretrainer, estimator, label_fractions, n_folds
+    image_root, group_column, task, metric, pretrainer, estimator, results_dir
         As in `ablation_study`.
-    n_repeats, folds, n_draws, results_dir, n_jobs, random_state, verbose
+    label_fractions : sequence of float in (0, 1], default=(0.1, 1.0)
+    n_folds : int, default=5
+    n_draws : int, or mapping of fraction to int, default=3
+    n_repeats, folds, n_jobs, random_state, verbose
         As in `ablation_study`.
 
     Returns
@@ -250,31 +274,11 @@ def sensitivity(
         Methods are the grid points and "scratch"; ``scores`` has one more column per parameter, NaN
         if a point does not change it. Its ``heat_map()`` shows two of them.
     """
-    data = read_data(X, y, image_column, group_column, _task(task, estimator))
+    data = read_data(X, y, image_column, group_column, task_of(task, estimator))
     prototypes = Prototypes.of(pretrainer, estimator, data, image_root)
     chosen = [*prototypes.built_in(["scratch"]), *prototypes.grid_points(grid)]
     protocol = Protocol(label_fractions, n_folds, n_repeats, n_draws, random_state, folds)
     scored_by = check_metric(metric, data.task)
     scores = run_study(data, chosen, protocol, results_dir, n_jobs, verbose)
-    settings = {**_settings(data, prototypes, protocol), "grid": describe(grid)}
+    settings = {**settings_of(data, prototypes, protocol), "grid": describe(grid)}
     return StudyResult(scores, scored_by, (), settings)
-
-
-def _task(task: str, estimator: Any) -> str:
-    if task != "auto" or estimator is None:
-        return task
-    return "classification" if is_classifier(estimator) else "regression"
-
-
-def _settings(data: StudyData, prototypes: Prototypes, protocol: Protocol) -> dict[str, Any]:
-    """The exact configuration, in plain values."""
-    return {
-        "task": data.task,
-        "n_rows": len(data),
-        "n_columns": data.table.shape[1],
-        "image_columns": [str(name) for name in data.image_columns],
-        "group_column": None if data.group_column is None else str(data.group_column),
-        **describe(vars(protocol)),
-        "pretrainer": describe(prototypes.pretrainer),
-        "estimator": describe(prototypes.estimator),
-    }
