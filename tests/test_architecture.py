@@ -54,6 +54,7 @@ IN_EVALUATION: dict[str, set[str]] = {
     "baselines": set(),
     "study": {"leakage", "data", "baselines"},
     "photo_value": {"leakage", "data", "study"},
+    "check": {"leakage", "data"},
     "cost": {"study"},
 }
 

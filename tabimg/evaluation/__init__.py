@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tabimg.evaluation.baselines import make_baseline
+from tabimg.evaluation.check import DataCheck, check_data
 from tabimg.evaluation.cost import (
     CostEstimate,
     StudyCost,
@@ -26,11 +27,13 @@ from tabimg.evaluation.study import (
 __all__ = [
     "CellError",
     "CostEstimate",
+    "DataCheck",
     "LeakageReport",
     "PhotoValue",
     "StudyCost",
     "StudyResult",
     "ablation_study",
+    "check_data",
     "estimate_cost",
     "estimate_study_cost",
     "image_groups",

@@ -14,7 +14,7 @@ from tabimg.image.row_names import RowNames
 from tabimg.inputs.checks import check_fit_rows
 from tabimg.inputs.containers import as_container, as_target
 from tabimg.inputs.frames import as_column_list, is_frame, require_columns, without_columns
-from tabimg.inputs.hints import warn_of_odd_columns
+from tabimg.inputs.hints import warn_of_codes, warn_of_odd_columns
 from tabimg.inputs.parameter_checks import check_choice, check_positive_int, draw_seed
 from tabimg.inputs.rows import Rows, group_ids, take_apart
 from tabimg.inputs.stacking import stack_known_columns
@@ -95,6 +95,7 @@ __all__ = [
     "stack_known_columns",
     "students",
     "take_apart",
+    "warn_of_codes",
     "warn_of_odd_columns",
     "without_columns",
 ]
