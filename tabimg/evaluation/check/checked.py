@@ -65,13 +65,13 @@ class DataCheck:
         lines = [f"{self.n_rows} rows, {len(self.columns)} columns{self._target()}"]
         for kind, rows in self.columns.groupby("kind", sort=False):
             named = [
-                f"{row.column} ({row.missing} missing)" if row.missing else str(row.column)
-                for row in rows.itertuples()
+                f"{name} ({missing} missing)" if missing else str(name)
+                for name, missing in zip(rows["column"], rows["missing"], strict=True)
             ]
             lines.append(f"  {kind}: {', '.join(named)}")
         lines.append(f"photos: {self._photos()}")
-        for row in self.unreadable.head(SHOWN).itertuples():
-            lines.append(f"  row {row.row}: {row.photo}: {row.reason}")
+        for row, photo, reason in self.unreadable.head(SHOWN).itertuples(index=False):
+            lines.append(f"  row {row}: {photo}: {reason}")
         if len(self.unreadable) > SHOWN:
             lines.append(f"  and {len(self.unreadable) - SHOWN} more that cannot be read")
         lines += [f"note: {note}" for note in self.notes]

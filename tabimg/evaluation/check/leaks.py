@@ -39,8 +39,8 @@ def suspected_leaks(
     rows = np.random.default_rng(0).permutation(len(target))[:MOST_ROWS]
     found = []
     if len(rows) >= FEWEST_ROWS and len(np.unique(target[rows])) > 1:
-        classes = np.unique(target[rows], return_inverse=True)[1]
-        classes = classes if task == "classification" else None
+        numbers = np.unique(target[rows], return_inverse=True)[1]
+        classes = numbers if task == "classification" else None
         folds = grouped_folds(groups[rows], N_FOLDS, 0, classes)
         for column in columns if folds else []:
             score = _score(_numbers(column)[rows], target[rows], task, folds)

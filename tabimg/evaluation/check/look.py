@@ -99,11 +99,10 @@ def check_data(
     if images:
         photos = look_at_photos(rows.images(image_root), len(rows), n_jobs)
     if photos.n_with_photo:
-        cells, options = rows.image_cells or [], {"root": image_root, "n_jobs": n_jobs}
-        numbers, _ = photo_numbers(cells, SIZE, on_bad_image="skip", **options)
+        cells = rows.image_cells or []
+        numbers, _ = photo_numbers(cells, SIZE, root=image_root, on_bad_image="skip", n_jobs=n_jobs)
         heard(warn_of_doubles, near_equal_photos(numbers, groups), LOOKS, columns)
-    target, found_task = None, None
-    n_without_target = 0
+    found_task, n_classes, n_without_target = None, None, 0
     leaks = pd.DataFrame(columns=["column", "score"])
     if y is not None:
         values = np.asarray(as_target(y))
@@ -111,15 +110,16 @@ def check_data(
         n_without_target = int((~known).sum())
         labelled = _rows_of(X, known)
         data = heard(read_data, labelled, values[known], images or [], group_column, task)
-        target, found_task = data.target, data.task
-        known_columns = read_columns(data.table)
-        leaks = suspected_leaks(known_columns, target, found_task, data.groups)
+        found_task = data.task
+        if found_task == "classification":
+            n_classes = len(np.unique(data.target))
+        leaks = suspected_leaks(read_columns(data.table), data.target, found_task, data.groups)
     return DataCheck(
         n_rows=len(rows),
         columns=_describe(columns, categorical_features),
         task=found_task,
         n_without_target=n_without_target,
-        n_classes=len(np.unique(target)) if found_task == "classification" else None,
+        n_classes=n_classes,
         n_with_photo=photos.n_with_photo,
         unreadable=photos.unreadable,
         n_missing=photos.n_missing,
@@ -164,7 +164,7 @@ def _describe(columns: Sequence[RawColumn], categorical: Sequence[Hashable]) -> 
 
 def _leaks_in_words(leaks: pd.DataFrame) -> list[str]:
     return [
-        f"column {row.column!r} alone says {100 * row.score:.0f} % about the target: is it known "
-        "when predictions are made? If not, drop it"
-        for row in leaks.itertuples()
+        f"column {name!r} alone says {100 * score:.0f} % about the target: is it known when "
+        "predictions are made? If not, drop it"
+        for name, score in zip(leaks["column"], leaks["score"], strict=True)
     ]

@@ -28,6 +28,8 @@ from tabimg.evaluation.foundation import FineTunedEstimator, PhotoPretrainer, ch
 PRETRAINING, PHOTOS, FITTING = "pre-training", "photos", "fitting"
 # Arrays as wide as the encoded table that exist at the same time, and bytes of a number.
 COPIES, FLOAT = 8, 4
+# Encoded columns of an estimator that does not say how many it has.
+OTHER_WIDTH = 100
 # A locked encoder's features of a photo, whole and its middle mirrored.
 VIEWS = 2
 
@@ -189,9 +191,9 @@ def estimate_cost(
     At most 256 rows are fitted, a few epochs long, and what is found is extrapolated: photos and
     epochs of pre-training in proportion to the rows, everything else by a line through fits on two
     sizes. Networks are counted with twice ``patience`` epochs, since they stop early; a
-    ``time_limit`` counts in pre-training. Measured on a machine that is busy, the estimate counts on its
-    staying busy. The measurement takes seconds, with image encoders that are trained as a whole up
-    to a minute.
+    ``time_limit`` counts in pre-training. Measured on a busy machine, the estimate holds for a busy
+    machine. The measurement takes seconds; if the image encoder is trained as a whole, up to a
+    minute.
 
     Examples
     --------
@@ -246,10 +248,10 @@ def _named(pretrainer: PhotoPretrainer, estimator: FineTunedEstimator) -> PhotoP
 
 def _bytes_per_row(fitted: Any) -> float:
     """Memory that grows with the rows: encoded columns, and what was seen in photos."""
-    pretrainer = fitted if isinstance(fitted, PhotoPretrainer) else None
-    pretrainer = getattr(fitted, "pretrainer_", pretrainer)
-    codec = getattr(fitted, "codec_", None)
-    width = len(codec.matrix_names()) if hasattr(codec, "matrix_names") else 100
+    is_pretrainer = isinstance(fitted, PhotoPretrainer)
+    pretrainer: Any = fitted if is_pretrainer else getattr(fitted, "pretrainer_", None)
+    codec: Any = getattr(fitted, "codec_", None)
+    width = len(codec.matrix_names()) if hasattr(codec, "matrix_names") else OTHER_WIDTH
     columns = FLOAT * width * COPIES
     image = None if pretrainer is None else pretrainer.network_.architecture.image
     if image is None:
