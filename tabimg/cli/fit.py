@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from tabimg.cli import options, training
-from tabimg.cli.console import answer, guarded, say
+from tabimg.cli.console import answer, guarded
 from tabimg.cli.data import Data, Source, load, say_understood
 from tabimg.cli.models import MODEL, About, save_model
 from tabimg.cli.progress import stage
 from tabimg.cli.run_file import write_config
-from tabimg.evaluation import estimate_cost
 
 Pretrained = Annotated[
     Path | None,
@@ -64,7 +63,7 @@ def pretrain(
         write_config(context, run)
         say_understood(data)
         pretrainer = training.make_pretrainer(data, seed, on_bad_image, jobs)
-        say(str(estimate_cost(pretrainer, data.frame)))
+        training.say_cost(run, pretrainer, data)
         training.with_limits(pretrainer, time_limit, run)
         with stage("pre-training"):
             pretrainer.fit(data.frame)
@@ -120,8 +119,7 @@ def fit(
         write_config(context, run)
         say_understood(data)
         estimator = _estimator(data, seed, on_bad_image, jobs, pretrained)
-        unlabeled = data.unlabeled if estimator.pretrainer is not None else None
-        say(str(estimate_cost(estimator, data.X, data.y, unlabeled=unlabeled)))
+        training.say_cost(run, estimator, data)
         training.with_limits(estimator, time_limit, run)
         with stage("fit"):
             training.fit(estimator, data)

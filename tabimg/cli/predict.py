@@ -60,8 +60,10 @@ def predict(
         n_rows = 0
         needed = columns_of(estimator)
         text = text_columns_of(getattr(estimator, "codec_", None))
+        # What is only copied stays as it is written.
+        copied = [name for name in keep or [] if needed is not None and name not in needed]
         with table_path(table, format) as path, writing(output) as write:
-            for part in read_parts(path, [*text, *(keep or [])], about.dates):
+            for part in read_parts(path, [*text, *copied], about.dates):
                 rows = part if needed is None else select_columns(part, needed, {})
                 write(_predictions(estimator, about, part, rows, keep or [], probabilities))
                 n_rows += len(part)

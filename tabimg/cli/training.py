@@ -14,6 +14,7 @@ from tabimg.cli.data import Data
 from tabimg.cli.models import About, load_model
 from tabimg.cli.progress import Epochs
 from tabimg.cli.run_file import NAME
+from tabimg.evaluation import estimate_cost
 
 CHECKPOINTS, CACHE = "checkpoints", "photos"
 # Of a time limit; the rest is for everything that has no limit, such as trees.
@@ -81,7 +82,8 @@ def with_limits(estimator: Any, time_limit: float | None, run: Path) -> Any:
         return estimator
     limits = [None if time_limit is None else share * time_limit for share in _shares(is_new)]
     if is_new:
-        _set(pretrainer, "pre-training", limits[0], run)
+        # Its checkpoints are within those of the estimator.
+        _set(pretrainer, "pre-training", limits[0], None)
     _set(estimator, "fine-tuning", limits[1], run)
     return estimator
 
@@ -92,10 +94,10 @@ def _shares(pretrains: bool) -> tuple[float, float]:
     )
 
 
-def _set(estimator: Any, stage: str, time_limit: float | None, run: Path) -> None:
+def _set(estimator: Any, stage: str, time_limit: float | None, run: Path | None) -> None:
     estimator.set_params(
         callbacks=[Epochs(stage, time_limit)],
-        checkpoint_dir=run / CHECKPOINTS,
+        checkpoint_dir=None if run is None else run / CHECKPOINTS,
         time_limit=time_limit,
     )
 
@@ -108,6 +110,17 @@ def fit(estimator: Any, data: Data) -> Any:
     if unlabeled is None:
         return estimator.fit(data.X, data.y)
     return estimator.fit(data.X, data.y, unlabeled=unlabeled)
+
+
+def say_cost(run: Path, estimator: Any, data: Data) -> None:
+    """Say what a fit costs, unless it goes on where it was interrupted."""
+    if any((run / CHECKPOINTS).glob("fit-*")):
+        say("going on with the fit that was interrupted")
+    elif isinstance(estimator, MultiModalPretrainer):
+        say(str(estimate_cost(estimator, data.frame)))
+    else:
+        unlabeled = data.unlabeled if estimator.pretrainer is not None else None
+        say(str(estimate_cost(estimator, data.X, data.y, unlabeled=unlabeled)))
 
 
 def open_run(folder: Path) -> Path:
@@ -125,10 +138,3 @@ def open_run(folder: Path) -> Path:
             f"{folder} holds {names[0]!r} and no {NAME}: give a new folder with -o"
         )
     return folder
-
-
-def say_report(estimator: Any) -> None:
-    """Say what the fit found out."""
-    report = getattr(estimator, "report_", None)
-    if report is not None:
-        say(str(report))

@@ -188,12 +188,11 @@ def estimate_cost(
 
     Notes
     -----
-    At most 256 rows are fitted, a few epochs long, and what is found is extrapolated: photos and
+    At most 192 rows are fitted, 96 of them labelled, and what is found is extrapolated: photos and
     epochs of pre-training in proportion to the rows, everything else by a line through fits on two
-    sizes. Networks are counted with twice ``patience`` epochs, since they stop early; a
-    ``time_limit`` counts in pre-training. Measured on a busy machine, the estimate holds for a busy
-    machine. The measurement takes seconds; if the image encoder is trained as a whole, up to a
-    minute.
+    sizes. A ``time_limit`` counts in pre-training only. Measured on a busy machine, the estimate
+    holds for a busy machine. The measurement takes seconds; with an image encoder that is trained
+    as a whole, up to a minute.
 
     Examples
     --------

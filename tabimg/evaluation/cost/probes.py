@@ -20,10 +20,7 @@ from tabimg.evaluation.cost.samples import Sample
 from tabimg.evaluation.foundation import FineTunedEstimator, PhotoPretrainer, auto_epochs
 from tabimg.serialization import write_directory
 
-# Epochs that are measured, and seconds that those of pre-training are chosen for.
-MORE_EPOCHS = 3
-# Early stopping mostly ends the training of a network within this many times its patience.
-EPOCHS_OF_PATIENCE = 2
+# Epochs of pre-training that are measured, and seconds that they are chosen for.
 EPOCHS_RANGE = (1, 10)
 PRETRAINING_SECONDS = 2.0
 WARM_UP_ROWS = 8
@@ -99,7 +96,7 @@ def measure_pretraining(pretrainer: PhotoPretrainer, sample: Sample) -> tuple[Pr
 def measure_finetuning(
     estimator: FineTunedEstimator, pretrainer: Any, small: Sample, large: Sample
 ) -> tuple[Growth, Any]:
-    """Fine-tune for a few epochs on two samples, and extrapolate to all epochs.
+    """Fine-tune on two samples, with all epochs: most networks stop early.
 
     Parameters
     ----------
@@ -115,27 +112,16 @@ def measure_finetuning(
         Fitted on the larger sample.
     """
     frozen = None if pretrainer is None else FrozenEstimator(pretrainer)
-    once = clone(estimator).set_params(**QUIET, pretrainer=frozen, max_epochs=1)
-    longer = clone(once).set_params(max_epochs=min(1 + MORE_EPOCHS, estimator.max_epochs))
-    of_small, of_large, of_longer = (
-        _NetworkTime.of(*_seconds(quiet, part))
-        for quiet, part in ((once, small), (once, large), (longer, large))
-    )
-    n_small, n_large = small.n_labelled, large.n_labelled
-    start = Growth.through(n_small, of_small.networks, n_large, of_large.networks)
-    rest = Growth.through(n_small, of_small.others, n_large, of_large.others)
-    n_more = longer.max_epochs - 1
-    epoch = max(of_longer.networks - of_large.networks, 0.0) / max(n_more, 1) / n_large
-    n_epochs = min(estimator.max_epochs, EPOCHS_OF_PATIENCE * estimator.patience)
-    return start + rest + Growth(0.0, epoch * (n_epochs - 1)), of_longer.fitted
+    if estimator.finetune != "auto":  # unlabelled rows are for pre-training, which is done
+        small, large = (Sample(each.X, each.y, None) for each in (small, large))
+    return measure_any(clone(estimator).set_params(**QUIET, pretrainer=frozen), small, large)
 
 
 def measure_any(estimator: Any, small: Sample, large: Sample) -> tuple[Growth, Any]:
     """Fit any estimator on two samples; seconds by labelled rows."""
-    _seconds(clone(estimator), small)
-    measured = [_seconds(clone(estimator), part) for part in (small, large)]
-    sizes = (small.n_labelled, large.n_labelled)
-    return Growth.through(sizes[0], measured[0][0], sizes[1], measured[1][0]), measured[1][1]
+    of_small, _ = _seconds(estimator, small)
+    of_large, fitted = _seconds(estimator, large)
+    return Growth.through(small.n_labelled, of_small, large.n_labelled, of_large), fitted
 
 
 def bytes_on_disk(estimator: Any) -> int:
@@ -143,24 +129,6 @@ def bytes_on_disk(estimator: Any) -> int:
     with tempfile.TemporaryDirectory() as folder:
         write_directory(Path(folder) / "saved", estimator)
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-
-
-@dataclass(frozen=True)
-class _NetworkTime:
-    """The seconds of a fit, those of its networks apart."""
-
-    networks: float
-    others: float
-    fitted: Any
-
-    @classmethod
-    def of(cls, seconds: float, fitted: Any) -> _NetworkTime:
-        """Split the seconds of a fit; without a blend there is nothing but networks."""
-        if fitted.finetune != "auto":
-            return cls(seconds, 0.0, fitted)
-        members = fitted.report_.members
-        networks = sum(member.seconds for member in members if member.name == "network")
-        return cls(networks, max(seconds - networks, 0.0), fitted)
 
 
 def _seconds(estimator: Any, sample: Sample) -> tuple[float, Any]:

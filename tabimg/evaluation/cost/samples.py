@@ -14,8 +14,8 @@ from tabimg.evaluation.foundation import as_container, as_target, is_frame
 from tabimg.messages import shorten
 
 # Enough that a fit takes longer than its overhead, few enough for seconds.
-MOST_ROWS = 256
-MOST_LABELLED = 160
+MOST_ROWS = 192
+MOST_LABELLED = 96
 # Inner folds and their classes need some rows.
 FEWEST_LABELLED = 24
 
