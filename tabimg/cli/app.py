@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-import tabimg
+from tabimg import __version__
 from tabimg.cli.check import check
 from tabimg.cli.evaluate import evaluate
 from tabimg.cli.fit import fit, pretrain
@@ -29,7 +29,7 @@ for command in (study, check, pretrain, fit, predict, evaluate, info):
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"tabimg {tabimg.__version__}")
+        print(f"tabimg {__version__}")
         raise typer.Exit
 
 

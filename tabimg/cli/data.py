@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tabimg import Unlabeled
 from tabimg.cli.console import say
 from tabimg.datasets import load_paired, suggest_pairing
 from tabimg.datasets.column_roles import check_roles
 from tabimg.datasets.table_file import read_frame
+from tabimg.estimators import Unlabeled
 from tabimg.evaluation.data.study_target import MAX_OBVIOUS_CLASSES
 from tabimg.messages import listing
 from tabimg.table.columns import number_key

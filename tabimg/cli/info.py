@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-import tabimg
+from tabimg import __version__
 from tabimg.cli import models, options
 from tabimg.cli.console import answer, guarded
 
@@ -51,7 +51,7 @@ def info(
 def installation() -> dict[str, Any]:
     """Versions, extras and devices."""
     return {
-        "tabimg": tabimg.__version__,
+        "tabimg": __version__,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in LIBRARIES},
         "extras": {

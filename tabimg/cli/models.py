@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
-import tabimg
 from tabimg.cli.run_file import to_toml, write_text
+from tabimg.persistence import load, save
 
 MODEL, ABOUT = "model", "model.toml"
 
@@ -45,13 +46,13 @@ def save_model(estimator: Any, about: About, run: Path) -> None:
     for part in (estimator, getattr(estimator, "pretrainer", None)):
         _without_circumstances(part)
     _without_circumstances(getattr(estimator, "pretrainer_", None))
-    tabimg.save(estimator, run / MODEL)
+    save(estimator, run / MODEL)
     write_text(run / ABOUT, to_toml(asdict(about)))
 
 
 def _without_circumstances(estimator: Any) -> None:
     """Drop what belongs to the run, not to the model: its display and its folders."""
-    if hasattr(estimator, "checkpoint_dir"):
+    if hasattr(estimator, "checkpoint_dir") and not isinstance(estimator, FrozenEstimator):
         estimator.set_params(callbacks=None, checkpoint_dir=None, verbose=0)
 
 
@@ -64,12 +65,14 @@ def load_model(path: Path) -> tuple[Any, About]:
         If there is none; says what was looked for.
     """
     saved = path / MODEL if (path / MODEL).is_dir() else path
-    if not saved.is_dir():
+    try:
+        found = load(saved)
+    except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no model in {path}: give the folder that `tabimg fit -o` or `tabimg study "
             "-o` wrote"
-        )
-    return tabimg.load(saved), _read_about(saved.parent / ABOUT, saved.name == MODEL)
+        ) from None
+    return found, _read_about(saved.parent / ABOUT, saved.name == MODEL)
 
 
 def _read_about(path: Path, is_run: bool) -> About:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tabimg
+from tabimg import __version__
 from tabimg.cli.data import Data
 from tabimg.cli.run_file import NAME, write_text
 from tabimg.cli.wording import in_options
@@ -128,7 +128,7 @@ def _markdown(found: Findings) -> str:
             f"tabimg info {found.run}"
         ),
         _python(found),
-        f"tabimg {tabimg.__version__}; `{NAME}` repeats the run, which took "
+        f"tabimg {__version__}; `{NAME}` repeats the run, which took "
         f"{seconds_in_words(found.seconds)}.",
     ]
     return "\n\n".join(sections) + "\n"

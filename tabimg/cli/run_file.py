@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-import tabimg
+from tabimg import __version__
 
 NAME = "run.toml"
 # Written into the file beside the options.
@@ -72,7 +72,7 @@ def write_config(context: typer.Context, folder: Path) -> None:
     command = str(context.info_name)
     lines = [
         f"# `tabimg {command} --config {NAME}` repeats this run.",
-        *_lines({"command": command, "tabimg": tabimg.__version__, **options}),
+        *_lines({"command": command, "tabimg": __version__, **options}),
     ]
     write_text(folder / NAME, "\n".join(lines) + "\n")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-import tabimg
+from tabimg import __version__
 from tabimg.cli import options, training
 from tabimg.cli.check import look
 from tabimg.cli.console import answer, guarded, prints_as_notes, say
@@ -25,6 +25,7 @@ from tabimg.cli.wording import in_options
 from tabimg.cli.work import Work
 from tabimg.evaluation import StudyResult, ablation_study, photo_value
 from tabimg.evaluation.metrics import check_metric
+from tabimg.persistence import load as load_saved
 
 RESULTS = "study"
 # The share of the rows from which on a class is so frequent that accuracy says little.
@@ -114,7 +115,7 @@ def study(
         say(in_options(str(checked)))
         asked = _comparison(data, metric, seed, on_bad_image)
         depends = [data.frame, data.target, asdict(source), on_bad_image, budget, metric]
-        work = Work.of(run, [*map(_plain, depends), time_limit, seed, tabimg.__version__])
+        work = Work.of(run, [*map(_plain, depends), time_limit, seed, __version__])
         kept = work.remember("plan", lambda: asdict(plan(data, asked, budget, time_limit, jobs)))
         schedule = Schedule(**kept)
         say(str(schedule))
@@ -233,7 +234,7 @@ def _final(
     if not (run / MODEL).is_dir():
         work.place("model").unlink(missing_ok=True)
     work.remember("model", train)
-    return tabimg.load(run / MODEL)
+    return load_saved(run / MODEL)
 
 
 def _plain(value: Any) -> Any:

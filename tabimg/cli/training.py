@@ -8,12 +8,12 @@ from typing import Any
 
 from sklearn.frozen import FrozenEstimator
 
-from tabimg import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.cli.console import say
 from tabimg.cli.data import Data
 from tabimg.cli.models import About, load_model
 from tabimg.cli.progress import Epochs
 from tabimg.cli.run_file import NAME
+from tabimg.estimators import MTCMTMClassifier, MTCMTMRegressor, MultiModalPretrainer
 from tabimg.evaluation import estimate_cost
 
 CHECKPOINTS, CACHE = "checkpoints", "photos"

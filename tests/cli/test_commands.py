@@ -114,6 +114,7 @@ def test_classes_come_with_their_probabilities(folder: Path, small: None, run: R
 def test_pretrained_encoder_is_used_by_a_later_fit(folder: Path, small: None, run: Run) -> None:
     run("pretrain", "cars.csv", "-i", "photos", "-o", "photos-seen", "--drop", "price",
         "--categorical", "zip")  # fmt: skip
+    pd.read_csv("cars.csv").dropna().to_csv("cars.csv", index=False)
     run(*FIT, "--image-column", "photo", "--images", "photos", "--pretrained", "photos-seen")
     before, after = (tabimg.load(f"{name}/model") for name in ("photos-seen", "model"))
     arrays = after.pretrainer_.network_.arrays
@@ -134,6 +135,7 @@ def test_info_describes_a_model_and_the_installation(model: Path, run: Run) -> N
     assert f"tabimg: {tabimg.__version__}" in run("info").stdout
 
 
+@pytest.mark.slow
 def test_study_reports_and_a_second_call_computes_nothing_again(
     folder: Path, small: None, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

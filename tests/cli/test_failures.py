@@ -63,9 +63,13 @@ def test_folder_with_other_files_is_not_written_to(folder: Path, run: Run) -> No
 
 
 def test_import_of_package_loads_neither_typer_nor_rich() -> None:
-    script = "import sys, tabimg, tabimg.evaluation; print({'typer', 'rich'} & set(sys.modules))"
+    # Other libraries load rich if it is there: with `tabimg.evaluation` it is not ours to say.
+    script = (
+        "import sys, tabimg; print({'typer', 'rich'} & set(sys.modules));"
+        "import tabimg.evaluation; print({'typer', 'tabimg.cli'} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.stdout.strip() == "set()"
+    assert found.stdout.split() == ["set()", "set()"]
 
 
 def test_without_the_extra_the_script_says_how_to_install_it() -> None:

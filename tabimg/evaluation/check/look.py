@@ -13,13 +13,14 @@ import pandas as pd
 from tabimg.evaluation.check.checked import DataCheck
 from tabimg.evaluation.check.leaks import suspected_leaks
 from tabimg.evaluation.check.photos import SIZE, PhotoCheck, look_at_photos
-from tabimg.evaluation.data import photo_numbers, read_data
+from tabimg.evaluation.data import photo_numbers, read_data, read_target
 from tabimg.evaluation.foundation import (
     as_column_list,
     as_container,
     as_target,
     group_ids,
     missing_cells,
+    related_rows,
     require_columns,
     take_apart,
     warn_of_codes,
@@ -90,7 +91,7 @@ def check_data(
         require_columns(X, [group_column], "group_column")
     rows = take_apart(X, images or None, group_column)
     columns = read_columns(rows.table)
-    groups = group_ids([rows])
+    groups = related_rows(group_ids([rows]))
     heard = _Heard()
     heard(warn_of_odd_columns, rows.table)
     heard(warn_of_codes, rows.table, list(categorical_features))
@@ -108,12 +109,15 @@ def check_data(
         values = np.asarray(as_target(y))
         known = ~missing_cells("y", values)
         n_without_target = int((~known).sum())
-        labelled = _rows_of(X, known)
-        data = heard(read_data, labelled, values[known], images or [], group_column, task)
-        found_task = data.task
+        target, found_task = read_target(values[known], task)
+        if images:  # looks for rows and photos that occur twice, too
+            heard(read_data, _rows_of(X, known), target, images, group_column, found_task)
         if found_task == "classification":
-            n_classes = len(np.unique(data.target))
-        leaks = suspected_leaks(read_columns(data.table), data.target, found_task, data.groups)
+            n_classes = len(np.unique(target))
+        labelled = take_apart(_rows_of(X, known), images or None, group_column)
+        leaks = suspected_leaks(
+            read_columns(labelled.table), target, found_task, related_rows(group_ids([labelled]))
+        )
     return DataCheck(
         n_rows=len(rows),
         columns=_describe(columns, categorical_features),

@@ -17,6 +17,7 @@ from tabimg.evaluation.data.study_data import (
     read_data,
     require_photo_files,
 )
+from tabimg.evaluation.data.study_target import read_target
 from tabimg.evaluation.data.thumbnails import components, photo_numbers
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "place_of",
     "plan_budgets",
     "read_data",
+    "read_target",
     "require_photo_files",
 ]
