@@ -114,8 +114,10 @@ def study(
         checked = look(data, jobs)
         say(in_options(str(checked)))
         asked = _comparison(data, metric, seed, on_bad_image)
-        depends = [data.frame, data.target, asdict(source), on_bad_image, budget, metric]
-        work = Work.of(run, [*map(_plain, depends), time_limit, seed, __version__])
+        # Not by how the paths were written: `--config` has them absolute.
+        depends: list[Any] = [data.frame, data.target, data.task, log_target, groups, on_bad_image]
+        depends += [budget, metric, time_limit, seed, __version__]
+        work = Work.of(run, [_plain(value) for value in depends])
         kept = work.remember("plan", lambda: asdict(plan(data, asked, budget, time_limit, jobs)))
         schedule = Schedule(**kept)
         say(str(schedule))

@@ -139,7 +139,7 @@ def test_info_describes_a_model_and_the_installation(model: Path, run: Run) -> N
 def test_study_reports_and_a_second_call_computes_nothing_again(
     folder: Path, small: None, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = ("study", "cars.csv", "-t", "price", "-i", "photos", "-o", "run", "--jobs", "1")
+    study = ("study", "cars.csv", "-t", "price", "-i", "photos", "-o", "run", "--time-limit", "10")
     found = json.loads(run(*study, "--categorical", "zip", "--json").stdout)
     assert {each["method"] for each in found["scores"]} >= {"mt_cmtm", "scratch", "random_forest"}
     assert any("photos change R²" in sentence for sentence in found["sentences"])
