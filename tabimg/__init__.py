@@ -40,6 +40,7 @@ _ROOMS = {
     "headers",
     "image",
     "inputs",
+    "inspection",
     "nn",
     "objectives",
     "persistence",

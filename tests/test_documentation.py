@@ -107,6 +107,12 @@ def test_guide_of_studies_runs_as_written(folder: Path, monkeypatch: pytest.Monk
     assert set(namespace["study"].scores["lambda_c"].dropna()) == {0.1, 1.0}
 
 
+@pytest.mark.slow
+def test_guide_of_inspection_runs_as_written(folder: Path) -> None:
+    namespace = run("docs/inspection.rst")
+    assert namespace["retrieval"].summary()["n_candidates"].eq(40).all()
+
+
 def test_sessions_in_the_guide_of_studies_print_what_it_shows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -22,6 +22,7 @@ from tabimg.estimators.shared_parameters import (
     TrainingParameters,
     run_options,
 )
+from tabimg.estimators.shared_space import SharedSpace
 from tabimg.estimators.training_rows import RowSource, TrainingRows, gather, paired
 from tabimg.image import Augmentation, PhotoOptions, RowImages, image_fingerprint
 from tabimg.image.decoding import POLICIES
@@ -70,6 +71,7 @@ class PhotoPretrainer(
     PhotoParameters,
     ColumnParameters,
     TrainingParameters,
+    SharedSpace,
     TransformerMixin,
     BaseEstimator,
 ):

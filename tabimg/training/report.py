@@ -53,7 +53,7 @@ class MemberReport:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FitReport:
     """What a fit found out about its blend.
 
@@ -99,6 +99,11 @@ class FitReport:
         columns = [each.name for each in fields(MemberReport)]
         table = pd.DataFrame([vars(member) for member in self.members], columns=columns)
         return table.sort_values("weight", ascending=False, ignore_index=True)
+
+    def __repr__(self) -> str:
+        told = f"loss={self.loss:.4g}, loss_of_columns={self.loss_of_columns:.4g}, "
+        told += f"n_labelled={self.n_labelled}, n_pairs={self.n_pairs}"
+        return f"FitReport({told}, {len(self.members)} members)"
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
