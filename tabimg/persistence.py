@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from tabimg import __version__
 from tabimg.estimators import (
     CITabClassifier,
     CITabPretrainer,
@@ -20,6 +21,7 @@ from tabimg.estimators import (
     MultiModalPretrainer,
 )
 from tabimg.estimators.user_members import holds_user_models
+from tabimg.model_card import model_card
 from tabimg.serialization import SerializationError, read_directory, write_directory
 
 SAVED = (
@@ -33,7 +35,7 @@ SAVED = (
 
 
 def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
-    """Save a fitted estimator as a directory of one JSON and one safetensors file.
+    """Save a fitted estimator as a directory of one JSON and one safetensors file, and a card.
 
     Parameters
     ----------
@@ -52,6 +54,10 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
 
     Notes
     -----
+    ``card.md`` tells people what the model is: columns and their kinds, numbers of rows and
+    categories, classes, parameters, held-out losses, limits and licences. It holds no cell, no
+    category and no path. `load` ignores it; the next save into the directory writes it anew.
+
     Functions and foreign objects among the parameters (your own encoder factory, an image loader, a
     callback) are saved by qualified name only; pass them to `load`.
     """
@@ -67,7 +73,7 @@ def save(estimator: BaseEstimator, directory: str | os.PathLike[str]) -> None:
             "save() keeps no estimators of other libraries, and this one has members= of yours: "
             "use joblib.dump, and load such a file only if you trust it, or fit with members=None"
         )
-    write_directory(directory, estimator)
+    write_directory(directory, estimator, model_card(found, __version__))
 
 
 def load(directory: str | os.PathLike[str], custom: Mapping[str, Any] | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""A directory of one JSON and one safetensors file, written whole or not at all."""
+"""A directory of one JSON and one safetensors file, and a card, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from tabimg.serialization.registry import SerializationError
 FORMAT_VERSION = 1
 STATE_FILE = "state.json"
 ARRAYS_FILE = "arrays.safetensors"
-FILES = (STATE_FILE, ARRAYS_FILE)
+# For people; nothing reads it.
+CARD_FILE = "card.md"
+FILES = (STATE_FILE, ARRAYS_FILE, CARD_FILE)
 
 # More than any table's categories and texts take; a sparse file may claim any size.
 MAX_STATE_BYTES = 2**30
@@ -34,7 +36,9 @@ _READ_ATTEMPTS = 5
 _PAUSE_SECONDS = 0.02
 
 
-def write_directory(directory: str | os.PathLike[str], value: object) -> None:
+def write_directory(
+    directory: str | os.PathLike[str], value: object, card: str | None = None
+) -> None:
     """Write a tree of values to a directory, replacing an earlier save.
 
     A process that reads the directory meanwhile finds the old or the new save, and so does whoever
@@ -47,6 +51,8 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
         else. A link stays a link, and permissions stay as they are.
     value : object
         Plain values, numpy arrays, registered classes and callables, arbitrarily nested.
+    card : str, optional
+        A page about it for people, which `read_directory` ignores.
 
     Raises
     ------
@@ -61,6 +67,8 @@ def write_directory(directory: str | os.PathLike[str], value: object) -> None:
     target = Path(os.path.realpath(directory))
     _check_replaceable(target)
     contents = _contents(value)
+    if card is not None:
+        contents[CARD_FILE] = card.encode()
     with writing_to(target.parent, sum(map(len, contents.values()))):
         target.parent.mkdir(parents=True, exist_ok=True)
         # First, to make room; but if the save itself is lost, the remains may be all there is.
@@ -132,7 +140,9 @@ def _check_replaceable(target: Path) -> None:
         raise FileExistsError(f"{target} is a file; give a directory to save to")
     # The folder is replaced as a whole: anything else in it would be lost.
     foreign = sorted({path.name for path in target.iterdir()} - set(FILES))
-    if foreign or (target / STATE_FILE).is_file() != (target / ARRAYS_FILE).is_file():
+    are_there = {(target / name).is_file() for name in (STATE_FILE, ARRAYS_FILE)}
+    is_other_card = True not in are_there and (target / CARD_FILE).exists()
+    if foreign or len(are_there) > 1 or is_other_card:
         raise FileExistsError(
             f"{target} holds files that are not of a saved tabimg estimator"
             f"{f', such as {foreign[0]!r}' if foreign else ''}; give another directory"
