@@ -50,4 +50,6 @@ html_title = f"tabimg {release}"
 html_show_sourcelink = False
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 # Nothing to choose between on these pages.
-html_sidebars = {page: [] for page in ("index", "install", "quickstart", "examples", "design")}
+html_sidebars = {
+    page: [] for page in ("index", "install", "quickstart", "serving", "examples", "design")
+}

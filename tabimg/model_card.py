@@ -42,10 +42,7 @@ def model_card(estimator: Any, version: str) -> str:
     as far as a fit can fill them; intended use and fairness are for people to add.
     """
     sections = [
-        [
-            f"# {type(estimator).__name__}",
-            f"Saved by tabimg {version}, which also wrote this page.",
-        ],
+        [f"# {type(estimator).__name__}", f"Saved, and described here, by tabimg {version}."],
         ["## Data", *_data(estimator)],
         ["## Configuration", *_configuration(estimator)],
         ["## Held-out scores", *_scores(getattr(estimator, "report_", None))],
