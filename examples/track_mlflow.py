@@ -74,8 +74,7 @@ def main() -> None:
     classifier.fit(table[:200], cars.target[:200])
     with tempfile.TemporaryDirectory() as folder:
         if "MLFLOW_TRACKING_URI" not in os.environ:
-            mlflow.set_tracking_uri(f"sqlite:///{folder}/runs.db")
-            mlflow.create_experiment("cars", artifact_location=Path(folder, "files").as_uri())
+            mlflow.set_tracking_uri(Path(folder, "runs").as_uri())
         mlflow.set_experiment("cars")
         address = log(classifier, Path(folder))
         loaded = mlflow.pyfunc.load_model(address)

@@ -13,6 +13,9 @@ from sklearn.frozen import FrozenEstimator
 import tabimg
 from tabimg.model_card import model_card
 
+# What is tested here holds for any number of trees.
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 
 def card_of(estimator: Any, folder: Path) -> str:
     tabimg.save(estimator, folder)
@@ -20,7 +23,7 @@ def card_of(estimator: Any, folder: Path) -> str:
 
 
 def test_card_of_a_classifier_tells_columns_classes_and_scores(
-    table: pd.DataFrame, labels: np.ndarray, make: Any, few_trees: None, tmp_path: Path
+    table: pd.DataFrame, labels: np.ndarray, make: Any, tmp_path: Path
 ) -> None:
     classifier = make.classifier().fit(table, labels)
     card = card_of(classifier, tmp_path / "saved")
@@ -36,7 +39,7 @@ def test_card_of_a_classifier_tells_columns_classes_and_scores(
 
 
 def test_card_holds_no_category_and_no_path(
-    frame: pd.DataFrame, target: np.ndarray, make: Any, few_trees: None, tmp_path: Path
+    frame: pd.DataFrame, target: np.ndarray, make: Any, tmp_path: Path
 ) -> None:
     folder = Path(frame["photo"][0]).parent
     pretrainer = make.pretrainer(image_root=str(folder)).fit(frame)
@@ -48,9 +51,8 @@ def test_card_holds_no_category_and_no_path(
         assert kept not in card
 
 
-def test_card_names_the_licences_of_public_weights(make: Any, table: pd.DataFrame) -> None:
-    pretrainer = make.pretrainer().fit(table)
-    pretrainer.set_params(image_encoder="efficientnet_lite0")
+def test_card_names_the_licences_of_public_weights(fitted: Any) -> None:
+    pretrainer = fitted.set_params(image_encoder="efficientnet_lite0")
     card = model_card(pretrainer, "1.0")
     assert "EfficientNet-Lite0, trained on ImageNet: Apache-2.0" in card
     assert "None: this estimator embeds rows" in card

@@ -39,9 +39,9 @@ def client(
     monkeypatch.syspath_prepend(PROGRAMS)
     program = importlib.import_module("serve_fastapi")
     to_onnx(classifier, tmp_path / "model.onnx")
-    with program.running_server(tmp_path / "model.onnx") as address:
-        with httpx.Client(base_url=address) as client:
-            yield client
+    server = program.running_server(tmp_path / "model.onnx")
+    with server as address, httpx.Client(base_url=address) as client:
+        yield client
 
 
 def test_server_predicts_json_rows_as_python_does(
@@ -76,10 +76,9 @@ def test_model_that_mlflow_loads_predicts_as_python_does(
     mlflow = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     monkeypatch.syspath_prepend(PROGRAMS)
     program = importlib.import_module("track_mlflow")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
-    mlflow.create_experiment("test", artifact_location=(tmp_path / "files").as_uri())
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
     mlflow.set_experiment("test")
     loaded = mlflow.pyfunc.load_model(program.log(classifier, tmp_path))
     assert loaded.predict(table)["prediction"].tolist() == classifier.predict(table).tolist()
-    (card,) = (tmp_path / "files").rglob("card.md")
+    (card,) = (tmp_path / "runs").rglob("card.md")
     assert card.read_text().startswith("# MTCMTMClassifier")
