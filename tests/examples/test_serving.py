@@ -1,4 +1,4 @@
-"""The example that serves an exported file, run as a reader would."""
+"""The examples that serve exported files, run as a reader would."""
 
 from __future__ import annotations
 
@@ -65,3 +65,21 @@ def test_server_predicts_json_rows_as_python_does(
     refused = client.post("/predict", json=[{"width": 1.0, "pressure": "high"}])
     assert refused.status_code == 422
     assert "lacks the columns ['support']" in refused.json()["detail"]
+
+
+def test_model_that_mlflow_loads_predicts_as_python_does(
+    classifier: MTCMTMClassifier,
+    table: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # mlflow-skinny has no other
+    monkeypatch.syspath_prepend(PROGRAMS)
+    program = importlib.import_module("track_mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+    mlflow.set_experiment("test")
+    loaded = mlflow.pyfunc.load_model(program.log(classifier, tmp_path))
+    assert loaded.predict(table)["prediction"].tolist() == classifier.predict(table).tolist()
+    (card,) = (tmp_path / "runs").rglob("card.md")
+    assert card.read_text().startswith("# MTCMTMClassifier")
