@@ -10,6 +10,7 @@ from tabimg.inspection.importance import (
     ImportanceDifferenceDisplay,
     PermutationImportanceDisplay,
 )
+from tabimg.inspection.report import write_report
 from tabimg.inspection.retrieval import RetrievalDisplay
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "RetrievalDisplay",
     "TrainingCurvesDisplay",
     "header_neighbours",
+    "write_report",
 ]

@@ -82,15 +82,22 @@ def has_photos(estimator: Any, X: Any) -> bool:
     return rows_of(estimator, X).has_photos
 
 
+def without_images(estimator: Any, X: Any) -> Any:
+    """Leave out the columns that an estimator declares to hold photos."""
+    X = as_container(X)
+    if not is_frame(X):
+        return X
+    return without_columns(X, [name for name in image_columns_of(estimator) if name in X.columns])
+
+
 def table_to_predict(estimator: Any, X: Any) -> Any:
     """Return the columns that predictions use, as a pandas frame or an array.
 
     Photos are among them only if the estimator predicts from photos.
     """
     X = as_container(X)
-    if getattr(_thawed(estimator), "predict_modality", "table") == "table" and is_frame(X):
-        unused = [name for name in image_columns_of(estimator) if name in set(X.columns)]
-        X = without_columns(X, unused)
+    if getattr(_thawed(estimator), "predict_modality", "table") == "table":
+        X = without_images(estimator, X)
     return X if isinstance(X, (pd.DataFrame, np.ndarray)) else _as_pandas(X)
 
 

@@ -11,7 +11,7 @@ from sklearn.inspection import permutation_importance
 
 from tabimg.inputs.frames import column_names
 from tabimg.inspection.drawing import COLOURS, axes_or_new, draw_bars
-from tabimg.inspection.fitted import require_finetuned, table_to_predict
+from tabimg.inspection.fitted import require_finetuned, table_to_predict, without_images
 
 MOST_COLUMNS = 15
 
@@ -169,7 +169,8 @@ class ImportanceDifferenceDisplay(PermutationImportanceDisplay):
         """
         options = (scoring, n_repeats, n_jobs, int(random_state))
         taught, columns = _importances(with_photos, X, y, *options)
-        untaught, _ = _importances(without_photos, X, y, *options)
+        # The second one need not know which columns hold photos.
+        untaught, _ = _importances(without_photos, without_images(with_photos, X), y, *options)
         if taught.shape != untaught.shape:
             raise ValueError("the two estimators predict from different columns")
         return cls(taught - untaught, columns)
