@@ -111,6 +111,7 @@ def test_guide_of_studies_runs_as_written(folder: Path, monkeypatch: pytest.Monk
 def test_guide_of_inspection_runs_as_written(folder: Path) -> None:
     namespace = run("docs/inspection.rst")
     assert namespace["retrieval"].summary()["n_candidates"].eq(40).all()
+    assert "mean of the target" in namespace["path"].read_text("utf-8")
 
 
 def test_sessions_in_the_guide_of_studies_print_what_it_shows(

@@ -8,6 +8,7 @@ from tabimg import __version__
 from tabimg.cli.check import check
 from tabimg.cli.evaluate import evaluate
 from tabimg.cli.fit import fit, pretrain
+from tabimg.cli.html_report import report
 from tabimg.cli.info import info
 from tabimg.cli.predict import predict
 from tabimg.cli.study import study
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (study, check, pretrain, fit, predict, evaluate, info):
+for command in (study, check, pretrain, fit, predict, evaluate, report, info):
     app.command()(command)
 
 

@@ -150,3 +150,12 @@ def test_study_reports_and_a_second_call_computes_nothing_again(
         monkeypatch.delattr(f"tabimg.cli.study.{name}")
     again = json.loads(run("study", "--config", "run/run.toml", "--json").stdout)
     assert again["scores"] == found["scores"]
+
+
+def test_report_is_one_file_of_the_saved_model(model: Path, run: Run) -> None:
+    told = run("report", "model", "cars.csv", "--images", "photos", "-o", "out.html", "--json")
+    assert json.loads(told.stdout) == {"rows": 58, "output": "out.html"}
+    assert "2 rows without a target are left out" in told.stderr
+    page = Path("out.html").read_text("utf-8")
+    assert "58 of 58 rows have a photo" in page and "median_rank" in page
+    assert "price: what the model learned" in page
