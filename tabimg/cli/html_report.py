@@ -44,8 +44,8 @@ def report(
         text = text_columns_of(getattr(estimator, "codec_", None))
         if hasattr(estimator, "classes_") and estimator.classes_.dtype.kind in "OUT":
             text = [*text, target]
-        with table_path(table, format) as path:
-            frame = pd.concat(list(read_parts(path, text, about.dates)))
+        with table_path(table, format) as source:
+            frame = pd.concat(list(read_parts(source, text, about.dates)))
         known = select_columns(frame, [target], {})[target].notna()
         if not known.all():
             say(f"note: {int((~known).sum())} rows without a target are left out")

@@ -12,6 +12,8 @@ from tabimg.inspection.fitted import pretrainer_of, require_finetuned
 
 STAGES = ("pre-training", "fine-tuning")
 _LOSS = re.compile(r"^(train|valid)_(.+?)$")
+# Fine-tuning has one term, which is its loss.
+_REPEATED = ("_weighted", "_task")
 
 
 class TrainingCurvesDisplay:
@@ -127,6 +129,7 @@ class TrainingCurvesDisplay:
                 label=None if name in seen else name,
             )
             seen.add(name)
+        ax.locator_params(axis="x", integer=True)
         ax.set(xlabel="Epoch", ylabel="Loss", title=stage.capitalize())
         ax.legend()
         self.ax_, self.figure_ = ax, ax.figure
@@ -134,12 +137,12 @@ class TrainingCurvesDisplay:
 
 
 def _long(history: list[dict[str, Any]], stage: str) -> pd.DataFrame:
-    """List the losses of a history, one a row; weighted terms are left out."""
+    """List the losses of a history, one a row."""
     columns = ["stage", "member", "epoch", "term", "rows", "value"]
     found = [
         (stage, epoch.get("member", 0), epoch["epoch"], match[2], match[1], float(value))
         for epoch in history
         for name, value in epoch.items()
-        if (match := _LOSS.match(name)) and not name.endswith("_weighted")
+        if (match := _LOSS.match(name)) and not name.endswith(_REPEATED)
     ]
     return pd.DataFrame(found, columns=columns)

@@ -34,6 +34,8 @@ nav a { display: inline-block; padding: .3rem 0; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .3rem 0; }
+caption span { display: block; width: max-content; max-width: calc(100vw - 3rem);
+  white-space: normal; }
 th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left;
   white-space: nowrap; }
 td.number, th.number { text-align: right; }
@@ -143,7 +145,7 @@ def table(frame: pd.DataFrame, caption: str) -> str:
     )
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{text(caption)}"><table>'
-        f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<caption><span>{text(caption)}</span></caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 

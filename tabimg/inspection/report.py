@@ -253,7 +253,8 @@ def _retrieval(material: Material) -> Section | None:
         reason = f"Rows and photos of this table could not be compared{told}."
         return Section("retrieval", "Rows and photos", [page.paragraph(reason)])
     table = display.summary()
-    median, chance = table["median_rank"].iloc[0], table.loc["chance", "median_rank"]
+    medians = table["median_rank"]
+    median, chance = float(medians.iloc[0]), float(medians["chance"])
     if median > 0.9 * chance:
         material.notes.append(
             f"Rows hardly find their photos: the median rank is {median:g}, that of chance "

@@ -13,7 +13,7 @@ from tabimg.messages import import_hint
 SIZE = (5.0, 3.7)
 # Stands for the colour of the page's text, which is dark by day and light by night.
 _INK = "#010203"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
     "axes.titlesize": "medium",
