@@ -184,12 +184,18 @@ class PhotoEmbedder:
         """
         encoder, cpu = self.network.on(self.device).image_encoder, torch.device("cpu")
         with open_photos(images, encoder, self.options, self.device) as (photos, images):
-            return _in_rows(images, width, embed, lambda ids: photos.plain(ids, cpu).numpy())
+            return embed_in_rows(images, width, embed, lambda ids: photos.plain(ids, cpu).numpy())
 
 
-def _in_rows(
+def embed_in_rows(
     images: RowImages, width: int, embed: Embed, read: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
+    """Embed the first photo of each row, some at a time; ``read`` gives photos by their ids.
+
+    Returns
+    -------
+    float32 array of shape (n_rows, width), NaN for rows without a photo
+    """
     with_photo = np.flatnonzero(images.has_image)
     result = np.full((len(images), width), np.nan, dtype=np.float32)
     for start in range(0, len(with_photo), PHOTOS_AT_ONCE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tabimg.evaluation.data.encoded_photos import encoded_photos
 from tabimg.evaluation.data.folds import (
     Budget,
     Fold,
@@ -27,6 +28,7 @@ __all__ = [
     "components",
     "describe_pairs",
     "draw_seeds",
+    "encoded_photos",
     "labelled_rows",
     "outer_folds",
     "photo_numbers",

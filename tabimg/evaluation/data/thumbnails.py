@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from tabimg.image import MAX_PIXELS, RowImages, build_image_cache
 AMPLITUDE_FLOOR = 1e-2
 # A smaller spread is due to rounding.
 NO_SPREAD = 1e-6
+
+See = Callable[[RowImages], tuple[np.ndarray, list[np.ndarray]]]
 
 
 def photo_numbers(
@@ -62,8 +64,49 @@ def photo_numbers(
     natural image categories", Network 14, 2003). Both halves have the same total variance.
     Cells that are embedding vectors are used as they are.
     """
+
+    def see(images: RowImages) -> tuple[np.ndarray, list[np.ndarray]]:
+        cache, images = build_image_cache(
+            images,
+            size,
+            loader=loader,
+            max_pixels=max_pixels,
+            on_bad_image=on_bad_image,
+            n_jobs=n_jobs,
+        )
+        rows = np.flatnonzero(images.has_image)
+        with cache:
+            return rows, _describe(cache.gather(images.first(rows))) if len(rows) else []
+
+    return numbers_in_rows(cells, root, see, None if loader else on_bad_image)
+
+
+def numbers_in_rows(
+    cells: Sequence[Sequence[Any]],
+    root: str | Path | None,
+    see: See,
+    on_bad_image: str | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Describe the photos of each row in some way; those of several columns are put side by side.
+
+    Parameters
+    ----------
+    cells : sequence of image columns
+        Those that hold embedding vectors are taken as they are.
+    root : str or Path, optional
+    see : callable
+        Gives, of one column, the rows with a photo that could be read, and arrays of numbers of
+        these rows.
+    on_bad_image : str, optional
+        What missing files mean; None does not look for files.
+
+    Returns
+    -------
+    numbers, has_photo
+        As `photo_numbers`.
+    """
     names = RowNames.of(len(cells[0]), "X")
-    if loader is None:
+    if on_bad_image is not None:
         look_for_files(RowImages.from_cells(cells, root, names), on_bad_image)
     blocks, known = [], np.zeros(len(cells[0]), dtype=bool)
     for column in cells:
@@ -72,17 +115,7 @@ def photo_numbers(
             rows = np.flatnonzero(images.has_image)
             described = [images.vectors[images.first(rows)]]
         else:
-            cache, images = build_image_cache(
-                images,
-                size,
-                loader=loader,
-                max_pixels=max_pixels,
-                on_bad_image=on_bad_image,
-                n_jobs=n_jobs,
-            )
-            rows = np.flatnonzero(images.has_image)
-            with cache:
-                described = _describe(cache.gather(images.first(rows))) if len(rows) else []
+            rows, described = see(images)
         known[rows] = True
         blocks += [_in_rows(numbers, rows, len(known)) for numbers in described]
     empty = np.zeros((len(known), 0), dtype=np.float32)

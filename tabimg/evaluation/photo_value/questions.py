@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tabimg.evaluation.foundation import (
     COLUMNS,
     PHOTOS,
     Blocks,
+    BoostingCandidate,
     Candidate,
     Classification,
     ForestCandidate,
@@ -37,9 +39,11 @@ from tabimg.evaluation.foundation import (
     Task,
     Teacher,
     blend,
+    can_boost,
     derive_seed,
     own_warning_filters,
     predict,
+    prior_of,
     related_rows,
     single_thread,
     students,
@@ -57,6 +61,7 @@ def measure_fold(
     numbers: np.ndarray,
     fold: Fold,
     budgets: Sequence[Budget],
+    curve: Sequence[Budget],
     n_components: int,
     random_state: int,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -71,6 +76,8 @@ def measure_fold(
     fold : Fold
     budgets : sequence of Budget
         Each leaves some rows without a label.
+    curve : sequence of Budget
+        Further points of the learning curve of the columns alone.
     n_components : int
         Of the photos.
     random_state : int
@@ -79,9 +86,9 @@ def measure_fold(
     -------
     scores : list of dict
         Rows of a table of scores as in `StudyResult`. With all labels the methods are "constant",
-        "columns", "photos" and "both"; with a budget's labels, predicting from the columns alone,
-        "columns", "taught" (by photos of the other rows) and "shuffled" (the same with shuffled
-        photos).
+        "columns", "photos" and "both", by what they predict from; with a budget's labels "columns"
+        and "both" again, and "taught" (by photos of the other rows) and "shuffled" (the same with
+        shuffled photos), which predict from the columns.
     carried : dict
         R2 of what the columns predict: "photos", the components, and "message", the target as
         predicted by a model of photos.
@@ -96,13 +103,14 @@ def measure_fold(
             "fold": fold.number,
             "n_train": len(fold.train),
             "n_test": len(fold.test),
-            "photos": _share_carried(rows, rows.blocks["photos"].astype(np.float64), fold.train),
+            "photos": _share_carried(rows, rows.blocks[PHOTOS].astype(np.float64), fold.train),
             "message": _share_carried(rows, *message),
         }
-        for budget in budgets:
+        for budget in (*curve, *budgets):
             for draw, own_seed in enumerate(draw_seeds(random_state, fold, budget.n_draws)):
-                labelled = draw_labelled(data, fold, budget, own_seed)
-                scores += _what_photos_teach(rows, labelled, budget, draw, own_seed)
+                few = _FewLabels(rows, draw_labelled(data, fold, budget, own_seed), own_seed)
+                found = few.alone() if budget in curve else few.with_photos()
+                scores += [few.score(method, made, budget, draw) for method, made in found.items()]
     return scores, carried
 
 
@@ -160,13 +168,18 @@ class _FoldRows:
         blocks = Blocks(encoded, {COLUMNS: codec.to_matrix(encoded), PHOTOS: photos})
         return cls(data, fold, blocks, related_rows(encoded.row_keys(), data.groups), seed)
 
+    def seen_as_columns(self, names: tuple[str, ...]) -> Blocks:
+        """Put blocks in the columns' place: trees see nothing else."""
+        return self.blocks.having(columns=self.blocks.matrix(names))
+
     def fit(
         self, candidates: Mapping[str, Candidate], blocks: Blocks, goal: _Goal, known: np.ndarray
     ) -> list[Member]:
         """Blend candidates that learn from the known rows."""
         weight = np.ones(len(known), dtype=np.float32)
         rows = LabelledRows(blocks.take(known), goal.values[known], weight, self.related[known])
-        return blend(candidates, rows, goal.task, self.seed).members
+        prior = prior_of(candidates, is_pretrained=True)
+        return blend(candidates, rows, goal.task, self.seed, prior).members
 
     def predict(self, members: Sequence[Member], blocks: Blocks, goal: _Goal) -> np.ndarray:
         """Predict the test rows: probabilities or numbers, float64 (n_test, n_outputs)."""
@@ -182,14 +195,18 @@ class _FoldRows:
         draw: int = 0,
     ) -> dict[str, Any]:
         """Score predictions of the test rows, as a row of a study's scores."""
+        test = self.fold.test
         if self.data.classes is None:
-            truth = self.data.target[self.fold.test]
+            truth = self.data.target[test]
             scores = score_predictions("regression", truth, predicted[:, 0])
+            values = truth[:, None]
         else:
-            truth, labels = self.data.classes[self.fold.test], np.arange(predicted.shape[1])
+            truth, labels = self.data.classes[test], np.arange(predicted.shape[1])
             given = (predicted.argmax(axis=1), predicted, labels)
             scores = score_predictions("classification", truth, *given)
-        return {"method": method, **place_of(self.fold, budget, draw, len(labelled)), **scores}
+            values = truth[:, None] == labels
+        place = place_of(self.fold, budget, draw, len(labelled))
+        return {"method": method, **place, **scores, "explained": _explained(values, predicted)}
 
 
 @dataclass
@@ -230,9 +247,9 @@ def _what_sources_say(
     scores = [rows.score("constant", constant, train, ALL_LABELS)]
     message = np.full((len(rows.data), goal.task.n_outputs), np.nan)
     for source, names in SOURCES.items():
-        # Forests only use the columns block, so the source takes its place.
-        blocks = rows.blocks.having(columns=rows.blocks.matrix(names))
-        candidates = {name: _Remembered(c) for name, c in _table_models(rows.seed).items()}
+        blocks = rows.seen_as_columns(names)
+        models = _table_models(rows.seed, len(train), goal.task)
+        candidates = {name: _Remembered(model) for name, model in models.items()}
         members = rows.fit(candidates, blocks, goal, train)
         predicted = rows.predict(members, blocks, goal)
         scores.append(rows.score(source, predicted, train, ALL_LABELS))
@@ -245,38 +262,75 @@ def _what_sources_say(
 
 
 def _share_carried(rows: _FoldRows, values: np.ndarray, known: np.ndarray) -> float:
-    """R2 of values (n_rows, n_values) of test rows, predicted from the columns."""
+    """Variance of values (n_rows, n_values) of test rows that the columns explain."""
     goal = _Goal.of_numbers(values, known)
-    members = rows.fit(_table_models(rows.seed), rows.blocks, goal, known)
-    predicted = rows.predict(members, rows.blocks, goal)
-    truth = values[rows.fold.test]
+    models = _table_models(rows.seed, len(known), goal.task)
+    members = rows.fit(models, rows.blocks, goal, known)
+    return _explained(values[rows.fold.test], rows.predict(members, rows.blocks, goal))
+
+
+@dataclass(frozen=True, eq=False)
+class _FewLabels:
+    """Models of the table that learn from a few labels of a fold, by name of the method."""
+
+    rows: _FoldRows
+    labelled: np.ndarray
+    seed: int
+
+    def alone(self) -> dict[str, np.ndarray]:
+        """Predict the test rows by a model of the labelled columns."""
+        blocks = self.rows.blocks
+        return {"columns": self._predicted(self._table_models(), blocks, blocks)}
+
+    def with_photos(self) -> dict[str, np.ndarray]:
+        """Predict also as taught by photos, by shuffled photos, and with the photo itself."""
+        rows, train = self.rows, self.rows.fold.train
+        photos = rows.blocks[PHOTOS]
+        shuffled = photos.copy()
+        shuffled[train] = photos[np.random.default_rng(self.seed).permutation(train)]
+        table_models = {name: _Remembered(model) for name, model in self._table_models().items()}
+        found = {"columns": self._predicted(table_models, rows.blocks, rows.blocks)}
+        others = np.setdiff1d(train, self.labelled)
+        for method, given in {"taught": photos, "shuffled": shuffled}.items():
+            blocks = rows.blocks.having(photos=given)
+            teacher = Teacher(blocks.take(others), self.seed)
+            taught = students(teacher, self._goal.task, self.seed)
+            found[method] = self._predicted({**table_models, **taught}, blocks, rows.blocks)
+        seen = rows.seen_as_columns((COLUMNS, PHOTOS))
+        found["both"] = self._predicted(self._table_models(), seen, seen)
+        return found
+
+    def score(
+        self, method: str, predicted: np.ndarray, budget: Budget, draw: int
+    ) -> dict[str, Any]:
+        """Score predictions, as a row of a study's scores."""
+        return self.rows.score(method, predicted, self.labelled, budget, draw)
+
+    @cached_property
+    def _goal(self) -> _Goal:
+        return _Goal.of_target(self.rows.data, self.labelled)
+
+    def _table_models(self) -> dict[str, Candidate]:
+        return _table_models(self.seed, len(self.labelled), self._goal.task)
+
+    def _predicted(
+        self, candidates: Mapping[str, Candidate], fitted_on: Blocks, tested_on: Blocks
+    ) -> np.ndarray:
+        members = self.rows.fit(candidates, fitted_on, self._goal, self.labelled)
+        return self.rows.predict(members, tested_on, self._goal)
+
+
+def _explained(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of the variance of test rows that predictions explain, of all outputs together."""
     return float(r2_score(truth, predicted, multioutput="variance_weighted"))
 
 
-def _what_photos_teach(
-    rows: _FoldRows, labelled: np.ndarray, budget: Budget, draw: int, seed: int
-) -> list[dict[str, Any]]:
-    """Score models of the table: alone, taught by photos, and taught by shuffled photos."""
-    train, photos = rows.fold.train, rows.blocks["photos"]
-    shuffled = photos.copy()
-    shuffled[train] = photos[np.random.default_rng(seed).permutation(train)]
-    others = np.setdiff1d(train, labelled)
-    goal = _Goal.of_target(rows.data, labelled)
-    alone = {name: _Remembered(c) for name, c in _table_models(seed).items()}
-    scores = []
-    for method, given in {"columns": None, "taught": photos, "shuffled": shuffled}.items():
-        blocks, candidates = rows.blocks, dict[str, Candidate](alone)
-        if given is not None:
-            blocks = blocks.having(photos=given)
-            candidates |= students(Teacher(blocks.take(others), seed), goal.task, seed)
-        members = rows.fit(candidates, blocks, goal, labelled)
-        predicted = rows.predict(members, rows.blocks, goal)
-        scores.append(rows.score(method, predicted, labelled, budget, draw))
-    return scores
-
-
-def _table_models(seed: int) -> dict[str, Candidate]:
-    return {
-        "linear": LinearCandidate((COLUMNS,)),
+def _table_models(seed: int, n_rows: int, task: Task) -> dict[str, Candidate]:
+    """Return strong models of labelled columns, which take seconds."""
+    models: dict[str, Candidate] = {
+        "columns": LinearCandidate((COLUMNS,)),
         "extra_trees": ForestCandidate("extra_trees", derive_seed(seed, 302)),
     }
+    if can_boost(n_rows, task):
+        models["boosting"] = BoostingCandidate(derive_seed(seed, 304))
+    return models

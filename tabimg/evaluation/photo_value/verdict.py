@@ -1,4 +1,4 @@
-"""The findings about photos, as a report with a verdict in plain words."""
+"""What was found about photos, with a verdict in plain words."""
 
 from __future__ import annotations
 
@@ -8,37 +8,20 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from tabimg.evaluation.metrics import METRICS
+from tabimg.evaluation.photo_value.report import EVERYTHING, figures_of, write_report
 from tabimg.evaluation.statistics import Interval, corrected_interval
-from tabimg.evaluation.study import StudyResult
+from tabimg.evaluation.study import StudyResult, photo_share
 
 # Rules of thumb, explained in PhotoValue.
 MIN_MESSAGE = 0.02
 MIN_CARRIED = 0.1
 MIN_GAIN = 0.01
 
-EVERYTHING = "100 %"
-LABELS = {
-    ("says", "constant"): "a constant",
-    ("says", "columns"): "columns",
-    ("says", "photos"): "photos",
-    ("says", "both"): "columns and photos",
-    ("carried", "photos"): "of all that they show",
-    ("carried", "message"): "of what they say about the target",
-    ("taught", "columns"): "labels alone",
-    ("taught", "taught"): "and photos",
-    ("taught", "shuffled"): "and shuffled photos",
-    ("taught", "content"): "photos against shuffled ones",
-}
-QUESTIONS = {
-    "says": "1. What says something about the target?",
-    "carried": "2. At prediction there is no photo. How much do columns say about photos?",
-    "taught": "3. Predicting from columns, what do photos of unlabelled rows add to few labels?",
-}
-FIGURES = ["score", "low", "high", "gain", "gain_low", "gain_high"]
+# By what they are worth in labels: photos that teach, those of other rows, the photo at test.
+WORTH_OF = ("taught", "shuffled", "both")
 VERDICTS = {
-    "nothing_to_say": "Photos say nothing about the target that thumbnails show for certain: "
-    "there is nothing to pass on to the table.",
+    "nothing_to_say": "Nothing is certain of what photos say about the target: there is nothing "
+    "to pass on to the table.",
     "not_carried": "Photos say something about the target, but the columns cannot carry it: at "
     "prediction, without a photo, it is lost.",
     "nothing_left": "Photos say something about the target and the columns can carry it, but they "
@@ -57,13 +40,16 @@ class PhotoValue:
     Parameters
     ----------
     scores : DataFrame
-        Rows as in `StudyResult`. With all labels of a fold ("100 %") the methods are "constant",
-        "columns", "photos" and "both", named by what they predict from. With few labels all predict
-        from the columns alone: "columns", "taught" (by photos of the unlabelled rows) and
-        "shuffled" (the same with shuffled photos).
+        Rows as in `StudyResult`, with the column "explained": the share of the target's variance
+        that the test rows' predictions explain, over all classes together. With all labels of a
+        fold ("100 %") the methods are "constant", "columns", "photos" and "both", named by what
+        they predict from. With few labels there are "columns" and "both" again, and "taught" (by
+        photos of the unlabelled rows) and "shuffled" (the same with shuffled photos), which predict
+        from the columns alone. Further budgets with "columns" only are points of its learning
+        curve.
     carried : DataFrame
-        One row per fold: fold, n_train, n_test, and the R2 of what the columns predict, "photos"
-        (their components, weighted by variance) and "message" (the target as predicted by a model
+        One row per fold: fold, n_train, n_test, and the share of the variance that the columns
+        explain, of "photos" (their components) and of "message" (the target as predicted by a model
         of photos).
     metric : str
         The metric that is reported, and decides.
@@ -87,6 +73,13 @@ class PhotoValue:
     Intervals are 95 % and over folds, as by `corrected_interval`; gains as in `StudyResult`. The
     thresholds are not calibrated: they keep effects too small to matter from deciding. One of
     several fractions is enough, so chance has several tries.
+
+    ``labels_worth`` and ``share`` say how much it is, and ``complementarity`` why. The last follows
+    Xie, Xu and Sanguinetti (arXiv 2510.13182): a student profits from a teacher of another modality
+    if it has more in common with that teacher than it knows about the labels already. They compare
+    mutual information, between both representations and between the student's and the labels. Here
+    the student is the table and the teacher's representation is its prediction, and shares of
+    explained variance stand for the information: for Gaussian variables one rises with the other.
     """
 
     scores: pd.DataFrame
@@ -111,7 +104,54 @@ class PhotoValue:
     @property
     def budgets(self) -> list[str]:
         """Names of the label fractions, from few labels to many."""
-        return [name for name in self._study.budgets if name != EVERYTHING]
+        few = self.scores.loc[self.scores["method"] == "taught", "budget"]
+        return [name for name in self._study.budgets if name in set(few)]
+
+    @cached_property
+    def labels_worth(self) -> pd.DataFrame:
+        """What photos are worth in labels: how many times as many the columns alone would need.
+
+        Rows as `StudyResult.labels_worth`, at each label fraction, of "taught", of its control
+        "shuffled", and of "both", which has the photo at test.
+        """
+        worths = self._study.labels_worth(reference="columns")
+        asked = worths["method"].isin(WORTH_OF) & worths["budget"].isin(self.budgets)
+        return worths[asked].reset_index(drop=True)
+
+    @cached_property
+    def share(self) -> pd.DataFrame:
+        """How much of what the photo adds at test photos of other rows give the table.
+
+        Rows as `photo_share`, at each label fraction; NaN where nothing is certain to be added.
+        """
+        return photo_share(self._study, "taught", reference="columns", ceiling="both")
+
+    @cached_property
+    def complementarity(self) -> pd.DataFrame:
+        """Whether the photo tells the teacher more than the student already knows.
+
+        A row a label fraction, with budget, n_labels, carried (the share of the variance of what
+        photos say about the target that the columns explain), known (the share of the target's
+        that a model of the labelled columns explains), difference, low and high (its interval). A
+        difference above zero says that there is something to teach.
+        """
+        rows = []
+        for budget in self.budgets:
+            known = self._known(budget)
+            carried = self.carried.set_index("fold")["message"].reindex(known.index)
+            found = corrected_interval(carried - known, self._test_share)
+            rows.append(
+                {
+                    "budget": budget,
+                    "n_labels": self._labels(budget),
+                    "carried": carried.mean(),
+                    "known": known.mean(),
+                    "difference": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                }
+            )
+        return pd.DataFrame(rows)
 
     @cached_property
     def budgets_that_pay(self) -> list[str]:
@@ -142,38 +182,32 @@ class PhotoValue:
         Returns
         -------
         DataFrame
-            One row per figure: question ("says", "carried", "taught"), what, budget, n_labels,
-            score, low and high, and gain, gain_low and gain_high. Gains are over "constant" in
-            "says" and over "columns" in "taught", where "content" is the gain of "taught" over
-            "shuffled". Scores in "carried" are R2.
+            One row per figure: question ("says", "carried", "taught", "worth", "share", "knows"),
+            what, budget, n_labels, score, low and high, and gain, gain_low and gain_high. Gains are
+            over "constant" in "says" and over "columns" in "taught", where "content" is the gain of
+            "taught" over "shuffled". Scores in "carried" and "knows" are shares of variance; those
+            in "worth" and "share" are of `labels_worth` and `share`.
         """
-        says = _figures(self._study.summary("constant"), "says")
-        taught = _figures(self._study.summary("columns"), "taught")
+        says = self._study.summary("constant").assign(question="says")
+        taught = self._study.summary("columns").assign(question="taught")
         parts = [says[says["budget"] == EVERYTHING], self._carried_figures()]
         for budget in self.budgets:
             rows = taught[taught["budget"] == budget]
             content = self._gain("taught", "shuffled", budget)
-            last = rows.iloc[[-1]].assign(what="content", score=np.nan, low=np.nan, high=np.nan)
+            last = rows.iloc[[-1]].assign(method="content", mean=np.nan, low=np.nan, high=np.nan)
             last[["gain", "gain_low", "gain_high"]] = content.mean, content.low, content.high
             parts += [rows, last]
-        return pd.concat(parts, ignore_index=True)
+        worths, shares = self.labels_worth, self.share
+        parts.append(worths.assign(question="worth", mean=worths["worth"]))
+        if len(shares):
+            # Its gain has no interval, and is among those of "taught".
+            shares = shares.assign(question="share", method="taught", mean=shares["share"])
+            parts.append(shares.drop(columns="gain"))
+        parts += self._known_figures()
+        return figures_of(parts)
 
     def __str__(self) -> str:
-        metric = METRICS[self.metric]
-        left_out = f" ({self.n_without_photo} without are left out)" if self.n_without_photo else ""
-        direction = "higher" if metric.greater_is_better else "lower"
-        lines = [
-            f"{self.n_rows} rows with a photo{left_out}; {len(self.carried)} folds",
-            f"{metric.label} ({direction} is better), gain in {metric.gain_unit} [95 % interval]",
-        ]
-        frame = self.to_frame()
-        for question, heading in QUESTIONS.items():
-            lines += ["", heading]
-            for budget, rows in frame[frame["question"] == question].groupby("budget", sort=False):
-                if question != "carried":
-                    lines.append(f"   {rows['n_labels'].iloc[0]:.0f} labels ({budget}):")
-                lines += [_line(row) for _, row in rows.iterrows()]
-        return "\n".join([*lines, "", self.explanation])
+        return write_report(self, self.explanation)
 
     @cached_property
     def _study(self) -> StudyResult:
@@ -194,39 +228,30 @@ class PhotoValue:
     def _test_share(self) -> float:
         return float((self.carried["n_test"] / self.carried["n_train"]).mean())
 
+    def _known(self, budget: str) -> pd.Series:
+        """The share of the target's variance that few labels explain, by fold."""
+        if "explained" not in self.scores:  # scores of an earlier version
+            return pd.Series(np.nan, index=self.carried["fold"])
+        rows = self.scores[(self.scores["budget"] == budget) & (self.scores["method"] == "columns")]
+        return rows.groupby("fold")["explained"].mean()
+
+    def _labels(self, budget: str) -> float:
+        return float(self.scores.loc[self.scores["budget"] == budget, "n_labels"].mean())
+
     def _carried_figures(self) -> pd.DataFrame:
         found = {what: self._carried(what) for what in ("photos", "message")}
         rows = [
-            {"question": "carried", "what": what, "score": r2.mean, "low": r2.low, "high": r2.high}
-            for what, r2 in found.items()
+            {"method": what, "mean": part.mean, "low": part.low, "high": part.high}
+            for what, part in found.items()
         ]
         n_labels = self.carried["n_train"].mean()
-        return pd.DataFrame(rows).assign(budget=EVERYTHING, n_labels=n_labels)
+        return pd.DataFrame(rows).assign(question="carried", budget=EVERYTHING, n_labels=n_labels)
 
-
-def _figures(summary: pd.DataFrame, question: str) -> pd.DataFrame:
-    """Rename the columns of a study's summary."""
-    frame = summary.rename(columns={"method": "what", "mean": "score"}).assign(question=question)
-    return frame[["question", "what", "budget", "n_labels", *FIGURES]]
-
-
-def _line(row: pd.Series) -> str:
-    """Format a line of the report."""
-    label = f"   {LABELS[row['question'], row['what']]:<35}"
-    if row["question"] == "carried":
-        return f"{label}{_with_interval(row, 'score', 'low', 'high', '5.0f', ' %')}"
-    score = " " * 6 if np.isnan(row["score"]) else f"{row['score']:6.3f}"
-    if np.isnan(row["gain"]):
-        return label + score
-    return f"{label}{score}   {_with_interval(row, 'gain', 'gain_low', 'gain_high', '+6.1f')}"
-
-
-def _with_interval(
-    row: pd.Series, mean: str, low: str, high: str, form: str, unit: str = ""
-) -> str:
-    """Format hundredths with their interval, if there is one."""
-    text = f"{100 * row[mean]:{form}}{unit}"
-    if np.isnan(row[low]):
-        return text
-    ends = [f"{100 * row[name]:{form}}".strip() for name in (low, high)]
-    return f"{text} [{', '.join(ends)}]"
+    def _known_figures(self) -> list[pd.DataFrame]:
+        table = self.complementarity.assign(question="knows")
+        ends = {"low": np.nan, "high": np.nan}
+        return [
+            table.assign(method="carried", mean=table["carried"], **ends),
+            table.assign(method="known", mean=table["known"], **ends),
+            table.assign(method="difference", mean=table["difference"]),
+        ]

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from tabimg.datasets import make_membranes
-from tabimg.evaluation import StudyResult, photo_value
+from tabimg.evaluation import StudyResult, photo_share, photo_value
 from tabimg.evaluation.data import outer_folds
 from tabimg.image import ImageReadError
+from tabimg.nn import LockedEncoder
 from tabimg.training import blending, distillation, forest
 from tabimg.training.tasks import Regression
 
@@ -22,6 +23,7 @@ SMALL = {
     "image_column": "photo",
     "label_fractions": [0.1],
     "n_folds": 2,
+    "image_encoder": None,
     "thumbnail_size": 8,
     "n_components": 8,
 }
@@ -154,11 +156,16 @@ def test_scores_are_those_of_a_study_on_equal_folds(
     given = {**SMALL, "n_draws": 2, "group_column": "batch", "metric": "r2"}
     value = photo_value(grouped, y, **given)
     study = StudyResult(value.scores, "r2")
-    assert study.budgets == ["10 %", "100 %"]
+    # The columns alone are measured at further budgets, a learning curve.
+    assert study.budgets == ["5 %", "10 %", "25 %", "50 %", "100 %"]
+    assert value.budgets == ["10 %"]
     few = value.scores[value.scores["budget"] == "10 %"]
     assert few.groupby(["fold", "draw"])["method"].agg(list).tolist() == (
-        [["columns", "taught", "shuffled"]] * 4
+        [["columns", "taught", "shuffled", "both"]] * 4
     )
+    curve = value.scores[value.scores["budget"].isin(["5 %", "25 %", "50 %"])]
+    assert set(curve["method"]) == {"columns"} and len(curve) == 3 * 4
+    assert np.allclose(value.scores["explained"], value.scores["r2"])
     assert set(few["n_labels"]) == {8}
     again = photo_value(grouped, y, **given)
     pd.testing.assert_frame_equal(again.scores, value.scores)
@@ -166,6 +173,64 @@ def test_scores_are_those_of_a_study_on_equal_folds(
     frame = value.to_frame().set_index(["question", "what"])
     expected = few.loc[few["method"] == "taught", "r2"].mean()
     assert frame.loc[("taught", "taught"), "score"] == pytest.approx(expected)
+
+
+def test_worth_share_and_reason_are_those_of_a_study(
+    paying: tuple[pd.DataFrame, np.ndarray],
+) -> None:
+    X, y = paying
+    value = photo_value(X, y, **{**SMALL, "n_folds": 3})
+    study = StudyResult(value.scores, value.metric)
+    worths = study.labels_worth(method="taught", reference="columns")
+    expected = worths[worths["budget"] == "10 %"].iloc[0]
+    worth = value.labels_worth.set_index("method").loc["taught"]
+    assert worth["worth"] == expected["worth"] > 1.5
+    assert list(value.labels_worth["method"]) == ["taught", "shuffled", "both"]
+    share = photo_share(study, "taught", reference="columns", ceiling="both").iloc[0]
+    assert value.share.iloc[0]["share"] == share["share"]
+    assert 0.3 < share["share"] < 1.1
+    why = value.complementarity.iloc[0]
+    known = value.scores.query("budget == '10 %' and method == 'columns'")["explained"].mean()
+    assert why["known"] == pytest.approx(known)
+    assert why["carried"] == pytest.approx(value.carried["message"].mean())
+    assert why["difference"] == pytest.approx(why["carried"] - why["known"])
+    assert why["difference"] > 0.1
+    assert f"worth {worth['worth']:.1f} times the labels" in str(value)
+
+
+def test_classes_explained_are_the_share_of_their_variance(
+    paying: tuple[pd.DataFrame, np.ndarray],
+) -> None:
+    X, y = paying
+    value = photo_value(X, np.where(y > 0, "high", "low"), **SMALL)
+    explained = value.scores.groupby("method")["explained"].mean()
+    assert explained["constant"] == pytest.approx(0.0, abs=0.05)
+    assert 0.5 < explained["photos"] < 1.0
+
+
+def test_encoder_sees_each_photo_once_for_all_folds(
+    paying: tuple[pd.DataFrame, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = paying
+    n_seen: list[int] = []
+    see = LockedEncoder.features
+
+    def counted(self: LockedEncoder, pixels: Any) -> Any:
+        n_seen.append(len(pixels))
+        return see(self, pixels)
+
+    monkeypatch.setattr(LockedEncoder, "features", counted)
+    few = X.iloc[:60].reset_index(drop=True)
+    given = {**SMALL, "image_encoder": "efficientnet_lite0", "image_size": 32}
+    value = photo_value(few, y[:60], **{**given, "label_fractions": [0.3]})
+    n_views = 2
+    # Blocks are padded to 64 rows.
+    assert sum(n_seen) == 64 * n_views
+    assert value.to_frame().set_index(["question", "what"]).loc[("says", "photos"), "gain"] > 0.5
+    n_seen.clear()
+    again = photo_value(few, y[:60], **{**given, "label_fractions": [0.3]})
+    assert not n_seen
+    pd.testing.assert_frame_equal(again.scores, value.scores)
 
 
 def test_test_photos_have_no_part_in_what_photos_teach(
@@ -207,6 +272,8 @@ def test_rows_without_photo_are_left_out_and_counted(
         ({"label_fractions": [0.01]}, "1 % gives 2 labelled rows"),
         ({"label_fractions": [0.95]}, "others with a photo"),
         ({"metric": "accuracy"}, "metric must be one of"),
+        ({"image_encoder": "resnet18"}, "no pre-trained weights"),
+        ({"image_encoder": "efficientnet_lite0", "image_size": 0}, "image_size == 0, must be"),
         ({"thumbnail_size": 0}, "thumbnail_size must be at least 1"),
         ({"n_components": 0}, "n_components must be at least 1"),
         ({"image_column": "foto"}, "Did you mean 'photo'"),
