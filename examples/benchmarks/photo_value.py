@@ -26,14 +26,15 @@ from sets import SETS, DataSet, Loaded
 from tabimg.evaluation import PhotoValue, StudyResult, photo_value
 from tabimg.evaluation.data import read_data
 from tabimg.evaluation.fingerprints import fingerprint
+from tabimg.evaluation.study.markdown import worth_text
 
 FRACTIONS = (0.1, 0.25)
 
 INTRODUCTION = """\
 # Are photos likely to pay?
 
-What `tabimg.evaluation.photo_value` says about each set before any pre-training, from thumbnails,
-linear models and forests. Written by
+What `tabimg.evaluation.photo_value` says about each set before any pre-training, from features of a
+pre-trained image encoder, linear models, trees and boosting. Written by
 
 ```console
 TABIMG_DATA=... python examples/benchmarks/photo_value.py
@@ -42,9 +43,12 @@ TABIMG_DATA=... python examples/benchmarks/photo_value.py
 - *Photos alone* is the gain of a model of photos over a constant, with all labels; *carried* is
   the share of its predictions' variance that the columns predict; *taught* is what photos of
   unlabelled rows add to few labels, and *shuffled* what wrong photos add.
+- *Labels' worth* is how many times the labels the columns alone would need for the score of
+  *taught*; *share* is how much *taught* has of what the photo itself would add at test, where that
+  is certain to be something.
 - *Found later* is the gain of MT-CMTM over the same estimator from scratch on the same folds, from
-  the [accuracy page](accuracy.md). The diagnostic measures distillation from thumbnails alone: a
-  network that sees more can do better, but nothing gains what the columns cannot predict.
+  the [accuracy page](accuracy.md). The diagnostic measures distillation from fixed features alone:
+  a network can do better, but nothing gains what the columns cannot predict.
 - Gains are in points of accuracy or AUC, and in percent of the MSE in regression, with 95 %
   intervals over 5 folds.
 """
@@ -105,9 +109,18 @@ def overview(bench: Bench, found: list[Found]) -> str:
             places += [("taught", budget, what) for what in ("taught", "shuffled")]
             photos, taught, shuffled = (_gain(figures.loc[place]) for place in places)
             row = [each.data.name, budget, photos, f"{100 * carried:.0f} %", taught, shuffled]
-            rows.append([*row, each.value.verdict, found_later(bench, each.data, budget)])
-    heads = ["set", "labels", "photos alone", "carried", "taught", "shuffled", "verdict"]
-    return table([*heads, "found later"], rows)
+            row += [*_worth_and_share(each.value, budget), each.value.verdict]
+            rows.append([*row, found_later(bench, each.data, budget)])
+    heads = ["set", "labels", "photos alone", "carried", "taught", "shuffled", "labels' worth"]
+    return table([*heads, "share", "verdict", "found later"], rows)
+
+
+def _worth_and_share(value: PhotoValue, budget: str) -> Iterator[str]:
+    worths = value.labels_worth[value.labels_worth["method"] == "taught"].set_index("budget")
+    yield worth_text(*worths.loc[budget, ["worth", "low", "high", "censored"]])
+    shares = value.share.set_index("budget")["share"] if len(value.share) else {}
+    share = shares.get(budget, float("nan"))
+    yield "-" if pd.isna(share) else f"{share:.2f}"
 
 
 def found_later(bench: Bench, data: DataSet, budget: str) -> str:

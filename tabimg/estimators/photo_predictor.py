@@ -15,7 +15,7 @@ from tabimg.image import RowImages
 from tabimg.image.missing import look_for_files
 from tabimg.inputs.frames import is_frame
 from tabimg.inputs.rows import Rows
-from tabimg.messages import shorten
+from tabimg.messages import shorten, warn
 from tabimg.serialization.checks import check_type
 from tabimg.table import EncodedTable
 from tabimg.table.categories import MISSING
@@ -211,6 +211,63 @@ class PhotoPredictor:
         }
         for members in self.members.values():
             check_members(members, self.task.n_outputs, self.columns.codec, widths)
+
+
+def check_photos_to_learn_from(
+    modality: str, pretrainer: Any, given: Rows, is_fitted: bool
+) -> None:
+    """Check, before anything is trained, that a modality has photos to learn from.
+
+    Parameters
+    ----------
+    modality : {"table", "auto", "image", "both"}
+    pretrainer : PhotoPretrainer or None
+    given : Rows
+        Labelled rows.
+    is_fitted : bool
+        Whether the pretrainer is used as it is.
+
+    Raises
+    ------
+    ValueError
+        If a photo is needed for each prediction, and none can be learned from.
+
+    Warns
+    -----
+    UserWarning
+        If "auto" can only ever use the table.
+    """
+    if modality == "table":
+        return
+    lack = _why_no_photos(pretrainer, given, is_fitted)
+    if lack is None:
+        return
+    name = f"predict_modality={shorten(modality)}"
+    if modality != "auto":
+        raise ValueError(
+            f"{name} needs a fit with photos of labelled rows and a pretrainer that keeps its image "
+            f"encoder: {lack}"
+        )
+    warn(f"{name} will predict from the table alone, since {lack}")
+
+
+def _why_no_photos(pretrainer: Any, given: Rows, is_fitted: bool) -> str | None:
+    """Say what a fit lacks to learn from photos of labelled rows; None if nothing."""
+    if pretrainer is None:
+        return "pretrainer is None"
+    if not given.has_photos:
+        return "no row of X has a photo"
+    images = given.images(pretrainer.image_root)
+    if is_fitted:
+        lack = pretrainer._photo_embedder.why_no_pairs(images)
+        if lack is not None:
+            return str(lack)
+    elif not pretrainer.keep_image_encoder:
+        return "keep_image_encoder=False drops the image encoder"
+    n_photos = int(images.has_image.sum())
+    if n_photos < MIN_LABELLED:
+        return f"{n_photos} rows of X have a photo, and at least {MIN_LABELLED} are needed"
+    return None
 
 
 def photos_to_learn_from(pretrainer: Any, given: Rows, weight: np.ndarray) -> RowImages:

@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from tabimg.estimators.photo_predictor import check_photos_to_learn_from
 from tabimg.image import image_fingerprint
 from tabimg.inputs.categorical import declares_categories
 from tabimg.inputs.declared_columns import DeclaredColumns
@@ -214,8 +215,11 @@ def pretrained(
         Further arguments of the pretrainer's `fit`.
     seed : int
     """
-    if pretrainer is None or pretrainer is not estimator.pretrainer:
+    is_ready = pretrainer is None or pretrainer is not estimator.pretrainer
+    check_photos_to_learn_from(estimator.predict_modality, pretrainer, given, is_ready)
+    if is_ready:
         return pretrainer
+    _warn_of_dropped_encoder(estimator, pretrainer, given)
     own = estimator.categorical_features
     hands_down = declares_categories(own) and not declares_categories(
         pretrainer.categorical_features
@@ -229,3 +233,15 @@ def pretrained(
     )
     random_state = None if estimator.random_state is None else derive_seed(seed, 3) % (2**31)
     return fit_pretrainer(pretrainer, inputs, estimator.memory, random_state)
+
+
+def _warn_of_dropped_encoder(estimator: Any, pretrainer: Any, given: Rows) -> None:
+    """Warn if a blend is to learn from photos that nothing will see after the pre-training."""
+    if pretrainer.keep_image_encoder or estimator.finetune != "auto" or not given.has_photos:
+        return
+    if given.images(pretrainer.image_root).vectors is None:
+        warn(
+            "keep_image_encoder=False drops the pretrainer's image encoder before finetune='auto' "
+            "learns from photos: it will have neither imputed photo features nor students. Set "
+            "keep_image_encoder=True in this fit"
+        )

@@ -60,6 +60,15 @@ def check_folder(name: str, value: Any) -> None:
     for place in (Path(path), *Path(path).parents):
         if os.path.lexists(place) and not place.is_dir():
             raise NotADirectoryError(f"{name}: {shorten(str(place))} is no folder")
+    if Path(path).exists():
+        return  # what is kept there may be all that is needed, without any right to write
+    parent = next(place for place in Path(path).absolute().parents if place.exists())
+    by_effective_user = os.access in os.supports_effective_ids
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=by_effective_user):
+        raise PermissionError(
+            f"{name}: no folder can be made in {shorten(str(parent))}, where this user may not "
+            "write: name another one"
+        )
 
 
 def _is_encodable(path: str) -> bool:

@@ -65,15 +65,15 @@ class HuggingFace:
     def knows(self, name: str) -> bool:
         return re.fullmatch(r"[\w./\\:~ @+-]{1,500}", name) is not None
 
-    def load(self) -> Any:
-        return _transformers()
+    def load(self, name: str) -> Any:
+        return imported("transformers", "transformers", f"hf/{name}")
 
     def describe(self, name: str) -> LibraryModel:
         if Path(name).is_dir():
-            return _describe(name)
+            return _describe(name, self.load(name))
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is None:
             raise ValueError(f"image_encoder='hf/{name}' names no folder and no model of the hub")
-        return _describe_once(name)
+        return _describe_once(name, self.load(name))
 
     def check_config(self, model: LibraryModel) -> None:
         _check_config(json.loads(model.config), model)
@@ -86,15 +86,16 @@ class HuggingFace:
 
     def _build(self, model: LibraryModel) -> nn.Module:
         config = self._config(model)
-        return self.load().AutoModel.from_config(config, trust_remote_code=False)
+        return self.load(model.name).AutoModel.from_config(config, trust_remote_code=False)
 
     def _config(self, model: LibraryModel) -> Any:
         stored = json.loads(model.config)
-        known = _settings(self.load().AutoConfig.for_model(stored["model_type"]))
-        return self.load().AutoConfig.for_model(**{k: v for k, v in stored.items() if k in known})
+        configs = self.load(model.name).AutoConfig
+        known = _settings(configs.for_model(stored["model_type"]))
+        return configs.for_model(**{k: v for k, v in stored.items() if k in known})
 
     def weights(self, model: LibraryModel) -> Mapping[str, Tensor]:
-        trained, told = self.load().AutoModel.from_pretrained(
+        trained, told = self.load(model.name).AutoModel.from_pretrained(
             model.name,
             config=self._config(model),
             trust_remote_code=False,
@@ -112,9 +113,8 @@ class HuggingFace:
         return partial(_see_hugging_face, _EMBEDDINGS[_kind(model)])
 
 
-def _describe(name: str) -> LibraryModel:
+def _describe(name: str, transformers: Any) -> LibraryModel:
     """Read what a folder, the cache or the hub says of a model."""
-    transformers = _transformers()
     whole = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     config = getattr(whole, "vision_config", whole)
     _check_kind(config.model_type, name)
@@ -150,10 +150,6 @@ def _see_hugging_face(kind: str, model: nn.Module, pixels: Tensor) -> tuple[Tens
     if kind == "pooled":
         return output.pooler_output, positions
     return features[:, 0] if kind == "first" else positions.mean(dim=(2, 3)), positions
-
-
-def _transformers() -> Any:
-    return imported("transformers", "transformers", HuggingFace.form)
 
 
 def _kind(model: LibraryModel) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from tabimg.training.image_libraries import library_of
 from tabimg.training.library_models import LIBRARIES, LibraryModel
 
 ModuleFactory = Callable[[], nn.Module]
+# This much of a wrong name is compared with the right ones.
+_SHOWN = 80
 
 
 class ImageEncoder(Protocol):
@@ -130,9 +133,12 @@ def check_image_encoder(value: object) -> None:
     if callable(value) or library_of(value) or (isinstance(value, str) and value in IMAGE_ENCODERS):
         return
     forms = ", ".join(repr(library.form) for library in LIBRARIES.values())
+    written = value.casefold()[:_SHOWN] if isinstance(value, str) else ""
+    meant = difflib.get_close_matches(written, IMAGE_ENCODERS, n=1)
+    hint = f": did you mean {meant[0]!r}?" if meant else ""
     raise ValueError(
         f"image_encoder must be one of {sorted(IMAGE_ENCODERS)}, {forms}, or a callable that "
-        f"returns a torch module, got {shorten(value)}"
+        f"returns a torch module, got {shorten(value)}{hint}"
     )
 
 

@@ -30,11 +30,11 @@ class Timm:
     def knows(self, name: str) -> bool:
         return re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", name) is not None
 
-    def load(self) -> Any:
-        return imported("timm", "timm", self.form)
+    def load(self, name: str) -> Any:
+        return imported("timm", "timm", f"timm/{name}")
 
     def describe(self, name: str) -> LibraryModel:
-        self.load()
+        self.load(name)
         found = import_module("timm.models").get_pretrained_cfg(name)
         if found is None or not found.has_weights:
             raise ValueError(f"timm has no pre-trained model {name!r}: see timm.list_pretrained()")
@@ -45,10 +45,10 @@ class Timm:
         no_config(model)
 
     def build(self, model: LibraryModel) -> nn.Module:
-        return self.load().create_model(model.name, pretrained=False, num_classes=0)
+        return self.load(model.name).create_model(model.name, pretrained=False, num_classes=0)
 
     def weights(self, model: LibraryModel) -> Mapping[str, Tensor]:
-        trained = self.load().create_model(model.name, pretrained=True, num_classes=0)
+        trained = self.load(model.name).create_model(model.name, pretrained=True, num_classes=0)
         return trained.state_dict()
 
     def see(self, model: LibraryModel) -> See:
@@ -74,11 +74,11 @@ class OpenClip:
     def knows(self, name: str) -> bool:
         return re.fullmatch(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+", name) is not None
 
-    def load(self) -> Any:
-        return imported("open_clip", "open_clip_torch", self.form)
+    def load(self, name: str) -> Any:
+        return imported("open_clip", "open_clip_torch", f"open_clip/{name}")
 
     def describe(self, name: str) -> LibraryModel:
-        open_clip = self.load()
+        open_clip = self.load(name)
         model, _, tag = name.partition(":")
         config, found = open_clip.get_model_config(model), open_clip.get_pretrained_cfg(model, tag)
         if config is None or not found:
@@ -103,7 +103,7 @@ class OpenClip:
         # The encoder of texts is thrown away: the smallest will do.
         text = {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
         return (
-            self.load()
+            self.load(model.name)
             .create_model(
                 name, pretrained=None, load_weights=False, pretrained_text=False, text_cfg=text
             )
@@ -112,7 +112,7 @@ class OpenClip:
 
     def weights(self, model: LibraryModel) -> Mapping[str, Tensor]:
         name, _, tag = model.name.partition(":")
-        return self.load().create_model(name, pretrained=tag).visual.state_dict()
+        return self.load(model.name).create_model(name, pretrained=tag).visual.state_dict()
 
     def see(self, model: LibraryModel) -> See:
         return _see_open_clip

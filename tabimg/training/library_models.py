@@ -59,7 +59,7 @@ class LibraryModel:
 
     def require(self) -> None:
         """Raise an ImportError unless the library is installed."""
-        LIBRARIES[self.library].load()
+        LIBRARIES[self.library].load(self.name)
 
     def build(self) -> LibraryEncoder:
         """Build the model without its weights."""
@@ -85,8 +85,8 @@ class ImageLibrary(Protocol):
     def knows(self, name: str) -> bool:
         """Tell whether a name has the form of a model's."""
 
-    def load(self) -> Any:
-        """Import the library; an ImportError says what to install."""
+    def load(self, name: str) -> Any:
+        """Import the library for the model of a name; an ImportError says what to install."""
 
     def describe(self, name: str) -> LibraryModel:
         """Find out about a model, without its weights; ValueError if there is no such model."""
@@ -108,8 +108,10 @@ class ImageLibrary(Protocol):
 LIBRARIES: dict[str, ImageLibrary] = {}
 
 
-def imported(module: str, package: str, form: str) -> Any:
-    with import_hint(f"image_encoder={form!r} needs the package {package}", package):
+def imported(module: str, package: str, encoder: str) -> Any:
+    """Import a library, or say which ``image_encoder`` needs it, and how to install it."""
+    need = f"image_encoder={shorten(encoder)} needs the package {package}"
+    with import_hint(need, package):
         return import_module(module)
 
 

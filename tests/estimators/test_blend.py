@@ -139,6 +139,25 @@ def test_frozen_pretrainer_without_image_encoder_says_that_it_needs_one(
     assert blended(regressor) == PRETRAINED
 
 
+def test_image_encoder_dropped_before_the_blend_is_told(
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any
+) -> None:
+    light = make.pretrainer(keep_image_encoder=False, image_loader=photo_log.loader)
+    regressor = make.regressor(pretrainer=light)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="neither imputed photo features nor students"):
+            regressor.fit(frame, target)
+        assert photo_log.names() == []  # before the pre-training
+        warnings.simplefilter("default")
+        warnings.filterwarnings("error", message="keep_image_encoder=False")
+        # Nothing is lost where the cells are embeddings already, or nothing is blended.
+        vectors = list(np.random.default_rng(0).standard_normal((len(frame), 4)))
+        regressor.fit(frame.assign(photo=pd.Series(vectors, dtype=object)), target)
+        assert regressor.imputer_ is not None
+        regressor.set_params(finetune="frozen").fit(frame, target)
+
+
 @pytest.mark.parametrize("few", ["labelled", "unlabeled"])
 def test_too_few_photos_are_reported(
     few: str, frame: pd.DataFrame, target: np.ndarray, frozen: FrozenEstimator, make: Any

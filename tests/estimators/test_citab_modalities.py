@@ -114,6 +114,9 @@ def test_fit_without_photos_predicts_from_the_table_and_says_why_nothing_else(
         regressor = make.citab_regressor(pretrainer=frozen, finetune="full").fit(X, target)
         assert regressor.photo_members_ == {}
         expected = regressor.predict(X)
+        both = make.citab_regressor(pretrainer=frozen, predict_modality="both")
+        with pytest.raises(ValueError, match="'both' needs a fit with photos of labelled rows"):
+            both.fit(X, target)
         auto = regressor.set_params(predict_modality="auto")
         np.testing.assert_array_equal(auto.predict(X), expected)
         for modality in ("image", "both"):

@@ -236,9 +236,20 @@ def test_missing_library_is_named_before_a_photo_is_read(
 ) -> None:
     uninstall()
     pretrainer = make.pretrainer(image_encoder="timm/tiny.web", image_loader=photo_log.loader)
-    with pytest.raises(ImportError, match=r"needs the package timm .*: pip install timm"):
+    with pytest.raises(
+        ImportError, match=r"'timm/tiny.web' needs the package timm .*: pip install timm"
+    ):
         pretrainer.fit(frame)
     assert photo_log.names() == []
+
+
+@pytest.mark.parametrize("name", ["timm/tiny.web", "open_clip/Tiny:web", "hf/someone/model"])
+def test_hint_to_install_a_library_quotes_the_name_that_was_given(
+    uninstall: Callable[[], None], name: str
+) -> None:
+    uninstall()
+    with pytest.raises(ImportError, match=f"^image_encoder='{name}' needs the package"):
+        described(name)
 
 
 def test_missing_library_is_named_when_an_image_encoder_is_loaded(
@@ -264,6 +275,21 @@ def test_prediction_from_the_table_needs_neither_library_nor_image_encoder(
 
 
 # --- names and settings that are refused ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("efficientnet-lite0", "efficientnet_lite0"),
+        ("EfficientNet_Lite2", "efficientnet_lite2"),
+        ("resnet-18", "resnet18"),
+    ],
+)
+def test_misspelt_encoder_is_answered_with_the_name_meant(
+    make: Any, frame: pd.DataFrame, name: str, meant: str
+) -> None:
+    with pytest.raises(ValueError, match=f"got '{name}': did you mean '{meant}'\\?$"):
+        make.pretrainer(image_encoder=name).fit(frame)
 
 
 @pytest.mark.parametrize("name", ["resnet19", "timm/", "timm/../x", "torch/x", "open_clip/Tiny", 5])

@@ -108,14 +108,35 @@ def test_fit_that_finds_no_photos_predicts_from_the_table_and_says_why_nothing_e
 ) -> None:
     table = pairs.drop(columns="photo")
     without = FrozenEstimator(make.pretrainer(keep_image_encoder=False).fit(pairs))
-    for source, X in ((regressor.pretrainer, table), (without, pairs), (None, table)):
-        own = clone(regressor).set_params(pretrainer=source, finetune="full").fit(X, shown)
+    lacks = ("no row of X has a photo", "keep_image_encoder=False", "pretrainer is None")
+    sources = ((regressor.pretrainer, table), (without, pairs), (None, table))
+    for (source, X), lack in zip(sources, lacks, strict=True):
+        own = clone(regressor).set_params(pretrainer=source, finetune="full")
+        for modality in ("image", "both"):
+            with pytest.raises(ValueError, match=f"'{modality}' needs a fit with photos.*{lack}"):
+                own.set_params(predict_modality=modality).fit(X, shown)
+        with pytest.warns(UserWarning, match=f"'auto' will predict from the table alone.*{lack}"):
+            own.set_params(predict_modality="auto").fit(X, shown)
         assert own.photo_members_ == {}
         expected = own.set_params(predict_modality="table").predict(X)
         np.testing.assert_array_equal(own.set_params(predict_modality="auto").predict(X), expected)
         for modality in ("image", "both"):
             with pytest.raises(ValueError, match=f"'{modality}' needs a fit with photos"):
                 own.set_params(predict_modality=modality).predict(X)
+
+
+@pytest.mark.parametrize("lack", ["photos", "encoder"])
+def test_photos_that_predictions_need_are_missed_before_any_pre_training(
+    frame: pd.DataFrame, target: np.ndarray, photo_log: Any, make: Any, lack: str
+) -> None:
+    keeps = lack == "photos"
+    pre = make.pretrainer(image_loader=photo_log.loader, keep_image_encoder=keeps)
+    regressor = make.regressor(pretrainer=pre, finetune="frozen", predict_modality="both")
+    few = frame.assign(photo=frame["photo"].where(np.arange(40) < 3, None)) if keeps else frame
+    expected = "3 rows of X have a photo, and at least 4" if keeps else "keep_image_encoder=False"
+    with pytest.raises(ValueError, match=f"'both' needs a fit with photos.*{expected}"):
+        regressor.fit(few, target)
+    assert photo_log.names() == []
 
 
 def test_cells_of_another_kind_than_those_of_pre_training_are_told(
