@@ -3,9 +3,10 @@ Are photos likely to pay? Ask before any pre-training
 =====================================================
 
 Pre-training takes an hour on a large table; whether it is likely to pay, and what photos are worth
-in labels, can be asked in minutes, by a fixed image encoder and simple models. Here it is asked of generated membranes, for which the
-truth is known: micrographs show what permeance follows from, and the recipe determines it in a
-tangled way. The program needs nothing but this package and takes about two minutes.
+in labels, can be asked in minutes, by a fixed image encoder and simple models. Here it is asked of
+generated membranes, for which the truth is known: micrographs show what permeance follows from, and
+the recipe determines it in a tangled way. The program needs nothing but this package and takes a
+few minutes.
 """
 
 from __future__ import annotations

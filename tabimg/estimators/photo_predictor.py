@@ -245,8 +245,8 @@ def check_photos_to_learn_from(
     name = f"predict_modality={shorten(modality)}"
     if modality != "auto":
         raise ValueError(
-            f"{name} needs a fit with photos of labelled rows and a pretrainer that keeps its image "
-            f"encoder: {lack}"
+            f"{name} needs a fit with photos of labelled rows and a pretrainer that keeps its "
+            f"image encoder: {lack}"
         )
     warn(f"{name} will predict from the table alone, since {lack}")
 
