@@ -81,8 +81,9 @@ def write_report(found: Findings, verdict: str) -> str:
     ]
     frame = found.to_frame()
     for question, heading in QUESTIONS.items():
-        lines += ["", heading]
-        for budget, rows in frame[frame["question"] == question].groupby("budget", sort=False):
+        asked = frame[frame["question"] == question]
+        lines += ["", heading] if len(asked) else []
+        for budget, rows in asked.groupby("budget", sort=False):
             if question != "carried":
                 lines.append(f"   {rows['n_labels'].iloc[0]:.0f} labels ({budget}):")
             lines += [_line(row) for _, row in rows.iterrows()]

@@ -19,6 +19,7 @@ MIN_GAIN = 0.01
 
 # By what they are worth in labels: photos that teach, those of other rows, the photo at test.
 WORTH_OF = ("taught", "shuffled", "both")
+WORTH_COLUMNS = ("method", "budget", "n_labels", "worth", "low", "high", "censored")
 VERDICTS = {
     "nothing_to_say": "Nothing is certain of what photos say about the target: there is nothing "
     "to pass on to the table.",
@@ -112,8 +113,12 @@ class PhotoValue:
         """What photos are worth in labels: how many times as many the columns alone would need.
 
         Rows as `StudyResult.labels_worth`, at each label fraction, of "taught", of its control
-        "shuffled", and of "both", which has the photo at test.
+        "shuffled", and of "both", which has the photo at test. Without rows if the metric cannot be
+        computed at two budgets.
         """
+        curve = self.scores[self.scores["method"] == "columns"].dropna(subset=[self.metric])
+        if curve["budget"].nunique() < 2:  # as with an AUC of folds that have one class
+            return pd.DataFrame(columns=list(WORTH_COLUMNS))
         worths = self._study.labels_worth(reference="columns")
         asked = worths["method"].isin(WORTH_OF) & worths["budget"].isin(self.budgets)
         return worths[asked].reset_index(drop=True)
@@ -198,7 +203,8 @@ class PhotoValue:
             last[["gain", "gain_low", "gain_high"]] = content.mean, content.low, content.high
             parts += [rows, last]
         worths, shares = self.labels_worth, self.share
-        parts.append(worths.assign(question="worth", mean=worths["worth"]))
+        if len(worths):
+            parts.append(worths.assign(question="worth", mean=worths["worth"]))
         if len(shares):
             # Its gain has no interval, and is among those of "taught".
             shares = shares.assign(question="share", method="taught", mean=shares["share"])
@@ -248,7 +254,9 @@ class PhotoValue:
         return pd.DataFrame(rows).assign(question="carried", budget=EVERYTHING, n_labels=n_labels)
 
     def _known_figures(self) -> list[pd.DataFrame]:
-        table = self.complementarity.assign(question="knows")
+        table = self.complementarity.assign(question="knows").dropna(subset=["known"])
+        if table.empty:
+            return []
         ends = {"low": np.nan, "high": np.nan}
         return [
             table.assign(method="carried", mean=table["carried"], **ends),
