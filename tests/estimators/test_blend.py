@@ -152,7 +152,7 @@ def test_image_encoder_dropped_before_the_blend_is_told(
         warnings.simplefilter("default")
         warnings.filterwarnings("error", message="keep_image_encoder=False")
         # Nothing is lost where the cells are embeddings already, or nothing is blended.
-        vectors = list(np.random.default_rng(0).standard_normal((len(frame), 4)))
+        vectors = list(np.column_stack([frame["width"], frame["width"] ** 2]))
         regressor.fit(frame.assign(photo=pd.Series(vectors, dtype=object)), target)
         assert regressor.imputer_ is not None
         regressor.set_params(finetune="frozen").fit(frame, target)

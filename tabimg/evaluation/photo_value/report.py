@@ -87,32 +87,36 @@ def write_report(found: Findings, verdict: str) -> str:
             if question != "carried":
                 lines.append(f"   {rows['n_labels'].iloc[0]:.0f} labels ({budget}):")
             lines += [_line(row) for _, row in rows.iterrows()]
-    return "\n".join([*lines, "", *answers(found), "", verdict])
+    return "\n".join([*lines, "", *_answers(found, frame), "", verdict])
 
 
-def answers(found: Findings) -> list[str]:
+def _answers(found: Findings, frame: pd.DataFrame) -> list[str]:
     """Say, for each label fraction, what photos are worth, how certain that is, and why."""
+    gains = frame[(frame["question"] == "taught") & (frame["what"] == "taught")].set_index("budget")
     worths = found.labels_worth[found.labels_worth["method"] == "taught"].set_index("budget")
     shares = found.share.set_index("budget") if len(found.share) else found.share
     lines = []
     for budget, why in found.complementarity.set_index("budget").iterrows():
         lines.append(f"With {budget} of the labels ({why['n_labels']:.0f}):")
-        parts = [_worth_in_words(worths.loc[budget])] if budget in worths.index else []
+        parts = []
+        if budget in worths.index:
+            parts.append(_worth_in_words(worths.loc[budget], gains.loc[budget]))
         parts += [_share_in_words(shares.loc[budget])] if budget in shares.index else []
         parts += [] if np.isnan(why["difference"]) else [_reason_in_words(why)]
         lines += [f"   {part}" for part in parts]
     return lines
 
 
-def _worth_in_words(row: pd.Series) -> str:
+def _worth_in_words(row: pd.Series, gain: pd.Series) -> str:
     bound = {ABOVE: "at least ", BELOW: "at most "}.get(row["censored"], "")
     text = f"Your photos are worth {bound}{row['worth']:.1f} times the labels"
     if np.isnan(row["low"]):
         return f"{text}; of one fold nothing is certain."
     interval = f"[{row['low']:.1f}, {_end(row['high'])}]"
-    if row["low"] > 1:
+    # Of few folds either interval is rough: what is certain must be so by both.
+    if row["low"] > 1 and gain["gain_low"] > 0:
         return f"{text} {interval}: more than the labels alone, for certain."
-    if row["high"] < 1:
+    if row["high"] < 1 and gain["gain_high"] < 0:
         return f"{text} {interval}: they do harm, for certain."
     return f"{text} {interval}: chance can explain it."
 

@@ -121,7 +121,8 @@ class PhotoValue:
             return pd.DataFrame(columns=list(WORTH_COLUMNS))
         worths = self._study.labels_worth(reference="columns")
         asked = worths["method"].isin(WORTH_OF) & worths["budget"].isin(self.budgets)
-        return worths[asked].reset_index(drop=True)
+        worths = worths[asked].sort_values("method", key=lambda each: each.map(WORTH_OF.index))
+        return worths.reset_index(drop=True)
 
     @cached_property
     def share(self) -> pd.DataFrame:

@@ -223,7 +223,7 @@ def test_encoder_sees_each_photo_once_for_all_folds(
 
     monkeypatch.setattr(LockedEncoder, "features", counted)
     few = X.iloc[:60].reset_index(drop=True)
-    given = {**SMALL, "image_encoder": "efficientnet_lite0", "image_size": 32}
+    given = {**SMALL, "image_encoder": "efficientnet_lite0", "image_size": 64}
     value = photo_value(few, y[:60], **{**given, "label_fractions": [0.3]})
     n_views = 2
     # Blocks are padded to 64 rows.
