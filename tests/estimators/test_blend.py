@@ -152,7 +152,8 @@ def test_image_encoder_dropped_before_the_blend_is_told(
         warnings.simplefilter("default")
         warnings.filterwarnings("error", message="keep_image_encoder=False")
         # Nothing is lost where the cells are embeddings already, or nothing is blended.
-        vectors = list(np.column_stack([frame["width"], frame["width"] ** 2]))
+        width = frame["width"].fillna(5.0)
+        vectors = list(np.column_stack([width, width**2]))
         regressor.fit(frame.assign(photo=pd.Series(vectors, dtype=object)), target)
         assert regressor.imputer_ is not None
         regressor.set_params(finetune="frozen").fit(frame, target)

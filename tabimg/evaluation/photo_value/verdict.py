@@ -21,8 +21,8 @@ MIN_GAIN = 0.01
 WORTH_OF = ("taught", "shuffled", "both")
 WORTH_COLUMNS = ("method", "budget", "n_labels", "worth", "low", "high", "censored")
 VERDICTS = {
-    "nothing_to_say": "Photos say nothing about the target that is certain: there is nothing to pass "
-    "on to the table.",
+    "nothing_to_say": "Photos say nothing about the target that is certain: there is nothing to "
+    "pass on to the table.",
     "not_carried": "Photos say something about the target, but the columns cannot carry it: at "
     "prediction, without a photo, it is lost.",
     "nothing_left": "Photos say something about the target and the columns can carry it, but they "
