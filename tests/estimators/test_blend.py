@@ -152,10 +152,10 @@ def test_image_encoder_dropped_before_the_blend_is_told(
         warnings.simplefilter("default")
         warnings.filterwarnings("error", message="keep_image_encoder=False")
         # Nothing is lost where the cells are embeddings already, or nothing is blended.
-        width = frame["width"].fillna(5.0)
-        vectors = list(np.column_stack([width, width**2]))
-        regressor.fit(frame.assign(photo=pd.Series(vectors, dtype=object)), target)
-        assert regressor.imputer_ is not None
+        vectors = list(np.random.default_rng(0).standard_normal((len(frame), 4)))
+        given = frame.assign(photo=pd.Series(vectors, dtype=object))
+        regressor.fit(given[:20], target[:20], unlabeled=Unlabeled(given[20:]))
+        assert blended(regressor) >= STUDENTS
         regressor.set_params(finetune="frozen").fit(frame, target)
 
 

@@ -41,11 +41,21 @@ FIGURES = ["score", "low", "high", "gain", "gain_low", "gain_high"]
 class Findings(Protocol):
     """What a report is written of; see `PhotoValue`."""
 
-    scores: pd.DataFrame
-    carried: pd.DataFrame
-    metric: str
-    n_rows: int
-    n_without_photo: int
+    @property
+    def carried(self) -> pd.DataFrame:
+        """A row a fold."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows with a photo."""
+
+    @property
+    def n_without_photo(self) -> int:
+        """Rows that were left out."""
 
     @property
     def labels_worth(self) -> pd.DataFrame:
@@ -96,7 +106,8 @@ def _answers(found: Findings, frame: pd.DataFrame) -> list[str]:
     worths = found.labels_worth[found.labels_worth["method"] == "taught"].set_index("budget")
     shares = found.share.set_index("budget") if len(found.share) else found.share
     lines = []
-    for budget, why in found.complementarity.set_index("budget").iterrows():
+    for _, why in found.complementarity.iterrows():
+        budget = str(why["budget"])
         lines.append(f"With {budget} of the labels ({why['n_labels']:.0f}):")
         parts = []
         if budget in worths.index:
