@@ -102,20 +102,21 @@ def write_report(found: Findings, verdict: str) -> str:
 
 def _answers(found: Findings, frame: pd.DataFrame) -> list[str]:
     """Say, for each label fraction, what photos are worth, how certain that is, and why."""
-    gains = frame[(frame["question"] == "taught") & (frame["what"] == "taught")].set_index("budget")
-    worths = found.labels_worth[found.labels_worth["method"] == "taught"].set_index("budget")
-    shares = found.share.set_index("budget") if len(found.share) else found.share
-    lines = []
-    for _, why in found.complementarity.iterrows():
-        budget = str(why["budget"])
+    is_gain = (frame["question"] == "taught") & (frame["what"] == "taught")
+    is_taught = found.labels_worth["method"] == "taught"
+    gains, worths = _by_budget(frame[is_gain]), _by_budget(found.labels_worth[is_taught])
+    shares, lines = _by_budget(found.share), []
+    for budget, why in _by_budget(found.complementarity).items():
         lines.append(f"With {budget} of the labels ({why['n_labels']:.0f}):")
-        parts = []
-        if budget in worths.index:
-            parts.append(_worth_in_words(worths.loc[budget], gains.loc[budget]))
-        parts += [_share_in_words(shares.loc[budget])] if budget in shares.index else []
+        parts = [_worth_in_words(worths[budget], gains[budget])] if budget in worths else []
+        parts += [_share_in_words(shares[budget])] if budget in shares else []
         parts += [] if np.isnan(why["difference"]) else [_reason_in_words(why)]
         lines += [f"   {part}" for part in parts]
     return lines
+
+
+def _by_budget(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    return {str(row["budget"]): row for _, row in rows.iterrows()}
 
 
 def _worth_in_words(row: pd.Series, gain: pd.Series) -> str:
