@@ -11,7 +11,7 @@ import numpy as np
 
 from tabimg.headers import MiniLMEncoder, NgramEncoder, SentenceEncoder, TextVectors
 from tabimg.headers.nearest_columns import Descriptions, texts_of
-from tabimg.image import Augmentation
+from tabimg.image import Augmentation, ParquetPhotos, check_parquet_photos
 from tabimg.serialization import (
     CustomObjectError,
     is_own_code,
@@ -143,3 +143,4 @@ register(NgramEncoder, check=_check_ngrams)
 register(MiniLMEncoder, check=MiniLMEncoder.__post_init__)
 register(SentenceEncoder, check=_check_sentence_encoder)
 register(Augmentation, check=Augmentation.__post_init__)
+register(ParquetPhotos, check=check_parquet_photos)

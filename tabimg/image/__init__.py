@@ -12,6 +12,7 @@ from tabimg.image.cache import ImageCache, build_image_cache, hold, image_finger
 from tabimg.image.decoding import Decoder
 from tabimg.image.fingerprint import source_key
 from tabimg.image.options import PhotoOptions
+from tabimg.image.parquet import ParquetPhotos, check_parquet_photos
 from tabimg.image.reader import ImageReadError, read_image
 from tabimg.image.refusal import MAX_PIXELS
 from tabimg.image.sources import RowImages
@@ -23,9 +24,11 @@ __all__ = [
     "Decoder",
     "ImageCache",
     "ImageReadError",
+    "ParquetPhotos",
     "PhotoOptions",
     "RowImages",
     "build_image_cache",
+    "check_parquet_photos",
     "fixed_views",
     "hold",
     "image_fingerprint",

@@ -106,8 +106,9 @@ def read_image(
         Height and width of the result in pixels, at least 1.
     loader : callable, default=None
         ``loader(path)`` opens files of other formats. It is called for paths only, with
-        a str, and returns an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a PIL
-        image. See :func:`~tabimg.image.colour_modes.array_to_image` for the meaning of the values.
+        a str, and returns an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), a PIL image,
+        or the bytes of an image file. See :func:`~tabimg.image.colour_modes.array_to_image` for the
+        meaning of an array's values.
         The path may be a folder, and may lead nowhere, but never to a named pipe, a socket or a
         device.
     max_pixels : int, default=100_000_000
@@ -164,6 +165,8 @@ def _open(
         if reason is not None:
             raise RefusedImage(reason)
     loaded = loader(path)
+    if isinstance(loaded, bytes):
+        return decode(io.BytesIO(loaded), draft_size, max_pixels)
     if isinstance(loaded, Image.Image):
         return _open_pil(loaded, draft_size, max_pixels)
     return array_to_image(np.asarray(loaded)), 1
