@@ -74,7 +74,8 @@ class MultiModalPretrainer(FixedColumnsParameters, PhotoPretrainer):
     image_root : str or Path, default=None
         Folder that relative paths start from; None is the working directory.
     image_loader : callable, default=None
-        ``image_loader(path) -> array`` opens formats that Pillow does not.
+        ``image_loader(path) -> array`` opens formats that Pillow does not;
+        :class:`~tabimg.image.ParquetPhotos` reads photos from Parquet files.
     group_column : column label, default=None
         Rows of one group are never negatives of each other and never cross the validation split.
         It is not a feature, and may be absent when transforming.

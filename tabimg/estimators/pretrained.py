@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
@@ -20,6 +23,7 @@ from tabimg.inputs.declared_columns import DeclaredColumns
 from tabimg.inputs.frames import is_frame, without_columns
 from tabimg.inputs.parameter_checks import check_choice, draw_seed
 from tabimg.inputs.rows import Rows
+from tabimg.locks import open_locked
 from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
@@ -163,14 +167,32 @@ def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state
     if fresh.random_state is None and random_state is not None:
         # One random_state then decides the whole fit.
         fresh.set_params(random_state=draw_seed(check_random_state(random_state)))
-    cached_fit = check_memory(memory).cache(_fit)
-    photos = _photo_fingerprint(fresh, inputs) if memory is not None else ""
-    return cached_fit(fresh, inputs.X, dict(inputs.fit_params), photos)
+    if memory is None:
+        return _fit(fresh, inputs.X, dict(inputs.fit_params), "")
+    memory = check_memory(memory)
+    given = (fresh, inputs.X, dict(inputs.fit_params), _photo_fingerprint(fresh, inputs))
+    with _one_at_a_time(memory.location, joblib.hash(given)):
+        return memory.cache(_fit)(*given)
 
 
 def _fit(pretrainer: Any, X: Any, fit_params: dict[str, Any], photos: str) -> Any:
     """Fit; ``photos`` only makes joblib's memory notice changed files."""
     return pretrainer.fit(X, **fit_params)
+
+
+@contextmanager
+def _one_at_a_time(location: Any, key: str) -> Iterator[None]:
+    """Let the second of two equal fits, in any process, wait for what the first one keeps."""
+    handle = None
+    with suppress(OSError, TypeError):  # no locks on folders here, or no folder: both fit
+        folder = Path(location, "tabimg-fits", key)
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open_locked(folder, wait=True)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _report_refit(has_photos: bool) -> None:
