@@ -27,6 +27,7 @@ from tabimg.locks import open_locked
 from tabimg.messages import listing, warn
 from tabimg.serialization import CustomObjectError, read_directory, register
 from tabimg.serialization.checks import check_type
+from tabimg.training.processes import current_processes
 from tabimg.training.runtime import derive_seed
 
 FINETUNE_MODES = ("auto", "full", "frozen", "gradual")
@@ -171,6 +172,8 @@ def fit_pretrainer(pretrainer: Any, inputs: FitInputs, memory: Any, random_state
         return _fit(fresh, inputs.X, dict(inputs.fit_params), "")
     memory = check_memory(memory)
     given = (fresh, inputs.X, dict(inputs.fit_params), _photo_fingerprint(fresh, inputs))
+    if current_processes().size > 1:  # which fit together, and cannot wait for each other
+        return memory.cache(_fit)(*given)
     with _one_at_a_time(memory.location, joblib.hash(given)):
         return memory.cache(_fit)(*given)
 

@@ -66,7 +66,7 @@ def shared_memory(folder: Path) -> dict[str, Any]:
     log = str(folder / "log")
     search = GridSearchCV(
         regressor(log, memory=str(folder / "memory")),
-        {"lr": [1e-3, 1e-2]},
+        {"n_members": [1, 2]},
         cv=ShuffleSplit(1, test_size=0.5, random_state=0),
         n_jobs=2,
         refit=False,
@@ -89,7 +89,7 @@ def dask(folder: Path) -> dict[str, Any]:
     logs = [str(folder / name) for name in ("alone", "together")]
 
     def scores(log: str) -> list[list[float]]:
-        grid = GridSearchCV(regressor(log), {"lr": [1e-3, 1e-2]}, cv=2, n_jobs=2).fit(X, y)
+        grid = GridSearchCV(regressor(log), {"n_members": [1, 2]}, cv=2, n_jobs=2).fit(X, y)
         folds = cross_val_score(regressor(log), X, y, cv=2, n_jobs=2)
         return [grid.cv_results_["mean_test_score"].tolist(), folds.tolist()]
 
