@@ -34,6 +34,17 @@ class NotingLoader:
         return np.full((8, 8, 3), int(Path(path).stem) * 9, dtype=np.uint8)
 
 
+class MeanColours(torch.nn.Module):
+    """The mean colours of four quarters, through one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.out = torch.nn.AdaptiveAvgPool2d(2), torch.nn.Linear(12, 8)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.out(self.pool(pixels).flatten(1))
+
+
 def noted(log: str) -> list[list[str]]:
     return [line.split() for line in Path(log).read_text().splitlines()]
 
@@ -48,7 +59,7 @@ def regressor(log: str, **changes: Any) -> MTCMTMRegressor:
     pretrainer = MultiModalPretrainer(
         image_column="photo",
         image_loader=NotingLoader(log),
-        image_encoder="resnet18",
+        image_encoder=MeanColours,
         image_size=32,
         tabular_encoder="mlp",
         embedding_dim=8,
