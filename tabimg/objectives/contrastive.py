@@ -115,12 +115,18 @@ class InfoNCE(nn.Module):
             candidates = torch.ones_like(together) if excluded is None else together | ~excluded
             of_images, of_rows = (
                 _anchor_terms(*compared)
-                for compared in self._sides(images, rows, together, candidates, weight)
+                for compared in self._sides(images, rows, together, candidates, weight, lengths)
             )
             return weighted_mean(0.5 * of_images + 0.5 * of_rows, weight, self.gathering)
 
     def _sides(
-        self, images: Tensor, rows: Tensor, together: Tensor, candidates: Tensor, weight: Tensor
+        self,
+        images: Tensor,
+        rows: Tensor,
+        together: Tensor,
+        candidates: Tensor,
+        weight: Tensor,
+        lengths: list[int],
     ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Yield what the images are compared with, and how, and then the rows."""
         if self.gathering.size == 1:
@@ -130,7 +136,8 @@ class InfoNCE(nn.Module):
             return
         width = images.shape[1]
         own = torch.cat([images, rows, weight.unsqueeze(1)], dim=1)
-        all_images, all_rows, weights = self.gathering.gather(own).split([width, width, 1], dim=1)
+        everyone = self.gathering.gather(own, lengths)
+        all_images, all_rows, weights = everyone.split([width, width, 1], dim=1)
         weights = weights.detach().squeeze(1)
         yield images @ all_rows.T / self.temperature, together, candidates, weights
         yield rows @ all_images.T / self.temperature, together, candidates, weights

@@ -42,13 +42,15 @@ class Gathering:
     rank: int = 0
     size: int = 1
 
-    def gather(self, tensor: Tensor) -> Tensor:
+    def gather(self, tensor: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Concatenate the processes' tensors; gradients flow back to each of them.
 
         Parameters
         ----------
         tensor : tensor of shape (b, ...)
             ``b`` may differ between processes; the rest of the shape may not.
+        lengths : list of int, optional
+            The processes' ``b``, which are asked for if they are not given.
 
         Returns
         -------
@@ -57,7 +59,8 @@ class Gathering:
         """
         if self.size == 1:
             return tensor
-        lengths = self.lengths(len(tensor), tensor.device)
+        if lengths is None:
+            lengths = self.lengths(len(tensor), tensor.device)
         return _Gather.apply(tensor, lengths, self.rank)
 
     def lengths(self, length: int, device: torch.device | None = None) -> list[int]:
