@@ -161,8 +161,9 @@ class ParquetPhotos:
                 while len(self._held) >= self.row_groups_held:
                     self._held.popitem(last=False)
                 file = self._open(path)
-                read = file.read_row_group(number, columns=[self._path_in(file)]).column(0)
-                photos = read.combine_chunks()
+                # Arrow's threads would let go of their buffers later, at some time.
+                read = file.read_row_group(number, columns=[self._path_in(file)], use_threads=False)
+                photos = read.column(0).combine_chunks()
                 nested = self._path_in(file) != self.column
                 self._held[key] = photos.field("bytes") if nested else photos
             self._held.move_to_end(key)
