@@ -102,13 +102,15 @@ def write_report(found: Findings, verdict: str) -> str:
 
 def _answers(found: Findings, frame: pd.DataFrame) -> list[str]:
     """Say, for each label fraction, what photos are worth, how certain that is, and why."""
-    is_gain = (frame["question"] == "taught") & (frame["what"] == "taught")
-    is_taught = found.labels_worth["method"] == "taught"
-    gains, worths = _by_budget(frame[is_gain]), _by_budget(found.labels_worth[is_taught])
+    taught = frame[frame["question"] == "taught"]
+    gains, contents = (_by_budget(taught[taught["what"] == w]) for w in ("taught", "content"))
+    worths = _by_budget(found.labels_worth[found.labels_worth["method"] == "taught"])
     shares, lines = _by_budget(found.share), []
     for budget, why in _by_budget(found.complementarity).items():
         lines.append(f"With {budget} of the labels ({why['n_labels']:.0f}):")
-        parts = [_worth_in_words(worths[budget], gains[budget])] if budget in worths else []
+        parts = []
+        if budget in worths:
+            parts.append(_worth_in_words(worths[budget], gains[budget], contents[budget]))
         parts += [_share_in_words(shares[budget])] if budget in shares else []
         parts += [] if np.isnan(why["difference"]) else [_reason_in_words(why)]
         lines += [f"   {part}" for part in parts]
@@ -119,7 +121,7 @@ def _by_budget(rows: pd.DataFrame) -> dict[str, pd.Series]:
     return {str(row["budget"]): row for _, row in rows.iterrows()}
 
 
-def _worth_in_words(row: pd.Series, gain: pd.Series) -> str:
+def _worth_in_words(row: pd.Series, gain: pd.Series, content: pd.Series) -> str:
     bound = {ABOVE: "at least ", BELOW: "at most "}.get(row["censored"], "")
     text = f"Your photos are worth {bound}{row['worth']:.1f} times the labels"
     if np.isnan(row["low"]):
@@ -127,10 +129,12 @@ def _worth_in_words(row: pd.Series, gain: pd.Series) -> str:
     interval = f"[{row['low']:.1f}, {_end(row['high'])}]"
     # Of few folds either interval is rough: what is certain must be so by both.
     if row["low"] > 1 and gain["gain_low"] > 0:
-        return f"{text} {interval}: more than the labels alone, for certain."
+        if content["gain_low"] > 0:
+            return f"{text} {interval}, certainly more than 1."
+        return f"{text} {interval}; that shuffled ones are worth less is not certain."
     if row["high"] < 1 and gain["gain_high"] < 0:
-        return f"{text} {interval}: they do harm, for certain."
-    return f"{text} {interval}: chance can explain it."
+        return f"{text} {interval}, certainly less than 1: they do harm."
+    return f"{text} {interval}; chance can explain that."
 
 
 def _end(high: float) -> str:
@@ -154,7 +158,7 @@ def _reason_in_words(row: pd.Series) -> str:
     if row["high"] < 0:
         return "The table knows more than it shares with the teacher, for certain."
     direction = "more" if row["difference"] > 0 else "no more"
-    return f"The photo tells the teacher {direction} than the table knows; chance can explain it."
+    return f"The photo tells the teacher {direction} than the table knows; chance can explain that."
 
 
 def _line(row: pd.Series) -> str:

@@ -202,7 +202,8 @@ class PhotoValue:
             content = self._gain("taught", "shuffled", budget)
             last = rows.iloc[[-1]].assign(method="content", mean=np.nan, low=np.nan, high=np.nan)
             last[["gain", "gain_low", "gain_high"]] = content.mean, content.low, content.high
-            parts += [rows, last]
+            at_test = rows["method"] == "both"
+            parts += [rows[~at_test], last, rows[at_test]]
         worths, shares = self.labels_worth, self.share
         if len(worths):
             parts.append(worths.assign(question="worth", mean=worths["worth"]))

@@ -68,7 +68,7 @@ def test_answers_say_what_is_certain_of_photos(found: Callable[..., PhotoValue])
     assert value.complementarity["difference"].tolist() == pytest.approx([0.5 - 0.2])
     text = str(value)
     assert "worth at least 10.0 times the labels" in text
-    assert "more than the labels alone, for certain" in text
+    assert ", certainly more than 1." in text
     assert "They give the table 50 % [50, 50] of what the photo itself adds at test" in text
     assert "The photo tells the teacher more than the table knows, for certain" in text
     frame = value.to_frame().set_index(["question", "what"])
@@ -77,11 +77,19 @@ def test_answers_say_what_is_certain_of_photos(found: Callable[..., PhotoValue])
     assert frame.loc[("knows", "known"), "score"] == pytest.approx(0.2)
 
 
+def test_worth_that_shuffled_photos_may_have_too_is_not_called_certain(
+    found: Callable[..., PhotoValue],
+) -> None:
+    text = str(found(taught=0.62, shuffled=0.62))
+    assert "worth at least 10.0 times the labels" in text
+    assert "; that shuffled ones are worth less is not certain." in text
+
+
 def test_uncertain_answers_are_said_to_be_so(found: Callable[..., PhotoValue]) -> None:
     value = found(taught=0.62, spread=0.05)
     text = str(value)
-    assert "chance can explain it" in text
-    assert "for certain" not in text
+    assert "chance can explain that" in text
+    assert "certainly" not in text and "for certain" not in text
     # Scores of an earlier version lack the photo at test and the variance that is explained.
     assert value.share.empty
     assert value.complementarity["difference"].isna().all()
