@@ -38,7 +38,7 @@ numpydoc_show_class_members = False
 # Other projects' names are not resolved without their inventories.
 nitpick_ignore_regex = [
     (r"py:.*", r"(joblib|matplotlib|narwhals|numpy|pandas|PIL|polars|skorch|torch)\..*"),
-    (r"py:.*", r"(scipy|sklearn)\..*"),
+    (r"py:.*", r"(onnxruntime|scipy|sklearn)\..*"),
     # Plain `names` in docstrings may point at internals, which have no page.
     (r"py:obj", r"tabimg\..*"),
 ]

@@ -76,7 +76,7 @@ def to_onnx(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> from tabimg import MTCMTMRegressor, export, serving
     >>> table = pd.DataFrame({"size": np.arange(20.0), "colour": ["red", "blue"] * 10})
     >>> regressor = MTCMTMRegressor(tabular_encoder="mlp", finetune="full", max_epochs=1)
-    >>> regressor = regressor.fit(table, np.arange(20.0))
+    >>> regressor = regressor.fit(table, np.arange(100.0, 120.0))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export.to_onnx(regressor, Path(folder) / "model.onnx")
     ...     served = serving.load(Path(folder) / "model.onnx")

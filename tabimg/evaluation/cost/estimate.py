@@ -200,7 +200,7 @@ def estimate_cost(
     >>> from tabimg.datasets import make_membranes
     >>> from tabimg.evaluation import estimate_cost
     >>> data = make_membranes(n_samples=60, image_size=32, random_state=0)
-    >>> regressor = MTCMTMRegressor(image_column="photo", finetune="frozen")
+    >>> regressor = MTCMTMRegressor(image_column="photo", finetune="full", max_epochs=1)
     >>> cost = estimate_cost(regressor, data.data, data.target)
     >>> cost.n_rows, sorted(cost.stages())
     (60, ['fitting'])
